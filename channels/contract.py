@@ -1,0 +1,147 @@
+"""What a channel is: the protocols that each one implements, and nothing about any one of them.
+
+A channel must have a `Sender`; `Listener`, `Webhook`, `Fetcher` and `Prober` are add-ons.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol, TypeAlias
+
+from aiohttp import web
+
+from normalizer.message import Notice, RawMessage, Receipt
+
+Clock: TypeAlias = Callable[[], datetime]
+"""The present as an aware datetime in UTC; passed in, so that tests own the time."""
+
+
+class Unavailable(Exception):
+    """We cannot take anything in now (database, disk). The channel answers 451 or 503; the far side repeats."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cursor:
+    """How far an account has been read; committed with what it passes (rule 3)."""
+
+    channel: str
+    account: str
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """One raw message is safe on disk."""
+
+    entry: int
+    duplicate: bool
+
+
+class Intake(Protocol):
+    """The way in: `pipeline.accept`. Returning *is* the promise that everything is committed."""
+
+    async def __call__(self, raws: Sequence[RawMessage], cursor: Cursor | None = None, /) -> Sequence[Accepted]:
+        """Commit all of `raws` and the cursor in one transaction, or none of them.
+
+        Returns one `Accepted` per raw message, in order.
+        Raises `Unavailable` when nothing was (or may have been) committed.
+        """
+        ...
+
+
+class Sender(Protocol):
+    """The way out: one try per call. The outbox repeats, orders and counts."""
+
+    async def send(self, notice: Notice) -> Receipt:
+        """Make one wire call within the sender's own hard time limit.
+
+        Never raises for what the far side says: that is a `Receipt`.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class CannotTell:
+    """The far side gave no answer about an earlier send."""
+
+    detail: str
+
+
+class Prober(Protocol):
+    """Add-on of a sender: did this go out? Asked after a crash between send and settle (rule 12)."""
+
+    async def find(self, notice: Notice, since: datetime) -> Receipt | CannotTell | None:
+        """A receipt when it went out, None when it surely did not, `CannotTell` otherwise."""
+        ...
+
+
+class Listener(Protocol):
+    """Add-on: ports and polls."""
+
+    async def start(self, intake: Intake) -> None:
+        """Open what listens. Raises OSError when a port is taken."""
+        ...
+
+    def listening(self) -> dict[str, str]:
+        """Name -> "host:port" of each open port, for `var/listening.json`."""
+        ...
+
+    async def stop(self) -> None:
+        """Stop taking in; let commits under way finish and be answered."""
+        ...
+
+
+class Webhook(Protocol):
+    """Add-on: routes that the gateway mounts under `/channels/<channel>/<account>`."""
+
+    def routes(self, intake: Intake) -> Sequence[web.RouteDef]:
+        """Routes with paths relative to the account's prefix."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetched:
+    """Media that was fetched into a file."""
+
+    path: Path
+    content_type: str
+    size: int
+    sha256: str
+
+
+class Fetcher(Protocol):
+    """Add-on: media by reference, bounded, after the commit (rule 10)."""
+
+    async def fetch(self, source: str, limit: int, into: Path) -> Fetched:
+        """Fetch at most `limit` bytes to a file in `into`. Raises OSError or Unavailable."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wiring:
+    """What the composition root gives to a channel when it builds its parts."""
+
+    clock: Clock
+    spool: Path
+    """Folder for bodies as they arrive; the same file system as the blobs."""
+    outgoing: Path
+    """Folder of the file transport, `var/outgoing`."""
+    upload_url: str
+    """The page that takes what is too big for a wire; named in the refusal."""
+    options: Mapping[str, object] = field(default_factory=dict)
+    """Settings of the channel that are not an account's (mail: the `smtp` section)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What a channel is made of, by account where it is an account's."""
+
+    senders: Mapping[str, Sender]
+    listeners: Sequence[Listener] = ()
+    webhooks: Mapping[str, Webhook] = field(default_factory=dict)
+    fetchers: Mapping[str, Fetcher] = field(default_factory=dict)
+    probers: Mapping[str, Prober] = field(default_factory=dict)

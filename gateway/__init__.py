@@ -1,0 +1,1 @@
+"""The imperative shell: journal, pipeline, store, outbox, web site and commands."""

@@ -1,0 +1,1 @@
+"""The gateway's own database: schema, migrations, and functions on an open connection."""

@@ -1,0 +1,417 @@
+"""The tables. Every function of `gateway.store` takes a Connection and names columns from here.
+
+Times are stored as integer microseconds since the epoch, UTC (`Instant`): exact, ordered and
+the same in SQLite and PostgreSQL.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Instant(TypeDecorator[datetime]):
+    """An aware datetime as microseconds since the epoch."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
+        """Aware datetime -> microseconds. Raises TypeError for a naive one."""
+        return None if value is None else (value - EPOCH) // timedelta(microseconds=1)
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
+        """Microseconds -> datetime in UTC."""
+        return None if value is None else EPOCH + timedelta(microseconds=value)
+
+
+ID = BigInteger().with_variant(Integer, "sqlite")
+"""SQLite makes a rowid alias of INTEGER PRIMARY KEY only."""
+
+metadata = MetaData()
+
+
+def _id() -> Column[int]:
+    return Column("id", ID, primary_key=True, autoincrement=True)
+
+
+# -- in -----------------------------------------------------------------------------------
+
+entry = Table(
+    "entry",  # the journal: one row per accepted raw message, never deleted
+    metadata,
+    _id(),
+    Column("channel", String(20), nullable=False),
+    Column("account", String(64), nullable=False),
+    Column("format", String(32), nullable=False),
+    Column("external_id", Text, nullable=False),
+    Column("fingerprint", String(64), nullable=False),
+    # SHA-256 over (channel, external_id, fingerprint): the key that deduplicates, kept for ever.
+    Column("dedupe", LargeBinary(32), nullable=False, unique=True),
+    Column("peer", Text, nullable=False),
+    Column("received_at", Instant, nullable=False),
+    Column("accepted_at", Instant, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("blob", String(64)),  # name of the blob when the body is big; else table `raw`
+    Column("facts", JSON, nullable=False),
+    # pending -> done | quarantined; replay sets pending again with generation + 1
+    Column("state", String(12), nullable=False, server_default="pending"),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("generation", Integer, nullable=False, server_default="0"),
+    Column("reroute", Boolean, nullable=False, server_default=text("false")),
+    Column("notify", Boolean, nullable=False, server_default=text("true")),
+    Column("not_before", Instant),
+    Column("alone", Boolean, nullable=False, server_default=text("false")),
+    Column("error", Text, nullable=False, server_default=""),
+    Column("outcome", JSON),  # what it became: {"kind":…, "ticket":…, "message":…, "because":[…]}
+    Column("processed_at", Instant),
+)
+Index("entry_pending", entry.c.id, sqlite_where=entry.c.state == "pending", postgresql_where=entry.c.state == "pending")
+Index("entry_quarantined", entry.c.id, sqlite_where=entry.c.state == "quarantined",
+      postgresql_where=entry.c.state == "quarantined")  # fmt: skip
+Index("entry_external", entry.c.channel, entry.c.external_id)
+
+raw = Table(
+    "raw",  # bodies up to 256 KB; dropped after journal.keep_raw
+    metadata,
+    Column("entry_id", ID, ForeignKey("entry.id"), primary_key=True),
+    Column("content", LargeBinary, nullable=False),
+)
+
+delivery = Table(
+    "delivery",  # which of our addresses an entry came to
+    metadata,
+    Column("entry_id", ID, ForeignKey("entry.id"), primary_key=True),
+    Column("account", String(64), primary_key=True),
+    Column("recipient", Text, primary_key=True),
+)
+
+cursor = Table(
+    "cursor",
+    metadata,
+    Column("channel", String(20), primary_key=True),
+    Column("account", String(64), primary_key=True),
+    Column("name", String(64), primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+# -- people -------------------------------------------------------------------------------
+
+contact = Table(
+    "contact",
+    metadata,
+    _id(),
+    Column("name", Text, nullable=False, server_default=""),
+    Column("language", String(8)),  # the person's own choice; a guess never changes it
+    Column("no_surveys", Boolean, nullable=False, server_default=text("false")),
+    Column("created_at", Instant, nullable=False),
+)
+
+identity = Table(
+    "identity",
+    metadata,
+    Column("kind", String(20), primary_key=True),  # mail, phone, telegram
+    Column("value", String(320), primary_key=True),
+    Column("contact_id", ID, ForeignKey("contact.id"), nullable=False),
+    Column("unreachable_at", Instant),
+    Column("unreachable_why", Text, nullable=False, server_default=""),
+)
+Index("identity_contact", identity.c.contact_id)
+
+# -- tickets ------------------------------------------------------------------------------
+
+ticket = Table(
+    "ticket",
+    metadata,
+    _id(),
+    Column("number", String(16), nullable=False, unique=True),
+    Column("channel", String(20), nullable=False),
+    Column("account", String(64), nullable=False),
+    Column("entry_id", ID, ForeignKey("entry.id")),  # that opened it; NULL when staff opened it
+    Column("requester_id", ID, ForeignKey("contact.id"), nullable=False),
+    Column("requester", String(320), nullable=False),  # address on the channel
+    Column("subject", Text, nullable=False),
+    Column("language", String(8), nullable=False),
+    Column("status", String(12), nullable=False),  # new open waiting resolved closed held
+    Column("class", Integer, key="class_"),
+    Column("proposed_class", Integer),
+    Column("confidence", Float),
+    Column("line", String(2), nullable=False),
+    Column("proposed_line", String(2)),
+    Column("onsite", Boolean, nullable=False, server_default=text("false")),
+    Column("visit", JSON),  # {"wanted": [from, to] | null, "agreed": [from, to] | null, "office": …}
+    Column("contract", String(64)),
+    Column("assignee", String(64)),
+    Column("tags", JSON, nullable=False),
+    Column("result", Text),
+    Column("opened_at", Instant, nullable=False),  # the source's time: where the clocks start
+    Column("updated_at", Instant, nullable=False),
+    Column("resolved_at", Instant),
+    Column("reaction_due", Instant),
+    Column("reaction_met_at", Instant),
+    Column("resolution_due", Instant),
+    Column("deadline_version", Integer, nullable=False, server_default="0"),
+    Column("resolutions", Integer, nullable=False, server_default="0"),  # how many times resolved
+    Column("because", JSON, nullable=False),
+    Column("related", JSON),  # numbers of possibly related tickets
+    Column("registered_by", String(64)),
+)
+Index("ticket_updated", ticket.c.updated_at, ticket.c.id)
+Index("ticket_requester", ticket.c.requester, ticket.c.id)
+Index("ticket_status", ticket.c.status, ticket.c.id)
+Index("ticket_channel", ticket.c.channel, ticket.c.id)
+Index("ticket_contact", ticket.c.requester_id, ticket.c.id)
+
+participant = Table(
+    "participant",
+    metadata,
+    Column("ticket_id", ID, ForeignKey("ticket.id"), primary_key=True),
+    Column("address", String(320), primary_key=True),
+    Column("role", String(12), nullable=False),  # requester, cc, vendor
+    Column("name", Text, nullable=False, server_default=""),
+)
+
+message = Table(
+    "message",
+    metadata,
+    _id(),
+    Column("ticket_id", ID, ForeignKey("ticket.id"), nullable=False),
+    Column("entry_id", ID, ForeignKey("entry.id")),
+    Column("generation", Integer, nullable=False, server_default="0"),  # of the entry: one revision each
+    Column("current", Boolean, nullable=False, server_default=text("true")),  # the newest revision
+    Column("outbox_id", ID),  # for what we sent
+    Column("direction", String(4), nullable=False),  # in, out, note
+    Column("kind", String(16), nullable=False),  # message, auto_reply, bounce, reply, question, note, unreadable
+    Column("author", Text, nullable=False),  # address, or "agent:<key>", or "gateway"
+    Column("author_name", Text, nullable=False, server_default=""),
+    Column("verified", Boolean, nullable=False, server_default=text("true")),  # False: visible to staff only
+    Column("subject", Text, nullable=False, server_default=""),
+    Column("text", Text, nullable=False),
+    Column("visible_text", Text, nullable=False),
+    Column("html", Text, nullable=False, server_default=""),
+    Column("language", String(8), nullable=False, server_default=""),
+    Column("sha256", String(64), nullable=False, server_default=""),  # of the raw body it was read from
+    Column("oddities", JSON),
+    Column("at", Instant, nullable=False),
+    UniqueConstraint("entry_id", "generation", name="message_revision"),
+)
+Index("message_ticket", message.c.ticket_id, message.c.id)
+
+attachment = Table(
+    "attachment",
+    metadata,
+    _id(),
+    Column("message_id", ID, ForeignKey("message.id"), nullable=False),
+    Column("filename", Text, nullable=False),
+    Column("content_type", String(255), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("inline", Boolean, nullable=False, server_default=text("false")),
+    Column("content_id", Text, nullable=False, server_default=""),
+    Column("content", LargeBinary),  # small ones; else the blob of this sha256
+    Column("blob", String(64)),
+    Column("state", String(12), nullable=False, server_default="here"),  # here, pending, failed
+)
+Index("attachment_message", attachment.c.message_id)
+Index("attachment_blob", attachment.c.blob)
+Index("entry_blob", entry.c.blob)
+
+thread_key = Table(
+    "thread_key",
+    metadata,
+    Column("kind", String(16), primary_key=True),  # message_id, reply_token, external
+    Column("value", String(255), primary_key=True),  # longer ones: "sha256:" + hex
+    Column("ticket_id", ID, ForeignKey("ticket.id"), nullable=False),
+    Column("issued", Boolean, nullable=False),  # we chose it; else we saw it
+    Column("recipient", String(320)),  # issued to whom (reply tokens)
+)
+Index("thread_key_ticket", thread_key.c.ticket_id)
+
+conversation = Table(
+    "conversation",  # locked before find-or-open (rule 7)
+    metadata,
+    Column("channel", String(20), primary_key=True),
+    Column("account", String(64), primary_key=True),
+    Column("peer", String(320), primary_key=True),
+    Column("ticket_id", ID),  # the last one
+    Column("last_at", Instant),
+    Column("last_digest", String(64), nullable=False, server_default=""),  # joins equal mails without Message-ID
+)
+
+event = Table(
+    "event",  # the history of a ticket: deadlines are computed from it and nothing else
+    metadata,
+    _id(),
+    Column("ticket_id", ID, ForeignKey("ticket.id"), nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("actor", Text, nullable=False),  # "agent:<key>", "requester", "gateway", "rule:<id>"
+    Column("kind", String(24), nullable=False),
+    Column("data", JSON, nullable=False),
+    Column("key", String(128), unique=True),  # what makes the effect happen once (rule 6); NULL: none needed
+)
+Index("event_ticket", event.c.ticket_id, event.c.id)
+
+# -- out ----------------------------------------------------------------------------------
+
+outbox = Table(
+    "outbox",
+    metadata,
+    _id(),
+    Column("key", String(190), nullable=False, unique=True),  # idempotency: "ack:<entry>", "reply:<event>" …
+    Column("lane", String(400), nullable=False),  # order is kept within; "" = none (rule 13)
+    Column("kind", String(20), nullable=False),  # of the notice
+    Column("ticket_id", ID, ForeignKey("ticket.id")),
+    Column("channel", String(20), nullable=False),
+    Column("account", String(64), nullable=False),
+    Column("recipient", String(320), nullable=False),
+    Column("recipient_name", Text, nullable=False, server_default=""),
+    Column("language", String(8), nullable=False),
+    Column("template", String(40), nullable=False),
+    Column("variables", JSON, nullable=False),
+    Column("message_id", String(255), unique=True),  # chosen before sending (rule 11)
+    Column("reply_token", String(64), unique=True),
+    Column("repeatable", Boolean, nullable=False),  # after a crash: repeat (a person's reply) or show `unknown`
+    Column("automatic", Boolean, nullable=False),
+    Column("replaces", String(190)),  # a waiting row with the same value is replaced by this one
+    # waiting sending sent captured suppressed refused unreachable unknown dead replaced
+    Column("state", String(12), nullable=False, server_default="waiting"),
+    Column("created_at", Instant, nullable=False),
+    Column("due_at", Instant, nullable=False),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("owner", String(64)),
+    Column("sending_at", Instant),
+    Column("settled_at", Instant),
+    Column("external_ids", JSON),
+    Column("detail", Text, nullable=False, server_default=""),
+    Column("fault", String(12), nullable=False, server_default=""),
+)
+Index("outbox_due", outbox.c.due_at, outbox.c.id, sqlite_where=outbox.c.state == "waiting",
+      postgresql_where=outbox.c.state == "waiting")  # fmt: skip
+Index("outbox_lane", outbox.c.lane, outbox.c.id, sqlite_where=outbox.c.state.in_(["waiting", "sending"]),
+      postgresql_where=outbox.c.state.in_(["waiting", "sending"]))  # fmt: skip
+Index("outbox_sending", outbox.c.id, sqlite_where=outbox.c.state == "sending",
+      postgresql_where=outbox.c.state == "sending")  # fmt: skip
+Index("outbox_ticket", outbox.c.ticket_id, outbox.c.id)
+Index("outbox_recipient", outbox.c.recipient, outbox.c.created_at)
+Index("outbox_dead", outbox.c.id, sqlite_where=outbox.c.state == "dead", postgresql_where=outbox.c.state == "dead")
+
+timer = Table(
+    "timer",  # says "check", not "do" (rule 14)
+    metadata,
+    _id(),
+    Column("ticket_id", ID, ForeignKey("ticket.id"), nullable=False),
+    # survey, survey_reminder, question_reminder, warning:reaction, breach:reaction, …:resolution, close
+    Column("kind", String(24), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("due_at", Instant, nullable=False),
+    Column("data", JSON, nullable=False),
+    Column("fired_at", Instant),
+    Column("outcome", Text, nullable=False, server_default=""),
+    UniqueConstraint("ticket_id", "kind", "version", name="timer_once"),
+)
+Index("timer_due", timer.c.due_at, sqlite_where=timer.c.fired_at.is_(None), postgresql_where=timer.c.fired_at.is_(None))
+
+survey = Table(
+    "survey",
+    metadata,
+    _id(),
+    Column("ticket_id", ID, ForeignKey("ticket.id"), nullable=False),
+    Column("contact_id", ID, ForeignKey("contact.id"), nullable=False),
+    Column("recipient", String(320), nullable=False),
+    Column("resolution", Integer, nullable=False),  # which time the ticket was resolved
+    Column("nonce", String(32), nullable=False),  # the token is derived from it and the key file
+    Column("token_hash", String(64), nullable=False, unique=True),  # SHA-256; the token itself is nowhere
+    Column("channel", String(20), nullable=False),
+    Column("language", String(8), nullable=False),
+    Column("asked_at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    Column("closed_at", Instant),
+    UniqueConstraint("ticket_id", "contact_id", "resolution", name="survey_once"),
+)
+Index("survey_contact", survey.c.contact_id, survey.c.asked_at)
+Index("survey_recipient", survey.c.recipient, survey.c.asked_at)
+
+rating = Table(
+    "rating",  # one row per vote: the last one counts, the others are its history
+    metadata,
+    _id(),
+    Column("survey_id", ID, ForeignKey("survey.id"), nullable=False),
+    Column("ticket_id", ID, ForeignKey("ticket.id"), nullable=False),
+    Column("score", Integer, nullable=False),
+    Column("comment", Text, nullable=False, server_default=""),
+    Column("channel", String(20), nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("current", Boolean, nullable=False, server_default=text("true")),
+    Column("key", String(128), unique=True),
+)
+Index("rating_ticket", rating.c.ticket_id, rating.c.id)
+Index("rating_survey", rating.c.survey_id, rating.c.id)
+
+view_token = Table(
+    "view_token",  # `/t/{token}`: a requester's view of a ticket
+    metadata,
+    Column("token_hash", String(64), primary_key=True),
+    Column("ticket_id", ID, ForeignKey("ticket.id"), nullable=False),
+    Column("recipient", String(320), nullable=False),
+    Column("expires_at", Instant, nullable=False),
+)
+
+# -- access and bookkeeping ---------------------------------------------------------------
+
+token = Table(
+    "token",  # of the API
+    metadata,
+    _id(),
+    Column("prefix", String(16), nullable=False),
+    Column("token_hash", String(64), nullable=False, unique=True),
+    Column("agent", String(64), nullable=False),
+    Column("scopes", JSON, nullable=False),  # read, reply, admin
+    Column("contracts", JSON),  # None: all
+    Column("note", Text, nullable=False, server_default=""),
+    Column("created_at", Instant, nullable=False),
+    Column("expires_at", Instant),
+    Column("revoked_at", Instant),
+    Column("used_at", Instant),
+)
+
+idempotency = Table(
+    "idempotency",
+    metadata,
+    Column("token_id", ID, primary_key=True),
+    Column("key", String(128), primary_key=True),
+    Column("fingerprint", String(64), nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("at", Instant, nullable=False),
+)
+Index("idempotency_at", idempotency.c.at)
+
+counter = Table(
+    "counter",  # caps of automatic mail (rule 9): events per bucket
+    metadata,
+    Column("name", String(400), primary_key=True),
+    Column("bucket", BigInteger, primary_key=True),
+    Column("count", Integer, nullable=False),
+)

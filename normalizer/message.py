@@ -1,0 +1,277 @@
+"""The vocabulary: the one file that every package may import.
+
+Everything here is a frozen value. Times are aware `datetime`s in UTC. Text is `str`
+without NUL and without lone surrogates; what could not be decoded is named in `oddities`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
+Facts: TypeAlias = Mapping[str, Json]
+
+INLINE_LIMIT = 256 * 1024
+"""Bytes of a body that travel in memory and in a row; a bigger one is a spooled file."""
+
+
+# -- raw: the bytes as they arrived -------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InlineBody:
+    """A body of at most `INLINE_LIMIT` bytes."""
+
+    content: bytes
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return len(self.content)
+
+    @property
+    def sha256(self) -> str:
+        """Lower-case hex digest of the content."""
+        return hashlib.sha256(self.content).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpooledBody:
+    """A body on disk. Until it is accepted `path` is a spool file, afterwards a blob."""
+
+    path: Path
+    size: int
+    sha256: str
+
+
+Body: TypeAlias = InlineBody | SpooledBody
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawMessage:
+    """The bytes of one message as they came over a wire, with the facts of the transport."""
+
+    channel: str
+    account: str
+    """The account of ours it came to; the first one where it came to several."""
+    format: str
+    """What the body is, with a version: `mail/1`, `telegram/1` …; a key of `PARSERS`."""
+    external_id: str
+    """The far side's id, the same when it repeats the message (Message-ID, update_id, SID)."""
+    fingerprint: str
+    """Hex SHA-256 of what stays the same in a repeat; a repeat is equal in both."""
+    peer: str
+    """Who it is from, as far as the wire tells: orders the filing of one person's messages."""
+    received_at: datetime
+    """The source's time (SMTP: acceptance; IMAP: INTERNALDATE; Telegram, Twilio: the provider's)."""
+    body: Body
+    facts: Facts = field(default_factory=dict)
+    """Of the transport. Mail: `client_ip, helo, mail_from, rcpt_to[], tls, transport`."""
+    deliveries: tuple[tuple[str, str], ...] = ()
+    """(account, recipient address) for each of our addresses it came to."""
+
+
+# -- event: what a raw message means ------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """A mail address. `address` is lower-case in its domain part and "" when there is none."""
+
+    address: str
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attachment:
+    """A file that came with a message."""
+
+    filename: str
+    """A bare file name, safe to show and to store: no folder, no control character; may be ""."""
+    content_type: str
+    size: int
+    sha256: str
+    inline: bool = False
+    content_id: str = ""
+    content: bytes | None = None
+    """None: kept as a blob under `sha256`, or not fetched yet (`source`)."""
+    source: str = ""
+    """For media by reference: what the channel's Fetcher needs to fetch it."""
+
+
+class KeyKind(StrEnum):
+    """What ties a message to a ticket."""
+
+    MESSAGE_ID = "message_id"
+    REPLY_TOKEN = "reply_token"
+    TICKET_NUMBER = "ticket_number"
+    EXTERNAL = "external"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThreadKey:
+    """One thread key as it stands in a message. Whether we issued it only the store knows."""
+
+    kind: KeyKind
+    value: str
+
+
+class Trust(StrEnum):
+    """How far the sender's name can be believed (RFC 8601 verdicts of a relay we configured)."""
+
+    VERIFIED = "verified"
+    """The relay we trust says DMARC pass, or DKIM/SPF pass aligned with From."""
+    UNKNOWN = "unknown"
+    """Nobody we trust said anything."""
+    SUSPECT = "suspect"
+    """DMARC fail, or the relay's spam verdict."""
+
+
+MessageKind: TypeAlias = Literal["message", "auto_reply", "report", "loop", "feedback"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """Somebody says something. `kind` other than "message" opens no ticket and is never answered."""
+
+    sender: Address
+    """The author (From)."""
+    text: str
+    """All of the text, quotes included."""
+    visible_text: str
+    """The part that the sender wrote now. A view: `text` is always kept."""
+    kind: MessageKind = "message"
+    subject: str = ""
+    to: tuple[Address, ...] = ()
+    cc: tuple[Address, ...] = ()
+    reply_to: tuple[Address, ...] = ()
+    on_behalf: Address | None = None
+    """The other name beside the author (Sender, "on behalf of", the author of a forwarded mail): only offered."""
+    message_id: str = ""
+    """Without angle brackets; "" when there is none."""
+    in_reply_to: tuple[str, ...] = ()
+    references: tuple[str, ...] = ()
+    date: datetime | None = None
+    """As the sender claims."""
+    html: str = ""
+    """Sanitised, for staff's eyes; "" when the message had none."""
+    attachments: tuple[Attachment, ...] = ()
+    thread_keys: tuple[ThreadKey, ...] = ()
+    """At most 50 references and the tokens and numbers found, best first."""
+    language: str = ""
+    """"ru", "uk", "en", another ISO 639-1 code, or "" when there is nothing to tell it by."""
+    language_sure: bool = False
+    """True when the guess is sure and the text has five words or more."""
+    thanks: bool = False
+    """The new part is only thanks or a greeting."""
+    rating: int | None = None
+    """1-5: what the text would count as if a survey were open."""
+    rating_comment: str = ""
+    stop_surveys: bool = False
+    """The text asks for no more surveys ("9", "stop")."""
+    trust: Trust = Trust.UNKNOWN
+    forwarded: Message | None = None
+    """The message inside, when this one is a forward (for an agent's forward)."""
+    oddities: tuple[str, ...] = ()
+    """What was wrong with the bytes, as stable names: "charset:unknown:x-foo", "base64:bad" …"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportedRecipient:
+    """One recipient of a delivery report (RFC 3464 section 2.3)."""
+
+    address: str
+    action: str
+    """failed, delayed, delivered, relayed, expanded."""
+    status: str = ""
+    """RFC 3463 code, "5.1.1"; "" when unknown."""
+    diagnostic: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryReport:
+    """What became of something that we (or somebody in our name) sent: a bounce."""
+
+    recipients: tuple[ReportedRecipient, ...]
+    original_message_id: str = ""
+    thread_keys: tuple[ThreadKey, ...] = ()
+    content: Message | None = None
+    """The report itself as a readable message; its `kind` is "report"."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rating:
+    """An answer to a survey that names the survey itself (a button, a form), so needs no guessing."""
+
+    token: str
+    score: int
+    comment: str = ""
+
+
+Event: TypeAlias = Message | DeliveryReport | Rating
+
+
+# -- notice: one thing to tell one person -------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """A notice as a channel's sender gets it: rendered, addressed, with the keys chosen before sending."""
+
+    id: int
+    """Row of the outbox; stable over repeats."""
+    channel: str
+    account: str
+    recipient: Address
+    kind: str
+    """acknowledgement, status, reply, question, resolved, survey, reminder, alert …"""
+    language: str
+    text: str
+    html: str = ""
+    subject: str = ""
+    message_id: str = ""
+    """Chosen by us and stored before sending (rule 11); without angle brackets."""
+    in_reply_to: str = ""
+    references: tuple[str, ...] = ()
+    reply_to: str = ""
+    """Address with the signed reply token (plus-address)."""
+    automatic: bool = True
+    """False for what a person wrote: no Auto-Submitted header then (RFC 3834 section 5)."""
+    attachments: tuple[Attachment, ...] = ()
+    created_at: datetime | None = None
+
+
+class Delivery(StrEnum):
+    """What one delivery try came to."""
+
+    SENT = "sent"
+    RETRY = "retry"
+    REFUSED = "refused"
+    UNREACHABLE = "unreachable"
+
+
+class Fault(StrEnum):
+    """Whose a failure is: the message's (refused for what it is), the far side's, or ours."""
+
+    NONE = ""
+    MESSAGE = "message"
+    FAR_SIDE = "far_side"
+    OURS = "ours"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """What one delivery try came to; `detail` is safe to show to staff."""
+
+    delivery: Delivery
+    external_ids: tuple[str, ...] = ()
+    detail: str = ""
+    retry_after: float | None = None
+    """Seconds that the far side asks us to wait."""
+    fault: Fault = Fault.NONE
