@@ -9,14 +9,38 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 from aiohttp import web
+from pydantic import BaseModel, ConfigDict
 
 from normalizer.message import Notice, RawMessage, Receipt
 
 Clock: TypeAlias = Callable[[], datetime]
 """The present as an aware datetime in UTC; passed in, so that tests own the time."""
+
+
+class AccountSettings(BaseModel):
+    """What every account of every channel can say; a channel's own model adds to it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    language: Literal["ru", "uk", "en"] = "en"
+    """Language of notices when nothing better is known."""
+    timezone: str = "UTC"
+    """IANA zone of shown times for people without a contract."""
+    brand: str = ""
+    """Name shown in notices instead of the desk's."""
+    outbound: Literal["on", "capture", "off"] = "on"
+    """capture: notices are written to a folder instead of sent; off: none are made to go out."""
+
+    def endpoints(self) -> tuple[str, ...]:
+        """Our own addresses or numbers of this account, as the wire writes them."""
+        return ()
+
+    def sender_name(self) -> str:
+        """The name that people see as the sender; "" when the channel has none."""
+        return ""
 
 
 class Unavailable(Exception):

@@ -1,0 +1,257 @@
+"""What `config/gateway.yaml` may say. Unknown keys are refused; each field says what it does.
+
+The keys `http`, `smtp`, `channels.<channel>.<account>` are public and mirror the URLs.
+Secrets are never here: a channel's settings name them as `env:NAME` or `file:PATH`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, create_model, field_validator
+
+from channels.contract import AccountSettings
+from channels.registry import CHANNELS
+from gateway.durations import Duration, Size
+
+LineName: TypeAlias = Literal["L1", "L2", "L3", "L4"]
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+
+
+class Section(BaseModel):
+    """A part of the file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Http(Section):
+    """The web server: webhooks, API, rating pages, health."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(8080, ge=0, le=65535)
+    """0 means any free one; see `var/listening.json`."""
+    public_url: str = Field("", pattern=r"^(https?://[^\s/]+[^\s]*[^/\s])?$")
+    """How people and providers reach us, "https://help.example.com"; links in notices start with it.
+    Empty: the address that listens."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses or networks whose X-Forwarded-For and -Proto are believed."""
+    max_body: Size = 64 * 1024 * 1024
+    """The biggest request body."""
+
+
+class Database(Section):
+    """Where everything is kept."""
+
+    url: str = ""
+    """A SQLAlchemy URL. Empty: SQLite in `var/gateway.db`."""
+    readers: int = Field(4, ge=1, le=64)
+    """Threads that read."""
+
+
+class Journal(Section):
+    """The raw bytes of everything that came in."""
+
+    keep_raw: Duration = 180 * DAY
+    """How long raw bytes are kept for replay. The keys that recognise a repeat are kept for ever."""
+    attempts: int = Field(3, ge=1, le=20)
+    """How often a message that cannot be read is tried before it goes to quarantine."""
+    backoff: Duration = timedelta(seconds=2)
+    """Pause after the first failed attempt; doubles."""
+
+
+class Workers(Section):
+    """The processes that parse and route."""
+
+    count: int = Field(1, ge=1, le=64)
+    seconds: float = Field(10.0, gt=0, le=600)
+    """Time limit of one message; the process is killed at it."""
+    memory: Size = 1024 * 1024 * 1024
+    """Memory limit of one process; it is killed above it."""
+
+
+class Outbox(Section):
+    """Delivery of notices."""
+
+    concurrency: int = Field(8, ge=1, le=256)
+    """Sends at the same time, over all accounts."""
+    per_account: int = Field(4, ge=1, le=64)
+    send_timeout: Duration = MINUTE
+    """Hard time limit of one try."""
+    backoff: Duration = timedelta(seconds=30)
+    """Pause after the first failed try; doubles up to `backoff_limit`, with jitter."""
+    backoff_limit: Duration = HOUR
+    max_age: Duration = 3 * DAY
+    """After this a notice is a dead letter: staff see it and can send it again."""
+    debounce: Duration = 2 * MINUTE
+    """Status notices of one ticket within this time are one notice with the last state."""
+    acknowledgement_delay: Duration = timedelta(seconds=0)
+    """How long the acknowledgement waits for a ticket number of an external store, or for a burst to end."""
+
+
+class Numbers(Section):
+    """Ticket numbers."""
+
+    first_digit: int = Field(1, ge=1, le=9)
+    """Choose one that no number of the other ticket store starts with."""
+    width: int = Field(8, ge=7, le=12)
+    """Digits, the check digit included."""
+
+
+class Desk(Section):
+    """The desk as people know it."""
+
+    name: str = "Support"
+    phone: str = ""
+    """Shown in the signature of notices; empty: left out."""
+    contact_url: str = ""
+
+
+class Agent(Section):
+    """One person of staff."""
+
+    name: str
+    addresses: tuple[str, ...] = ()
+    """Mail addresses this person writes from."""
+    lines: tuple[LineName, ...] = ()
+    languages: tuple[str, ...] = ()
+    trust_unknown: bool = False
+    """Believe mail in this name without a relay's verdict (only where strangers cannot reach the SMTP port)."""
+
+
+class LineDesk(Section):
+    """One support line."""
+
+    recipients: tuple[str, ...] = ()
+    """Mail addresses told of new and escalated tickets."""
+
+
+class Tickets(Section):
+    """How tickets live."""
+
+    automatic_age: Duration = DAY
+    """Nothing automatic goes out for a message older than this when it reaches us."""
+    join_window: Duration = 10 * MINUTE
+    """Equal mails without a Message-ID within this time are one message."""
+    question_reminder: Duration = 2 * DAY
+    """A question without an answer is repeated once after this; 0s: never."""
+    close_waiting: Duration = 14 * DAY
+    """A ticket that waits for the customer this long is closed; 0s: never."""
+    close_resolved: Duration = 7 * DAY
+    """A resolved ticket is closed after this; 0s: never."""
+    severe_classes: tuple[int, ...] = (3,)
+    """Watchers are told of new tickets of these classes."""
+    warn_at: float = Field(0.75, gt=0, lt=1)
+    """Share of a deadline's time after which line and watchers are warned."""
+
+
+class Caps(Section):
+    """Brakes on automatic mail that hold whatever headers say."""
+
+    per_address_minute: int = Field(5, ge=1)
+    per_address_day: int = Field(40, ge=1)
+    per_account_minute: int = Field(120, ge=1)
+
+
+class Alerts(Section):
+    """When operators are told that the gateway itself is in trouble."""
+
+    interval: Duration = MINUTE
+    """How often the conditions are looked at."""
+    outbox_age: Duration = 30 * MINUTE
+    """A notice that is due this long is an alert."""
+    journal_age: Duration = 10 * MINUTE
+    """A message that is not filed this long is an alert."""
+    free_disk: Size = 1024 * 1024 * 1024
+    """Less free space is an alert, and `/readyz` says no below a tenth of it."""
+
+
+class Log(Section):
+    """What is logged: ids and counts; never bodies, addresses or secrets."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "json", "console"] = "auto"
+    """auto: console on a terminal, JSON otherwise."""
+
+
+def _smtp(value: object) -> BaseModel:
+    options = CHANNELS["mail"].options
+    if options is None:
+        raise TypeError("the mail channel has no options")
+    return options.model_validate(value)
+
+
+def _channels_model() -> type[BaseModel]:
+    fields: dict[str, Any] = {name: (dict[str, channel.settings], {}) for name, channel in CHANNELS.items()}  # type: ignore[name-defined]
+    return create_model("Channels", __base__=Section, __doc__="Accounts by channel.", **fields)
+
+
+class Core(Section):
+    """Everything in the file that is not a channel's."""
+
+    http: Http = Http()
+    database: Database = Database()
+    journal: Journal = Journal()
+    workers: Workers = Workers()
+    outbox: Outbox = Outbox()
+    numbers: Numbers = Numbers()
+    desk: Desk = Desk()
+    agents: dict[str, Agent] = {}
+    lines: dict[LineName, LineDesk] = {}
+    watchers: tuple[str, ...] = ()
+    """Mail addresses (the IT manager's) told of severe tickets, warnings, breaches and low ratings."""
+    operators: tuple[str, ...] = ()
+    """Mail addresses told of trouble with the gateway itself."""
+    tickets: Tickets = Tickets()
+    caps: Caps = Caps()
+    alerts: Alerts = Alerts()
+    log: Log = Log()
+
+
+class Settings(Core):
+    """The whole file."""
+
+    smtp: SerializeAsAny[BaseModel] = Field(default_factory=lambda: _smtp({}))
+    """The SMTP port that all mail accounts share; its model is the mail channel's."""
+    channels: Mapping[str, Mapping[str, SerializeAsAny[AccountSettings]]] = {}
+    """`channels.<channel>.<account>`; each account's model is its channel's."""
+
+    @field_validator("smtp", mode="before")
+    @classmethod
+    def _check_smtp(cls, value: object) -> BaseModel:
+        return value if isinstance(value, BaseModel) else _smtp(value)
+
+    @field_validator("channels", mode="before")
+    @classmethod
+    def _check_channels(cls, value: object) -> object:
+        # A ValidationError raised here keeps its own location below `channels`.
+        return _channels_model().model_validate(value).__dict__ if isinstance(value, dict) else value
+
+    def accounts(self, channel: str) -> Mapping[str, AccountSettings]:
+        """The accounts of one channel by name; empty when it has none."""
+        return self.channels.get(channel, {})
+
+    def account(self, channel: str, account: str) -> AccountSettings | None:
+        """One account, or None when the configuration no longer has it."""
+        return self.accounts(channel).get(account)
+
+    def own_addresses(self) -> frozenset[str]:
+        """Our own endpoints on all channels, lower-case."""
+        return frozenset(
+            endpoint.lower()
+            for channel in CHANNELS
+            for account in self.accounts(channel).values()
+            for endpoint in account.endpoints()
+        )
+
+    def agent_by_address(self, address: str) -> str | None:
+        """Key of the agent who writes from this mail address."""
+        wanted = address.lower()
+        return next((key for key, agent in self.agents.items() if wanted in map(str.lower, agent.addresses)), None)
+
+
+def database_url(settings: Core, var: Path) -> str:
+    """The configured URL, or the embedded default in `var`."""
+    return settings.database.url or f"sqlite:///{var / 'gateway.db'}"
