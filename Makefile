@@ -1,0 +1,58 @@
+# make help lists what there is.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.stamp
+SET ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help venv run demo test check format services bench chaos clean lock
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(STAMP): requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12 " + "venv")'
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "Python has no venv module here. On Debian: apt-get install python3-venv"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $(STAMP)
+
+venv: $(STAMP) ## make .venv from hash-checked pins; .venv/bin/gateway is the command
+
+run: $(STAMP) ## start the gateway on the defaults of config/
+	$(BIN)/gateway serve $(if $(SET),--set $(SET))
+
+demo: $(STAMP) ## a gateway of its own in a temporary folder, twelve mails, a survey; mails nobody
+	$(BIN)/gateway demo
+
+test: $(STAMP) ## all tests
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+check: $(STAMP) ## linters, types, import contracts (under a minute)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMP) ## let ruff rewrite
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+services: ## install the real servers that some tests use (Debian, needs root)
+	apt-get -qq update
+	DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install strace openssl
+
+bench: $(STAMP) ## speeds as ratios against a bare counterpart in the same run
+	@for each in benchmarks/[a-z]*.py; do echo "== $$each"; $(BIN)/python $$each || exit 1; done
+
+chaos: $(STAMP) ## the long kill test: 30 kills at random moments and named points
+	$(BIN)/python -m pytest -p no:xdist -s tests/chaos --kills 30
+
+lock: ## make the pins again from requirements/*.in (needs uv)
+	for f in run dev; do uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-header --quiet --upgrade requirements/$$f.in -o requirements/$$f.txt; done
+
+clean: ## remove the environment and var/
+	rm -rf $(VENV) var
