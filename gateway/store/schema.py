@@ -302,13 +302,14 @@ outbox = Table(
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("owner", String(64)),
     Column("sending_at", Instant),
+    Column("first_sending_at", Instant),  # the first try: the age of a dead letter counts from here
     Column("settled_at", Instant),
     Column("external_ids", JSON),
     Column("detail", Text, nullable=False, server_default=""),
     Column("fault", String(12), nullable=False, server_default=""),
 )
-Index("outbox_due", outbox.c.due_at, outbox.c.id, sqlite_where=outbox.c.state == "waiting",
-      postgresql_where=outbox.c.state == "waiting")  # fmt: skip
+Index("outbox_due", outbox.c.channel, outbox.c.account, outbox.c.due_at, outbox.c.id,
+      sqlite_where=outbox.c.state == "waiting", postgresql_where=outbox.c.state == "waiting")  # fmt: skip
 Index("outbox_lane", outbox.c.lane, outbox.c.id, sqlite_where=outbox.c.state.in_(["waiting", "sending"]),
       postgresql_where=outbox.c.state.in_(["waiting", "sending"]))  # fmt: skip
 Index("outbox_sending", outbox.c.id, sqlite_where=outbox.c.state == "sending",

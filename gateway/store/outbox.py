@@ -1,0 +1,328 @@
+"""The outbox table: what still has to go out, in which order, and what became of it (rules 11 to 13).
+
+Every function runs inside the caller's transaction. `due` only reads and may run in a reader;
+`claim` looks again at everything that `due` looked at.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal, TypeAlias
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    String,
+    Table,
+    and_,
+    exists,
+    func,
+    insert,
+    literal_column,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+
+from gateway.store.schema import outbox, thread_key
+from normalizer.message import Json
+
+State: TypeAlias = Literal[
+    "waiting",
+    "sending",
+    "sent",
+    "captured",
+    "suppressed",
+    "refused",
+    "unreachable",
+    "unknown",
+    "dead",
+    "replaced",
+]
+REPEATED_BY_STAFF: tuple[State, ...] = ("dead", "unknown", "refused", "unreachable", "suppressed")
+"""States from which a person may send a notice again."""
+
+# Literals, not parameters: SQLite uses a partial index only where the query repeats its condition word for word.
+_WAITING = literal_column("'waiting'", String)
+_SENDING = literal_column("'sending'", String)
+_INSERTS: Mapping[str, Callable[[Table], sqlite.Insert | postgresql.Insert]] = {
+    "sqlite": sqlite.insert,
+    "postgresql": postgresql.insert,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A notice to be sent, as the one who composes it puts it into the outbox."""
+
+    key: str
+    """Makes the effect happen once: "ack:<entry>", "reply:<event>" … (rule 6)."""
+    lane: str
+    """Order is kept within one lane: ticket + recipient; "" = no order (rule 13)."""
+    kind: str
+    """Of the notice: acknowledgement, reply, survey, alert …"""
+    channel: str
+    account: str
+    recipient: str
+    language: str
+    template: str
+    repeatable: bool
+    """After a crash in the middle of sending: True repeats it (a person's reply), False shows `unknown`."""
+    automatic: bool
+    """False for what a person wrote."""
+    ticket_id: int | None = None
+    recipient_name: str = ""
+    variables: Mapping[str, Json] = field(default_factory=dict)
+    """No rendered text except what a person wrote; the rest is read from the ticket when it is sent."""
+    message_id: str = ""
+    """Chosen by us, without angle brackets; stored as a key we issued before anything is sent (rule 11)."""
+    reply_token: str = ""
+    """The token in the reply address; stored like `message_id`."""
+    replaces: str | None = None
+    """Waiting notices of the same ticket with the same value give way to this one."""
+    due_at: datetime | None = None
+    """None: at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One notice of the outbox; columns as in `schema.outbox`."""
+
+    id: int
+    key: str
+    lane: str
+    kind: str
+    ticket_id: int | None
+    channel: str
+    account: str
+    recipient: str
+    recipient_name: str
+    language: str
+    template: str
+    variables: Mapping[str, Any]
+    message_id: str | None
+    reply_token: str | None
+    repeatable: bool
+    automatic: bool
+    replaces: str | None
+    state: State
+    created_at: datetime
+    due_at: datetime
+    attempts: int
+    owner: str | None
+    sending_at: datetime | None
+    first_sending_at: datetime | None
+    settled_at: datetime | None
+    external_ids: Sequence[str] | None
+    detail: str
+    fault: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settlement:
+    """What one try came to. `state` "waiting" with `due_at` means: try again then."""
+
+    id: int
+    owner: str
+    attempts: int
+    state: State
+    due_at: datetime | None = None
+    external_ids: tuple[str, ...] = ()
+    detail: str = ""
+    fault: str = ""
+
+
+def put(conn: Connection, draft: Draft, now: datetime) -> int | None:
+    """Queue one notice. Returns its id, or None when the key is already there: the effect happened before.
+
+    Waiting notices that `draft.replaces` names become `replaced`, and the new one takes over the
+    earliest of their due times, so that a ticket that changes all the time is still reported.
+    The Message-ID and the reply token become keys of the ticket that we issued.
+    Raises sqlalchemy.exc.IntegrityError when one of them is already known.
+    """
+    values = {name: getattr(draft, name) for name in Draft.__slots__}
+    values |= {"message_id": draft.message_id or None, "reply_token": draft.reply_token or None}
+    values |= {"due_at": draft.due_at or now, "created_at": now, "variables": dict(draft.variables)}
+    statement = _INSERTS[conn.dialect.name](outbox).values(values).on_conflict_do_nothing(index_elements=["key"])
+    row_id: int | None = conn.execute(statement.returning(outbox.c.id)).scalar_one_or_none()
+    if row_id is None:
+        return None
+    if draft.replaces is not None:
+        _replace(conn, draft, row_id, values["due_at"], now)
+    _issue(conn, draft)
+    return row_id
+
+
+def _replace(conn: Connection, draft: Draft, row_id: int, due_at: datetime, now: datetime) -> None:
+    same_ticket = outbox.c.ticket_id.is_(None) if draft.ticket_id is None else outbox.c.ticket_id == draft.ticket_id
+    older = conn.scalars(
+        update(outbox)
+        .where(same_ticket, outbox.c.id < row_id, outbox.c.replaces == draft.replaces, outbox.c.state == _WAITING)
+        .values(state="replaced", settled_at=now, detail=f"replaced by {row_id}")
+        .returning(outbox.c.due_at)
+    ).all()
+    if older and min(older) < due_at:
+        conn.execute(update(outbox).where(outbox.c.id == row_id).values(due_at=min(older)))
+
+
+def _issue(conn: Connection, draft: Draft) -> None:
+    if draft.ticket_id is None:
+        return
+    keys = [
+        (kind, value) for kind, value in (("message_id", draft.message_id), ("reply_token", draft.reply_token)) if value
+    ]
+    for kind, value in keys:
+        conn.execute(
+            insert(thread_key).values(
+                kind=kind, value=_key(value), ticket_id=draft.ticket_id, issued=True, recipient=draft.recipient
+            )
+        )
+
+
+def _key(value: str) -> str:
+    return value if len(value) <= 255 else "sha256:" + hashlib.sha256(value.encode()).hexdigest()
+
+
+# -- sending ------------------------------------------------------------------------------
+
+
+def _claimable(now: datetime) -> ColumnElement[bool]:
+    """Waiting, due, and first of its lane among the rows that have ever been due.
+
+    A row in back-off (attempts > 0) has been due and keeps its place; one that was never due blocks nobody.
+    """
+    older = outbox.alias("older")
+    blocked = exists().where(
+        older.c.lane == outbox.c.lane,
+        older.c.id < outbox.c.id,
+        older.c.state.in_([_WAITING, _SENDING]),
+        or_(older.c.state == _SENDING, older.c.attempts > 0, older.c.due_at <= now),
+    )
+    return and_(outbox.c.state == _WAITING, outbox.c.due_at <= now, or_(outbox.c.lane == "", ~blocked))
+
+
+def due(conn: Connection, channel: str, account: str, now: datetime, limit: int) -> list[int]:
+    """Ids of at most `limit` notices of one account that may go out now, the longest due first."""
+    statement = (
+        select(outbox.c.id)
+        .where(outbox.c.channel == channel, outbox.c.account == account, _claimable(now))
+        .order_by(outbox.c.due_at, outbox.c.id)
+        .limit(limit)
+    )
+    return list(conn.scalars(statement))
+
+
+def claim(conn: Connection, ids: Sequence[int], owner: str, now: datetime) -> list[Row]:
+    """Mark those of `ids` as SENDING that may still go out. To be committed before the first byte (rule 12)."""
+    statement = (
+        update(outbox)
+        .where(outbox.c.id.in_(ids), _claimable(now))
+        .values(
+            state="sending",
+            owner=owner,
+            attempts=outbox.c.attempts + 1,
+            sending_at=now,
+            first_sending_at=func.coalesce(outbox.c.first_sending_at, now),
+        )
+        .returning(outbox)
+    )
+    return sorted((_row(row) for row in conn.execute(statement).mappings()), key=lambda row: row.id)
+
+
+def settle(conn: Connection, done: Settlement, now: datetime) -> bool:
+    """Write down what a try came to. False when the row is no longer this owner's and this attempt's."""
+    values: dict[str, Any] = {
+        "state": done.state,
+        "detail": done.detail[:1000],
+        "fault": done.fault,
+        "external_ids": list(done.external_ids) or None,
+    }
+    values |= {"due_at": done.due_at or now} if done.state == "waiting" else {"settled_at": now}
+    statement = (
+        update(outbox)
+        .where(
+            outbox.c.id == done.id,
+            outbox.c.owner == done.owner,
+            outbox.c.attempts == done.attempts,
+            outbox.c.state == _SENDING,
+        )
+        .values(values)
+    )
+    return conn.execute(statement).rowcount == 1
+
+
+def abandoned(conn: Connection, owner: str) -> list[Row]:
+    """Rows that are SENDING for somebody else: on one server, for a process that died."""
+    statement = select(outbox).where(outbox.c.state == _SENDING, outbox.c.owner != owner).order_by(outbox.c.id)
+    return [_row(row) for row in conn.execute(statement).mappings()]
+
+
+def next_due(conn: Connection, accounts: Sequence[tuple[str, str]], now: datetime) -> datetime | None:
+    """When the next notice of these accounts becomes due after `now`; None when there is none."""
+    times = [
+        conn.scalar(
+            select(func.min(outbox.c.due_at)).where(
+                outbox.c.state == _WAITING,
+                outbox.c.channel == channel,
+                outbox.c.account == account,
+                outbox.c.due_at > now,
+            )
+        )
+        for channel, account in accounts
+    ]
+    return min((time for time in times if time is not None), default=None)
+
+
+# -- staff --------------------------------------------------------------------------------
+
+
+def get(conn: Connection, row_id: int) -> Row | None:
+    """One notice, or None."""
+    row = conn.execute(select(outbox).where(outbox.c.id == row_id)).mappings().one_or_none()
+    return None if row is None else _row(row)
+
+
+def listing(
+    conn: Connection, *, state: State | None = None, ticket_id: int | None = None, after: int = 0, limit: int = 50
+) -> list[Row]:
+    """Notices by id, from the one after `after`; of one state or ticket where given."""
+    conditions = [outbox.c.id > after]
+    if state is not None:
+        conditions.append(outbox.c.state == literal_column(f"'{state}'"))
+    if ticket_id is not None:
+        conditions.append(outbox.c.ticket_id == ticket_id)
+    statement = select(outbox).where(*conditions).order_by(outbox.c.id).limit(limit)
+    return [_row(row) for row in conn.execute(statement).mappings()]
+
+
+def retry(conn: Connection, ids: Sequence[int], now: datetime) -> list[int]:
+    """Queue settled notices again, because a person says so. Returns the ids that will be tried again."""
+    statement = (
+        update(outbox)
+        .where(outbox.c.id.in_(ids), outbox.c.state.in_(REPEATED_BY_STAFF))
+        .values(state="waiting", due_at=now, attempts=0, first_sending_at=None, settled_at=None, owner=None)
+        .returning(outbox.c.id)
+    )
+    return sorted(conn.scalars(statement))
+
+
+def open_counts(conn: Connection) -> dict[str, int]:
+    """How many notices are waiting, sending and dead."""
+    return {
+        name: conn.scalar(select(func.count()).where(outbox.c.state == literal_column(f"'{name}'"))) or 0
+        for name in ("waiting", "sending", "dead")
+    }
+
+
+def oldest_due(conn: Connection, now: datetime) -> datetime | None:
+    """Since when the longest overdue notice is due, or was first tried; None when nothing is overdue."""
+    since = func.coalesce(outbox.c.first_sending_at, outbox.c.due_at, type_=outbox.c.due_at.type)
+    return conn.scalar(select(func.min(since)).where(outbox.c.state.in_([_WAITING, _SENDING]), since <= now))
+
+
+def _row(row: Mapping[Any, Any]) -> Row:
+    return Row(**row)
