@@ -2,76 +2,75 @@
 
 from __future__ import annotations
 
+import difflib
 import sys
+from collections.abc import Sequence
 from importlib import import_module
-from typing import Any, NamedTuple
+from importlib.metadata import version
 
-import click
 import typer
 from typer.main import get_command
 
-from gateway.cli.options import Failed, Misused, common_options
-
-
-class _Place(NamedTuple):
-    module: str
-    attribute: str
-    summary: str
-
+from gateway.cli.options import COMMON_HELP, INVOCATION, Failed, Misused, split
 
 COMMANDS = {
-    "serve": _Place("gateway.cli.serve", "app", "Start the gateway and run until it is told to stop."),
-    "check": _Place("gateway.cli.check", "app", "Every problem of the configuration at once."),
-    "demo": _Place("gateway.cli.demo", "app", "See the product in a minute; mails nobody."),
-    "status": _Place("gateway.cli.status", "app", "The running gateway on one screen."),
-    "tickets": _Place("gateway.cli.tickets", "app", "List, show, answer and resolve tickets."),
-    "quarantine": _Place("gateway.cli.quarantine", "app", "Messages that could not be read."),
-    "replay": _Place("gateway.cli.replay", "app", "Process journalled messages again."),
-    "outbox": _Place("gateway.cli.outbox", "app", "What waits to go out, and what did not."),
-    "tokens": _Place("gateway.cli.tokens", "app", "Tokens of the API."),
-    "explain": _Place("gateway.cli.explain", "app", "What a mail means, with no side effect."),
-    "route": _Place("gateway.cli.route", "app", "Class, line and reasons for messages in a file."),
-    "schema": _Place("gateway.cli.schema", "app", "JSON Schema of a configuration file, for editors."),
+    "serve": "Start the gateway and run until it is told to stop.",
+    "demo": "See the product in a minute; mails nobody.",
+    "check": "Every problem of the configuration at once.",
+    "schema": "JSON Schema of a configuration file, for editors.",
+    "status": "The running gateway on one screen.",
+    "tickets": "List, show, answer and resolve tickets.",
+    "quarantine": "Messages that could not be read.",
+    "replay": "Process journalled messages again.",
+    "outbox": "What waits to go out, and what did not.",
+    "tokens": "Tokens of the API.",
+    "explain": "What a mail means, with no side effect.",
+    "route": "Class, line and reasons for messages in a file.",
 }
+"""Name -> summary; the module is `gateway.cli.<name>` and its typer application is `app`."""
 
 
-class Commands(click.Group):
-    """The table above as a click group."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Names in the order of the table."""
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import the command's module and give it the options that every command takes."""
-        place = COMMANDS.get(cmd_name)
-        if place is None:
-            return None
-        found: Any = getattr(import_module(place.module), place.attribute)
-        command = get_command(found) if isinstance(found, typer.Typer) else found
-        command.name = cmd_name
-        return common_options(command)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The list, without importing a module for each line."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, place.summary) for name, place in COMMANDS.items()])
-
-
-@click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="intake-gateway", prog_name="gateway")
-def cli() -> None:
-    """A support intake gateway that loses no message.
-
-    Mail comes in, becomes a ticket with a class, a line and deadlines, is answered, resolved and rated.
-    Start with `gateway demo`, then `gateway serve`.
-    """
-
-
-def main() -> None:
-    """Run a command. Exit codes: 0 done, 1 failed, 2 wrong usage or configuration."""
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run a command and exit: 0 done, 1 failed, 2 wrong usage or configuration."""
     try:
-        cli.main(prog_name="gateway", standalone_mode=True)
+        _run(list(sys.argv[1:] if argv is None else argv))
     except (Failed, Misused) as error:
-        print(f"gateway: {error}", file=sys.stderr)
+        typer.echo(f"gateway: {error}", err=True)
         sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader (head, less) has gone; nothing more can be said on this pipe.
+        sys.stderr.close()
+        sys.exit(0)
+
+
+def _run(argv: list[str]) -> None:
+    invocation, words = split(argv)
+    if not words or words[0] in ("-h", "--help", "help"):
+        typer.echo(_help())
+        return
+    if words[0] == "--version":
+        typer.echo(f"gateway {version('intake-gateway')}")
+        return
+    name = words[0]
+    if name not in COMMANDS:
+        near = difflib.get_close_matches(name, COMMANDS, n=1)
+        hint = f"did you mean {near[0]}?" if near else "`gateway --help` lists the commands"
+        raise Misused(f"no command {name!r}; {hint}")
+    app: typer.Typer = import_module(f"gateway.cli.{name}").app
+    command = get_command(app)
+    command.epilog = COMMON_HELP
+    INVOCATION.set(invocation)
+    command.main(words[1:], prog_name=f"gateway {name}")
+
+
+def _help() -> str:
+    width = max(map(len, COMMANDS))
+    listed = "\n".join(f"  {name:<{width}}  {summary}" for name, summary in COMMANDS.items())
+    return (
+        "Usage: gateway COMMAND [OPTIONS]\n\n"
+        "A support intake gateway that loses no message. Start with `gateway demo`, then `gateway serve`.\n\n"
+        f"Commands (gateway COMMAND --help says more):\n{listed}\n\n{COMMON_HELP}\n"
+        "Exit codes: 0 done, 1 failed, 2 wrong usage or configuration."
+    )

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
-
-import click
 
 PACKAGED = Path(__file__).parent.parent / "default_config"
+
+COMMON_HELP = (
+    "Every command also takes --config DIR (default: config/), --var DIR (default: var/) "
+    "and --set KEY=VALUE, repeatable, as in --set smtp.port=0."
+)
 
 
 class Failed(Exception):
@@ -22,16 +25,6 @@ class Misused(Exception):
     """Wrong usage or configuration: exit code 2. The text says what would be right."""
 
     exit_code = 2
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Invocation:
-    """Where this command finds its configuration and its data."""
-
-    config: Path
-    var: Path
-    overrides: tuple[str, ...] = ()
-    """`path.to.key=value`, the value read as YAML."""
 
 
 def default_config() -> Path:
@@ -47,40 +40,52 @@ def default_var() -> Path:
     return Path(os.environ.get("GATEWAY_VAR", "var"))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Invocation:
+    """Where a command finds its configuration and its data."""
+
+    config: Path = field(default_factory=default_config)
+    var: Path = field(default_factory=default_var)
+    overrides: tuple[str, ...] = ()
+    """`path.to.key=value`, the value read as YAML."""
+
+
+INVOCATION: ContextVar[Invocation] = ContextVar("invocation")
+"""Of the command that is running; set once by `gateway.cli.main`."""
+
+
 def invocation() -> Invocation:
-    """Of the command that is running now."""
-    chosen: dict[str, Any] = click.get_current_context().find_root().meta
-    return Invocation(
-        config=chosen.get("config") or default_config(),
-        var=chosen.get("var") or default_var(),
-        overrides=tuple(chosen.get("set") or ()),
-    )
+    """Of the command that is running now; the defaults when a module is run by itself."""
+    return INVOCATION.get(Invocation())
 
 
-def _remember(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
-    if value and param.name:
-        ctx.find_root().meta[param.name.removesuffix("_option")] = value
-    return value
+def split(argv: list[str]) -> tuple[Invocation, list[str]]:
+    """Take the common options out of a command line, wherever they stand before `--`.
+
+    Raises Misused for an option without its value.
+    """
+    found, rest, words = Invocation(), [], iter(argv)
+    for word in words:
+        name, joined, value = word.partition("=")
+        if name not in ("--config", "--var", "--set"):
+            rest.append(word)
+            if word == "--":
+                break
+            continue
+        given = value if joined else next(words, "")
+        if not given:
+            raise Misused(f"{name} needs a value: {COMMON_HELP}")
+        found = _with(found, name, given)
+    return found, [*rest, *words]
 
 
-def _options() -> list[click.Parameter]:
-    folder = click.Path(path_type=Path, file_okay=False)
-    return [
-        click.Option(["--config", "config_option"], type=folder, metavar="DIR", expose_value=False, callback=_remember,
-                     help="Folder of the configuration files (default: config/)."),
-        click.Option(["--var", "var_option"], type=folder, metavar="DIR", expose_value=False, callback=_remember,
-                     help="Folder of the data (default: var/)."),
-        click.Option(["--set", "set_option"], multiple=True, metavar="KEY=VALUE", expose_value=False, callback=_remember,
-                     help="Override a key of gateway.yaml, as in --set smtp.port=0. Repeatable."),
-    ]  # fmt: skip
-
-
-def common_options(command: click.Command) -> click.Command:
-    """Give `command`, and every command below it, `--config`, `--var` and `--set`."""
-    if isinstance(command, click.Group):
-        for below in command.commands.values():
-            common_options(below)
-        return command
-    taken = {option for param in command.params for option in param.opts}
-    command.params += [option for option in _options() if not taken & set(option.opts)]
-    return command
+def _with(found: Invocation, name: str, given: str) -> Invocation:
+    match name:
+        case "--config":
+            return replace(found, config=Path(given))
+        case "--var":
+            return replace(found, var=Path(given))
+        case _:
+            if "=" not in given:
+                raise Misused(f"--set {given}: write --set path.to.key=value")
+            return replace(found, overrides=(*found.overrides, given))

@@ -1,0 +1,138 @@
+"""From `config/` and the command line to Settings and Policy: every fault at once, with its place.
+
+Later wins: the file, the environment (`GATEWAY__SMTP__PORT=0`), `--set smtp.port=0`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, SecretStr
+
+from gateway import policy_files, yaml_files
+from gateway.settings import Settings
+from gateway.yaml_files import Document, Problem
+from router.policy import Policy
+
+ENVIRONMENT = "GATEWAY__"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configuration:
+    """The checked configuration."""
+
+    settings: Settings
+    policy: Policy
+    folder: Path
+
+
+class ConfigurationError(Exception):
+    """The configuration has faults; `problems` holds all of them."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = problems
+
+
+def load(folder: Path, *, overrides: Iterable[str] = (), environment: Mapping[str, str] = os.environ) -> Configuration:
+    """Read and check the whole folder. Raises ConfigurationError with every problem found."""
+    settings, problems = load_settings(folder, overrides=overrides, environment=environment)
+    policy, more = policy_files.load(folder)
+    problems += more
+    if settings is None or policy is None or problems:
+        raise ConfigurationError(problems)
+    return Configuration(settings=settings, policy=policy, folder=folder)
+
+
+def load_settings(
+    folder: Path, *, overrides: Iterable[str] = (), environment: Mapping[str, str] = os.environ
+) -> tuple[Settings | None, list[Problem]]:
+    """Read and check `gateway.yaml` alone, overrides applied."""
+    document = yaml_files.read(folder / "gateway.yaml")
+    if not isinstance(document.data, dict):
+        document.problem((), "should be a block of keys, such as `http:` and `smtp:`")
+        document.data = {}
+    for name, value in sorted(environment.items()):
+        if name.startswith(ENVIRONMENT):
+            _override(document, name.removeprefix(ENVIRONMENT).lower().split("__"), value, f"environment {name}")
+    for text in overrides:
+        path, _, value = text.partition("=")
+        _override(document, path.strip().split("."), value, f"--set {path}")
+    settings, problems = yaml_files.check(document, Settings)
+    if settings is not None:
+        problems += [problem for problem in _semantics(document, settings)]
+    return (None if problems else settings), problems
+
+
+def _override(document: Document, path: list[str], text: str, origin: str) -> None:
+    read = yaml_files.parse(text, file=origin)
+    document.problems += read.problems
+    # `parse` makes {} of nothing; an empty value means null here, as it does in the file.
+    value = read.data if text.strip() else None
+    here: dict[Any, Any] = document.data
+    for key in path[:-1]:
+        below = here.setdefault(key, {})
+        if not isinstance(below, dict):
+            document.problems.append(
+                Problem(file=origin, line=0, column=0, key=".".join(path), message=f"{key} is a value, not a block")
+            )
+            return
+        here = below
+    here[path[-1]] = value
+
+
+def _semantics(document: Document, settings: Settings) -> list[Problem]:
+    """What no single field can see: one address in two accounts, secrets that are not there."""
+    found: list[Problem] = []
+    owners: dict[str, str] = {}
+    for channel, accounts in settings.channels.items():
+        for name, account in accounts.items():
+            for endpoint in map(str.lower, account.endpoints()):
+                if owner := owners.get(endpoint):
+                    found.append(
+                        document.problem(("channels", channel, name), f"{endpoint} belongs to {owner} already")
+                    )
+                owners[endpoint] = f"channels.{channel}.{name}"
+    for loc, secret in _secrets(settings, ()):
+        if missing := missing_secret(secret.get_secret_value()):
+            found.append(document.problem(loc, missing))
+    for address, keys in _agents_by_address(settings).items():
+        if len(keys) > 1:
+            found.append(document.problem(("agents", keys[1]), f"{address} belongs to the agent {keys[0]} already"))
+    return found
+
+
+def _agents_by_address(settings: Settings) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for key, agent in settings.agents.items():
+        for address in agent.addresses:
+            found.setdefault(address.lower(), []).append(key)
+    return found
+
+
+def _secrets(value: object, loc: tuple[str | int, ...]) -> Iterable[tuple[tuple[str | int, ...], SecretStr]]:
+    match value:
+        case SecretStr():
+            yield loc, value
+        case BaseModel():
+            for name in type(value).model_fields:
+                yield from _secrets(getattr(value, name), (*loc, name))
+        case Mapping():
+            for key, inner in value.items():
+                yield from _secrets(inner, (*loc, key))
+
+
+def missing_secret(reference: str) -> str:
+    """Why a secret's reference does not lead to one; "" when it does."""
+    kind, _, name = reference.partition(":")
+    match kind:
+        case "env":
+            return "" if os.environ.get(name) else f"the environment has no {name}; set it, or name a file: file:PATH"
+        case "file":
+            return "" if Path(name).is_file() else f"there is no file {name}; write the secret into it (mode 600)"
+        case _:
+            return "a secret never stands in the file: write env:NAME or file:PATH"
