@@ -1,0 +1,20 @@
+"""What every function that works inside a transaction is given beside the connection."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gateway.keyring import Keyring
+    from gateway.settings import Settings
+    from router.policy import Policy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """One version of the configuration and the key; replaced as a whole when files change."""
+
+    settings: Settings
+    policy: Policy
+    keyring: Keyring

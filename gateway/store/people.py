@@ -1,0 +1,95 @@
+"""Contacts and their identities: who writes to us, and whether we can reach them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, insert, select, update
+
+from gateway.store.once import insert_once
+from gateway.store.schema import contact, identity
+
+IDENTITY_LIMIT = 320
+"""Characters of an identity's value: the longest mail address."""
+
+
+def normal(value: str) -> str:
+    """How an identity is compared and stored: lower case, without spaces around, at most 320 characters."""
+    return value.strip().lower()[:IDENTITY_LIMIT]
+
+
+def contact_for(conn: Connection, kind: str, value: str, name: str, now: datetime) -> int:
+    """The contact of this identity (`kind` mail, phone, telegram …); made when it is a stranger's.
+
+    A name is remembered when none was known; a later name changes nothing.
+    """
+    value = normal(value)
+    found = conn.execute(
+        select(identity.c.contact_id, contact.c.name)
+        .join(contact, contact.c.id == identity.c.contact_id)
+        .where(identity.c.kind == kind, identity.c.value == value)
+    ).one_or_none()
+    if found is not None:
+        if name and not found.name:
+            conn.execute(update(contact).where(contact.c.id == found.contact_id).values(name=name))
+        return int(found.contact_id)
+    made = conn.execute(insert(contact).values(name=name, created_at=now).returning(contact.c.id)).scalar_one()
+    if insert_once(conn, identity, {"kind": kind, "value": value, "contact_id": made}):
+        return int(made)
+    # Another node was faster; the contact just made stays without an identity and does no harm.
+    return int(
+        conn.execute(
+            select(identity.c.contact_id).where(identity.c.kind == kind, identity.c.value == value)
+        ).scalar_one()
+    )
+
+
+def get(conn: Connection, contact_id: int) -> Row[Any]:
+    """The contact's row. Raises NoResultFound."""
+    return conn.execute(select(contact).where(contact.c.id == contact_id)).one()
+
+
+def find(conn: Connection, kind: str, value: str) -> Row[Any] | None:
+    """The identity's row (contact_id, unreachable_at, unreachable_why), or None."""
+    return conn.execute(
+        select(identity).where(identity.c.kind == kind, identity.c.value == normal(value))
+    ).one_or_none()
+
+
+def identities(conn: Connection, contact_id: int) -> list[Row[Any]]:
+    """Every identity of a contact, by kind and value."""
+    return list(
+        conn.execute(
+            select(identity).where(identity.c.contact_id == contact_id).order_by(identity.c.kind, identity.c.value)
+        )
+    )
+
+
+def set_language(conn: Connection, contact_id: int, language: str | None) -> None:
+    """Remember the person's own choice (None: forget it). Never call it with a guess."""
+    conn.execute(update(contact).where(contact.c.id == contact_id).values(language=language))
+
+
+def set_no_surveys(conn: Connection, contact_id: int, wish: bool) -> None:
+    """Remember whether this person wants no surveys."""
+    conn.execute(update(contact).where(contact.c.id == contact_id).values(no_surveys=wish))
+
+
+def mark_unreachable(conn: Connection, kind: str, value: str, why: str, now: datetime) -> bool:
+    """Remember that nothing arrives at this identity. False when it is unknown, or was marked already."""
+    statement = (
+        update(identity)
+        .where(identity.c.kind == kind, identity.c.value == normal(value), identity.c.unreachable_at.is_(None))
+        .values(unreachable_at=now, unreachable_why=why[:500])
+    )
+    return bool(conn.execute(statement).rowcount)
+
+
+def mark_reachable(conn: Connection, kind: str, value: str) -> None:
+    """Forget the mark: the person wrote from there, or staff say so."""
+    conn.execute(
+        update(identity)
+        .where(identity.c.kind == kind, identity.c.value == normal(value), identity.c.unreachable_at.is_not(None))
+        .values(unreachable_at=None, unreachable_why="")
+    )

@@ -1,0 +1,73 @@
+"""Thread keys and conversations: what ties a message to a ticket (rules 7 and 8)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, or_, select, update
+
+from gateway.store.once import insert_once
+from gateway.store.people import normal
+from gateway.store.schema import conversation, thread_key
+
+LONGEST = 200
+"""Characters of a key's value; a longer one is kept as its hash."""
+
+
+def key_value(value: str) -> str:
+    """The stored form of a key's value: itself, or "sha256:" and the hex digest of a long one."""
+    if len(value) <= LONGEST:
+        return value
+    return "sha256:" + hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def add_key(
+    conn: Connection, ticket_id: int, kind: str, value: str, *, issued: bool, recipient: str | None = None
+) -> bool:
+    """Tie a key to a ticket. False when it is tied already, to this ticket or another.
+
+    `issued` says that we chose it (then `recipient` is whom it was sent to); else it was seen.
+    """
+    row = {"kind": kind, "value": key_value(value), "ticket_id": ticket_id, "issued": issued}
+    return insert_once(conn, thread_key, {**row, "recipient": None if recipient is None else normal(recipient)})
+
+
+def find_keys(conn: Connection, keys: Iterable[tuple[str, str]]) -> list[Row[Any]]:
+    """Rows of those (kind, value) that are tied to a ticket, locked in sorted order on PostgreSQL."""
+    wanted = sorted({(kind, key_value(value)) for kind, value in keys})
+    if not wanted:
+        return []
+    match = or_(*(and_(thread_key.c.kind == kind, thread_key.c.value == value) for kind, value in wanted))
+    statement = select(thread_key).where(match).order_by(thread_key.c.kind, thread_key.c.value)
+    return list(conn.execute(statement.with_for_update()))
+
+
+def keys_of(conn: Connection, ticket_id: int) -> Sequence[Row[Any]]:
+    """Every key of a ticket."""
+    return conn.execute(select(thread_key).where(thread_key.c.ticket_id == ticket_id)).all()
+
+
+def lock_conversation(conn: Connection, channel: str, account: str, peer: str) -> Row[Any]:
+    """The conversation's row, made when missing, locked until the transaction ends."""
+    place = {"channel": channel, "account": account, "peer": normal(peer)}
+    insert_once(conn, conversation, place)
+    statement = select(conversation).where(_is(**place)).with_for_update()
+    return conn.execute(statement).one()
+
+
+def touch_conversation(
+    conn: Connection, channel: str, account: str, peer: str, *, ticket_id: int | None, at: datetime, digest: str
+) -> None:
+    """Remember the last ticket of a conversation, when, and the digest of the last message."""
+    conn.execute(
+        update(conversation)
+        .where(_is(channel, account, normal(peer)))
+        .values(ticket_id=ticket_id, last_at=at, last_digest=digest)
+    )
+
+
+def _is(channel: str, account: str, peer: str) -> Any:
+    return and_(conversation.c.channel == channel, conversation.c.account == account, conversation.c.peer == peer)

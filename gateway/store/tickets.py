@@ -1,0 +1,211 @@
+"""Tickets, their messages and their history, as sync functions inside the caller's transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, insert, select
+from sqlalchemy import text as sql
+from sqlalchemy import update as sql_update
+
+from gateway.store.numbers import number_for
+from gateway.store.once import insert_once, insert_once_id
+from gateway.store.people import normal
+from gateway.store.schema import attachment, event, message, participant, ticket
+from normalizer.message import Attachment
+
+REQUESTER, CC, VENDOR = "requester", "cc", "vendor"
+
+
+# -- the ticket ---------------------------------------------------------------------------
+
+
+def open_ticket(
+    conn: Connection,
+    *,
+    channel: str,
+    account: str,
+    requester_id: int,
+    requester: str,
+    requester_name: str,
+    subject: str,
+    language: str,
+    opened_at: datetime,
+    now: datetime,
+    first_digit: int = 1,
+    width: int = 8,
+    **columns: Any,
+) -> int:
+    """Insert a ticket with its number and its requester as a participant; returns its id.
+
+    `opened_at` is the source's time, `now` ours. `columns` are any others of the table `ticket`.
+    The caller adds the event "opened" and has the deadlines computed.
+    """
+    ticket_id = _next_id(conn)
+    defaults = {"status": "new", "line": "L1", "tags": [], "because": []}
+    row = {
+        "id": ticket_id,
+        "number": number_for(ticket_id, first_digit=first_digit, width=width),
+        "channel": channel,
+        "account": account,
+        "requester_id": requester_id,
+        "requester": normal(requester),
+        "subject": subject,
+        "language": language,
+        "opened_at": opened_at,
+        "updated_at": now,
+    }
+    conn.execute(insert(ticket).values({**defaults, **row, **columns}))
+    add_participant(conn, ticket_id, requester, REQUESTER, requester_name)
+    return ticket_id
+
+
+def _next_id(conn: Connection) -> int:
+    # The number is made from the id, so the id is wanted before the row.
+    if conn.dialect.name == "postgresql":
+        return int(conn.execute(sql("SELECT nextval(pg_get_serial_sequence('ticket', 'id'))")).scalar_one())
+    return int(conn.execute(select(func.coalesce(func.max(ticket.c.id), 0) + 1)).scalar_one())
+
+
+def get(conn: Connection, ticket_id: int) -> Row[Any]:
+    """The ticket's row. Raises NoResultFound."""
+    return conn.execute(select(ticket).where(ticket.c.id == ticket_id)).one()
+
+
+def by_number(conn: Connection, number: str) -> Row[Any] | None:
+    """The ticket with this number, or None."""
+    return conn.execute(select(ticket).where(ticket.c.number == number)).one_or_none()
+
+
+def lock(conn: Connection, ticket_id: int) -> Row[Any]:
+    """The ticket's row, locked until the transaction ends (PostgreSQL). Raises NoResultFound."""
+    return conn.execute(select(ticket).where(ticket.c.id == ticket_id).with_for_update()).one()
+
+
+def update(conn: Connection, ticket_id: int, **columns: Any) -> None:
+    """Set columns of a ticket; pass `updated_at` when people should see it as changed."""
+    conn.execute(sql_update(ticket).where(ticket.c.id == ticket_id).values(columns))
+
+
+# -- history ------------------------------------------------------------------------------
+
+
+def add_event(
+    conn: Connection,
+    ticket_id: int,
+    *,
+    at: datetime,
+    actor: str,
+    kind: str,
+    data: Mapping[str, Any],
+    key: str | None = None,
+) -> int | None:
+    """Add to a ticket's history; `at` is when it happened at its source.
+
+    Returns the event's id, or None when the key is there already: the effect happened before (rule 6).
+    """
+    row = {"ticket_id": ticket_id, "at": at, "actor": actor, "kind": kind, "data": dict(data), "key": key}
+    return insert_once_id(conn, event, row)
+
+
+def history(conn: Connection, ticket_id: int) -> list[Row[Any]]:
+    """The events of a ticket in the order in which they were recorded."""
+    return list(conn.execute(select(event).where(event.c.ticket_id == ticket_id).order_by(event.c.id)))
+
+
+# -- people of a ticket -------------------------------------------------------------------
+
+
+def add_participant(conn: Connection, ticket_id: int, address: str, role: str, name: str = "") -> bool:
+    """Add somebody; False when that address takes part already (its role stays)."""
+    row = {"ticket_id": ticket_id, "address": normal(address), "role": role, "name": name}
+    return insert_once(conn, participant, row)
+
+
+def participants(conn: Connection, ticket_id: int) -> Sequence[Row[Any]]:
+    """Everybody who takes part (address, role, name)."""
+    return conn.execute(
+        select(participant).where(participant.c.ticket_id == ticket_id).order_by(participant.c.address)
+    ).all()
+
+
+def set_role(conn: Connection, ticket_id: int, address: str, role: str) -> None:
+    """Change the role of a participant."""
+    conn.execute(
+        sql_update(participant)
+        .where(participant.c.ticket_id == ticket_id, participant.c.address == normal(address))
+        .values(role=role)
+    )
+
+
+# -- messages -----------------------------------------------------------------------------
+
+
+def add_message(
+    conn: Connection,
+    ticket_id: int,
+    *,
+    direction: str,
+    kind: str,
+    author: str,
+    text: str,
+    at: datetime,
+    **columns: Any,
+) -> int | None:
+    """Add a message; `columns` are any others of the table `message` (`visible_text` is `text` unless given).
+
+    Returns its id, or None when this revision (entry_id, generation) is there already.
+    """
+    row = {
+        "ticket_id": ticket_id,
+        "direction": direction,
+        "kind": kind,
+        "author": author,
+        "text": text,
+        "visible_text": text,
+        "at": at,
+    }
+    return insert_once_id(conn, message, {**row, **columns})
+
+
+def add_attachments(
+    conn: Connection, message_id: int, attachments: Iterable[Attachment], *, pending: bool = False
+) -> None:
+    """Add attachments: those with content are kept in the row, the others are blobs named by their SHA-256.
+
+    `pending`: those without content are not here yet but will be fetched (rule 10).
+    """
+    rows = [
+        {
+            "message_id": message_id,
+            "filename": item.filename,
+            "content_type": item.content_type[:255],
+            "size": item.size,
+            "sha256": item.sha256,
+            "inline": item.inline,
+            "content_id": item.content_id,
+            "content": item.content,
+            "blob": item.sha256 if item.content is None and not pending else None,
+            "state": "pending" if item.content is None and pending else "here",
+        }
+        for item in attachments
+    ]
+    if rows:
+        conn.execute(insert(attachment), rows)
+
+
+def messages(conn: Connection, ticket_id: int, *, every_revision: bool = False) -> Sequence[Row[Any]]:
+    """The messages of a ticket, oldest first; the newest revision of each unless told otherwise."""
+    statement = select(message).where(message.c.ticket_id == ticket_id).order_by(message.c.id)
+    if not every_revision:
+        statement = statement.where(message.c.current)
+    return conn.execute(statement).all()
+
+
+def attachments_of(conn: Connection, message_ids: Iterable[int]) -> Sequence[Row[Any]]:
+    """The attachments of these messages, content left out."""
+    columns = [column for column in attachment.c if column.name != "content"]
+    wanted = select(*columns).where(attachment.c.message_id.in_(list(message_ids))).order_by(attachment.c.id)
+    return conn.execute(wanted).all()
