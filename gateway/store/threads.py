@@ -13,7 +13,7 @@ from gateway.store.once import insert_once
 from gateway.store.people import normal
 from gateway.store.schema import conversation, thread_key
 
-LONGEST = 200
+LONGEST = 255
 """Characters of a key's value; a longer one is kept as its hash."""
 
 

@@ -131,12 +131,15 @@ def participants(conn: Connection, ticket_id: int) -> Sequence[Row[Any]]:
     ).all()
 
 
-def set_role(conn: Connection, ticket_id: int, address: str, role: str) -> None:
-    """Change the role of a participant."""
+def set_participant(conn: Connection, ticket_id: int, address: str, *, role: str, name: str = "") -> None:
+    """Give somebody a role, added when not there; an empty name changes no name."""
+    if add_participant(conn, ticket_id, address, role, name):
+        return
+    columns = {"role": role, "name": name} if name else {"role": role}
     conn.execute(
         sql_update(participant)
         .where(participant.c.ticket_id == ticket_id, participant.c.address == normal(address))
-        .values(role=role)
+        .values(columns)
     )
 
 
@@ -153,21 +156,49 @@ def add_message(
     text: str,
     at: datetime,
     **columns: Any,
-) -> int | None:
-    """Add a message; `columns` are any others of the table `message` (`visible_text` is `text` unless given).
+) -> int:
+    """Add a message that no entry brought; `columns` are any others of the table `message`.
 
-    Returns its id, or None when this revision (entry_id, generation) is there already.
+    `direction` is in, out or note; `author` an address, "agent:<key>" or "gateway";
+    `visible_text` is `text` unless given. Returns its id.
     """
-    row = {
-        "ticket_id": ticket_id,
-        "direction": direction,
-        "kind": kind,
-        "author": author,
-        "text": text,
-        "visible_text": text,
-        "at": at,
-    }
-    return insert_once_id(conn, message, {**row, **columns})
+    row = {"ticket_id": ticket_id, "direction": direction, "kind": kind, "author": author, "text": text, "at": at}
+    statement = insert(message).values({"visible_text": text, **row, **columns}).returning(message.c.id)
+    return int(conn.execute(statement).scalar_one())
+
+
+def add_revision(
+    conn: Connection,
+    ticket_id: int,
+    *,
+    entry_id: int,
+    generation: int,
+    direction: str,
+    kind: str,
+    author: str,
+    text: str,
+    at: datetime,
+    **columns: Any,
+) -> int | None:
+    """Add what an entry says, in the reading of this generation; earlier readings are current no more.
+
+    Returns the message's id, or None when this reading is there already (rule 6).
+    """
+    row = {"ticket_id": ticket_id, "direction": direction, "kind": kind, "author": author, "text": text, "at": at}
+    mine = {"entry_id": entry_id, "generation": generation, "current": True}
+    made = insert_once_id(conn, message, {"visible_text": text, **row, **columns, **mine})
+    if made is not None and generation:
+        conn.execute(
+            sql_update(message)
+            .where(message.c.entry_id == entry_id, message.c.generation < generation, message.c.current)
+            .values(current=False)
+        )
+    return made
+
+
+def revisions(conn: Connection, entry_id: int) -> Sequence[Row[Any]]:
+    """Every reading of an entry, the oldest first."""
+    return conn.execute(select(message).where(message.c.entry_id == entry_id).order_by(message.c.generation)).all()
 
 
 def add_attachments(
