@@ -1,0 +1,177 @@
+"""Text as the router reads it: what the sender says now, in lower-case words and their stems.
+
+Snowball has stemmers for Russian and English; Ukrainian gets a light suffix stemmer here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TypeAlias
+
+from snowballstemmer.english_stemmer import EnglishStemmer
+from snowballstemmer.russian_stemmer import RussianStemmer
+
+Phrase: TypeAlias = tuple[frozenset[str], ...]
+"""Neighbouring words; for each the stems that will do. One that ends in `*` is the beginning of a word."""
+
+MAX_CHARACTERS = 1500
+"""Only the beginning is read: a request says what it wants early, and the time per message stays bounded."""
+PREFIX_LENGTHS = range(3, 11)
+
+_TOKEN = re.compile(r"[a-zа-яёіїєґ0-9]+(?:['’ʼ`-][a-zа-яёіїєґ0-9]+)*")
+_URL = re.compile(r"(?:https?://|www\.)\S+", re.IGNORECASE)
+_APOSTROPHE = re.compile("['’ʼ`]")
+_UKRAINIAN = re.compile("[іїєґ]")
+_FOOTER = re.compile(
+    r"\s*(?:--\s*$|_{5,}|-{5,}|с уважением|з повагою|(?:best|kind|warm) regards|regards,|sincerely|"
+    r"scanned (?:for|by)|(?:проверено|перевірено) (?:антив|на )|this (?:e-?mail|message) (?:and|is|was|may)|"
+    r"(?:отправлено|надіслано|sent) (?:с|з|from) |confidential|конфиденц|конфіденц)",
+    re.IGNORECASE,
+)
+_QUOTE_INTRO = re.compile(r".{0,200}\b(?:wrote|написал[аи]?|пишет|пише|написав|написала):\s*$", re.IGNORECASE)
+_LOG = re.compile(
+    r"\s*(?:\[?\d{4}-\d\d-\d\d[ T]\d\d:\d\d|\[?\d\d[:.]\d\d[:.]\d\d\b|Traceback \(most recent|File \"[^\"]{1,200}\", line \d|"
+    r"at [\w.$<>]{3,200}\(|(?:\w{3} +\d{1,2} \d\d:\d\d:\d\d )|(?:DEBUG|INFO|WARN|WARNING|ERROR|FATAL|CRITICAL)[\s:\]]|"
+    r"Caused by: )"
+)
+_SUBJECT_PREFIX = re.compile(r"(?:\s*(?:re|fwd?|fw|отв|ответ|відп|нa|пересл)\s*(?:\[\d+\])?:)+\s*", re.IGNORECASE)
+_SUBJECT_TAG = re.compile(r"\[#?[^\]\s]{1,20}\]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reduced:
+    """A message reduced to what routing reads."""
+
+    text: str
+    """Lower-case, quotes, footers and (where there is more) logs left out; subject first."""
+    tokens: tuple[str, ...]
+    stems: tuple[str, ...]
+    language: str
+    has_log: bool = False
+    index: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    """Where a stem, or a beginning of a word written `abc*`, stands."""
+
+    def find(self, phrase: Phrase) -> int | None:
+        """Position of the first word of `phrase`, or None."""
+        head, rest = phrase[0], phrase[1:]
+        for key in head:
+            for position in self.index.get(key, ()):
+                if self._follows(rest, position):
+                    return position
+        return None
+
+    def _follows(self, rest: Phrase, position: int) -> bool:
+        index = self.index
+        for step, keys in enumerate(rest, start=position + 1):
+            if not any(step in index.get(key, ()) for key in keys):
+                return False
+        return True
+
+
+def reduce(subject: str, body: str, language: str = "") -> Reduced:
+    """Reduce a message. `language` ("ru", "uk", "en" or "") chooses the stemmer; letters decide when it is ""."""
+    said, has_log = _said_now(body[: MAX_CHARACTERS * 4])
+    title = _SUBJECT_TAG.sub(" ", _SUBJECT_PREFIX.sub("", subject[:300]))
+    text = _URL.sub(" ", f"{title}\n{said}")[:MAX_CHARACTERS].lower().replace("ё", "е")
+    language = language if language in _STEMMERS else _guess(text)
+    tokens = tuple(_APOSTROPHE.sub("", token) for token in _TOKEN.findall(text))
+    stems = tuple(stem(token, language) for token in tokens)
+    return Reduced(
+        text=text, tokens=tokens, stems=stems, language=language, has_log=has_log, index=_index(tokens, stems)
+    )
+
+
+def phrase(text: str) -> Phrase:
+    """Words of a rule -> what to look for. A Cyrillic word is stemmed both as Russian and as Ukrainian.
+
+    Raises ValueError when there is no word in it, or when a beginning written with `*` is shorter than three letters
+    or longer than ten.
+    """
+    out = []
+    for word in text.lower().replace("ё", "е").split():
+        begins = word.endswith("*")
+        plain = _APOSTROPHE.sub("", word.removesuffix("*"))
+        if begins and len(plain) not in PREFIX_LENGTHS:
+            raise ValueError(f"{word!r}: a beginning of a word has three to ten letters before the *")
+        if not _TOKEN.fullmatch(plain):
+            raise ValueError(f"{word!r} is not a word")
+        keys = {f"{plain}*"} if begins else {stem(plain, "ru"), stem(plain, "uk")}
+        out.append(frozenset(keys))
+    if not out:
+        raise ValueError("there is no word in it")
+    return tuple(out)
+
+
+@lru_cache(maxsize=65536)
+def stem(word: str, language: str) -> str:
+    """The stem of a lower-case word; Latin words are English in every language."""
+    if word[0] < "a" or word[-1] < "a":
+        return word
+    if word[0] <= "z":
+        return str(EnglishStemmer().stemWord(word))
+    return _STEMMERS[language if language != "en" else "ru"](word)
+
+
+def _russian(word: str) -> str:
+    return str(RussianStemmer().stemWord(word))
+
+
+_UK_ENDINGS = tuple(
+    sorted(
+        (
+            "ування юванням уванням ювання ованого еного ення ення анням енням ання яння ність ності ністю ього ьому "
+            "ими іми ого ому ої ою ею ий ій ая яя ою єю ами ями ові еві єві ах ях ам ям ом ем єм ів їв ей ії ію ією ія "
+            "ють уть ять ать ємо емо имо їмо єте ете ите їте єш еш иш їш ив ила ило или ав ала ало али яв яла яло яли "
+            "ував увала увало ували увати ювати ити ати яти іти їти ути ть ти а я у ю і ї е є и о ь й"
+        ).split(),
+        key=len,
+        reverse=True,
+    )
+)
+
+
+def _ukrainian(word: str) -> str:
+    """Cut reflexive particle and the longest ending that leaves three letters, then a soft sign."""
+    if len(word) > 5 and word.endswith(("ся", "сь")):
+        word = word[:-2]
+    for ending in _UK_ENDINGS:
+        if len(word) - len(ending) >= 3 and word.endswith(ending):
+            word = word[: -len(ending)]
+            break
+    return word.rstrip("ь") or word
+
+
+_STEMMERS = {"ru": _russian, "uk": _ukrainian, "en": _russian}
+
+
+def _guess(text: str) -> str:
+    if _UKRAINIAN.search(text):
+        return "uk"
+    return "ru" if re.search("[а-я]", text) else "en"
+
+
+def _said_now(body: str) -> tuple[str, bool]:
+    """The sender's own lines, and whether there were log lines; a message of nothing but a log keeps it."""
+    lines, logs = [], []
+    for line in body.splitlines():
+        if line.lstrip().startswith(">") or _QUOTE_INTRO.match(line):
+            continue
+        if _FOOTER.match(line) and any(kept.strip() for kept in lines):
+            break
+        (logs if _LOG.match(line) else lines).append(line)
+    kept = lines if any(_TOKEN.search(line.lower()) for line in lines) else logs
+    return "\n".join(kept), bool(logs)
+
+
+def _index(tokens: Iterable[str], stems: Iterable[str]) -> dict[str, list[int]]:
+    index: dict[str, list[int]] = {}
+    for position, (token, stemmed) in enumerate(zip(tokens, stems, strict=True)):
+        index.setdefault(stemmed, []).append(position)
+        for length in PREFIX_LENGTHS:
+            if length > len(token):
+                break
+            index.setdefault(f"{token[:length]}*", []).append(position)
+    return index
