@@ -1,0 +1,101 @@
+"""Counters and timings of one gateway, in a registry of its own; `/metrics` shows them.
+
+Labels are accounts, kinds and outcomes: few and known. Never an address or a ticket.
+Gauges of what waits are read from the store when somebody looks (`show`), so they are always true.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_SHORT = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_LONG = (0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 14400, 86400)
+
+
+class Metrics:
+    """What the parts of a running gateway count; each method is one thing that happened."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._accepted = self._counter("accepted", "Raw messages committed to the journal.", "channel", "account")
+        self._duplicates = self._counter("duplicates", "Repeats answered from a row.", "channel", "account")
+        self._refused = self._counter("refused", "Messages refused on the wire.", "channel", "reason")
+        self._accept_seconds = self._timing("accept", "From the last byte to the commit.", "channel")
+        self._processed = self._counter("processed", "Journal entries that were filed.", "outcome")
+        self._process_seconds = self._timing("process", "From acceptance to the ticket.", buckets=_LONG)
+        self._failed = self._counter("attempts_failed", "Attempts to read an entry that failed.", "reason")
+        self._quarantined = self._counter("quarantined", "Entries given up after all attempts.")
+        self._workers_lost = self._counter("workers_lost", "Worker processes killed or dead.", "reason")
+        self._settled = self._counter("outbox_settled", "Delivery tries by result.", "channel", "result")
+        self._send_seconds = self._timing("send", "One delivery try.", "channel")
+        self._commits = self._counter("commits", "Transactions of the writer.")
+        self._committed_jobs = self._counter("committed_jobs", "Jobs that shared those transactions.")
+        self._commit_seconds = self._timing("commit", "One COMMIT.")
+        self._requests = self._counter("http_requests", "Requests answered.", "route", "method", "status")
+        self._request_seconds = self._timing("http_request", "One request.", "route")
+        self._alerts = self._counter("alerts", "Alerts raised for operators.", "kind")
+        self._gauges: dict[str, Gauge] = {}
+
+    def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
+        return Counter(f"gateway_{name}", meaning, labels, registry=self.registry)
+
+    def _timing(self, name: str, meaning: str, *labels: str, buckets: Sequence[float] = _SHORT) -> Histogram:
+        return Histogram(f"gateway_{name}_seconds", meaning, labels, buckets=buckets, registry=self.registry)
+
+    def accepted(self, channel: str, account: str, *, duplicate: bool = False, seconds: float | None = None) -> None:
+        """A raw message is safe (or was before)."""
+        (self._duplicates if duplicate else self._accepted).labels(channel, account).inc()
+        if seconds is not None:
+            self._accept_seconds.labels(channel).observe(seconds)
+
+    def refused(self, channel: str, reason: str) -> None:
+        """Something was refused on the wire; `reason` is a short fixed word."""
+        self._refused.labels(channel, reason).inc()
+
+    def processed(self, outcome: str, seconds: float | None = None) -> None:
+        """An entry was filed; `outcome` is what it became, `seconds` since its acceptance."""
+        self._processed.labels(outcome).inc()
+        if seconds is not None:
+            self._process_seconds.observe(seconds)
+
+    def failed(self, reason: str, *, quarantined: bool = False) -> None:
+        """An attempt to read an entry failed; `reason` is a short fixed word."""
+        self._failed.labels(reason).inc()
+        if quarantined:
+            self._quarantined.inc()
+
+    def worker_lost(self, reason: str) -> None:
+        """A worker process is gone: time, memory, exit."""
+        self._workers_lost.labels(reason).inc()
+
+    def settled(self, channel: str, result: str, seconds: float | None = None) -> None:
+        """A delivery try came to this result."""
+        self._settled.labels(channel, result).inc()
+        if seconds is not None:
+            self._send_seconds.labels(channel).observe(seconds)
+
+    def committed(self, jobs: int, seconds: float) -> None:
+        """The writer committed one transaction of this many jobs."""
+        self._commits.inc()
+        self._committed_jobs.inc(jobs)
+        self._commit_seconds.observe(seconds)
+
+    def request(self, route: str, method: str, status: int, seconds: float) -> None:
+        """A request was answered; `route` is the pattern, never the path."""
+        self._requests.labels(route, method, str(status)).inc()
+        self._request_seconds.labels(route).observe(seconds)
+
+    def alert(self, kind: str) -> None:
+        """Operators are told of trouble."""
+        self._alerts.labels(kind).inc()
+
+    def show(self, gauges: Mapping[str, float]) -> bytes:
+        """All of it in the text format of Prometheus; `gauges` are set first, name -> value."""
+        for name, value in gauges.items():
+            if name not in self._gauges:
+                self._gauges[name] = Gauge(f"gateway_{name}", name.replace("_", " "), registry=self.registry)
+            self._gauges[name].set(value)
+        return generate_latest(self.registry)

@@ -1,0 +1,57 @@
+"""What the web site is given: everything it may touch, built by the composition root."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from aiohttp import web
+
+from channels.contract import Clock, Intake, Webhook
+from gateway.context import Context
+from gateway.health import Check
+from gateway.metrics import Metrics
+from gateway.store.blobs import Blobs
+from gateway.store.database import Database
+
+
+def _nothing() -> None:
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """The parts of a running gateway that requests work with."""
+
+    ctx: Context
+    db: Database
+    blobs: Blobs
+    clock: Clock
+    metrics: Metrics
+    intake: Intake | None = None
+    """None: webhooks are not mounted."""
+    webhooks: Mapping[tuple[str, str], Webhook] = field(default_factory=dict)
+    """(channel, account) -> what is mounted under `/channels/<channel>/<account>`."""
+    checks: Sequence[Check] = ()
+    """What `/readyz` looks at."""
+    listening: Callable[[], Mapping[str, str]] = dict
+    """Name -> "host:port" of every open port."""
+    workers: Callable[[], Mapping[str, int]] = dict
+    """Worker processes: alive, busy, restarts."""
+    var: Path | None = None
+    """The data folder, for free space."""
+    started_at: datetime | None = None
+    wake_outbox: Callable[[], None] = _nothing
+    """Called after a commit that may have put notices."""
+    wake_journal: Callable[[], None] = _nothing
+    """Called after a commit that may have made entries pending."""
+    wake_timers: Callable[[], None] = _nothing
+    """Called after a commit that may have put timers."""
+    new_secret: Callable[[], str] = lambda: secrets.token_hex(24)
+    """192 random bits as hex: request ids (its beginning) and API tokens."""
+
+
+SERVICES = web.AppKey("services", Services)
