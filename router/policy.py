@@ -17,7 +17,7 @@ from router.classifier import Classifier
 from router.words import Phrase, phrase
 
 Span: TypeAlias = tuple[int, int]
-"""Opening and closing in minutes after local midnight, 0 <= opening < closing <= 1440; open at the first, shut at the last."""
+"""Opening and closing in minutes after local midnight, 0 <= opening < closing <= 1440; shut at the second."""
 FirstLine: TypeAlias = Literal["direct", "confirm"]
 DAY_MINUTES = 1440
 

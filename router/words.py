@@ -33,11 +33,12 @@ _FOOTER = re.compile(
 )
 _QUOTE_INTRO = re.compile(r".{0,200}\b(?:wrote|написал[аи]?|пишет|пише|написав|написала):\s*$", re.IGNORECASE)
 _LOG = re.compile(
-    r"\s*(?:\[?\d{4}-\d\d-\d\d[ T]\d\d:\d\d|\[?\d\d[:.]\d\d[:.]\d\d\b|Traceback \(most recent|File \"[^\"]{1,200}\", line \d|"
+    r"\s*(?:\[?\d{4}-\d\d-\d\d[ T]\d\d:\d\d|\[?\d\d:\d\d:\d\d\b|Traceback \(most recent|"
+    r"File \"[^\"]{1,200}\", line \d|"
     r"at [\w.$<>]{3,200}\(|(?:\w{3} +\d{1,2} \d\d:\d\d:\d\d )|(?:DEBUG|INFO|WARN|WARNING|ERROR|FATAL|CRITICAL)[\s:\]]|"
     r"Caused by: )"
 )
-_SUBJECT_PREFIX = re.compile(r"(?:\s*(?:re|fwd?|fw|отв|ответ|відп|нa|пересл)\s*(?:\[\d+\])?:)+\s*", re.IGNORECASE)
+_SUBJECT_PREFIX = re.compile(r"(?:\s*(?:re|fwd?|fw|отв|ответ|відп|пересл)\s*(?:\[\d+\])?:)+\s*", re.IGNORECASE)
 _SUBJECT_TAG = re.compile(r"\[#?[^\]\s]{1,20}\]")
 
 
@@ -119,17 +120,11 @@ def _russian(word: str) -> str:
     return str(RussianStemmer().stemWord(word))
 
 
-_UK_ENDINGS = tuple(
-    sorted(
-        (
-            "ування юванням уванням ювання ованого еного ення ення анням енням ання яння ність ності ністю ього ьому "
-            "ими іми ого ому ої ою ею ий ій ая яя ою єю ами ями ові еві єві ах ях ам ям ом ем єм ів їв ей ії ію ією ія "
-            "ють уть ять ать ємо емо имо їмо єте ете ите їте єш еш иш їш ив ила ило или ав ала ало али яв яла яло яли "
-            "ував увала увало ували увати ювати ити ати яти іти їти ути ть ти а я у ю і ї е є и о ь й"
-        ).split(),
-        key=len,
-        reverse=True,
-    )
+_UK_ENDINGS = re.compile(
+    "(?:ування|юванням|уванням|ювання|ованого|еного|ення|анням|енням|ання|яння|ність|ності|ністю|ього|ьому|"
+    "ими|іми|ого|ому|ої|ою|ею|ий|ій|ая|яя|єю|ами|ями|ові|еві|єві|ах|ях|ам|ям|ом|ем|єм|ів|їв|ей|ії|ію|ією|ія|"
+    "ють|уть|ять|ать|ємо|емо|имо|їмо|єте|ете|ите|їте|єш|еш|иш|їш|ив|ила|ило|или|ав|ала|ало|али|яв|яла|яло|яли|"
+    "ував|увала|увало|ували|увати|ювати|ити|ати|яти|іти|їти|ути|ть|ти|[аяуюіїеєиоьй])$"
 )
 
 
@@ -137,11 +132,9 @@ def _ukrainian(word: str) -> str:
     """Cut reflexive particle and the longest ending that leaves three letters, then a soft sign."""
     if len(word) > 5 and word.endswith(("ся", "сь")):
         word = word[:-2]
-    for ending in _UK_ENDINGS:
-        if len(word) - len(ending) >= 3 and word.endswith(ending):
-            word = word[: -len(ending)]
-            break
-    return word.rstrip("ь") or word
+    if ending := _UK_ENDINGS.search(word, 3):
+        word = word[: ending.start()]
+    return word.rstrip("ь")
 
 
 _STEMMERS = {"ru": _russian, "uk": _ukrainian, "en": _russian}
@@ -155,7 +148,8 @@ def _guess(text: str) -> str:
 
 def _said_now(body: str) -> tuple[str, bool]:
     """The sender's own lines, and whether there were log lines; a message of nothing but a log keeps it."""
-    lines, logs = [], []
+    lines: list[str] = []
+    logs: list[str] = []
     for line in body.splitlines():
         if line.lstrip().startswith(">") or _QUOTE_INTRO.match(line):
             continue
