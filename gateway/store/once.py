@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Table
@@ -14,10 +14,15 @@ def insert_once(conn: Connection, table: Table, values: Mapping[str, Any]) -> bo
     return bool(conn.execute(_insert(conn, table).values(values).on_conflict_do_nothing()).rowcount)
 
 
-def insert_once_id(conn: Connection, table: Table, values: Mapping[str, Any]) -> int | None:
-    """The same for a table with an `id`: the new id, or None when a unique key is taken."""
-    statement = _insert(conn, table).values(values).on_conflict_do_nothing().returning(table.c.id)
-    return conn.execute(statement).scalar_one_or_none()
+def insert_once_id(
+    conn: Connection, table: Table, values: Mapping[str, Any], *, key: Sequence[str] | None = None
+) -> int | None:
+    """The same for a table with an `id`: the new id, or None when a unique key is taken.
+
+    With `key` only those columns are looked at; any other key that is taken raises IntegrityError.
+    """
+    statement = _insert(conn, table).values(values).on_conflict_do_nothing(index_elements=key)
+    return conn.execute(statement.returning(table.c.id)).scalar_one_or_none()
 
 
 def count_up(conn: Connection, table: Table, key: Mapping[str, Any], column: str) -> int:

@@ -6,8 +6,7 @@ Every function runs inside the caller's transaction. `due` only reads and may ru
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
@@ -16,19 +15,18 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     String,
-    Table,
     and_,
     exists,
     func,
-    insert,
     literal_column,
     or_,
     select,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
-from gateway.store.schema import outbox, thread_key
+from gateway.store.once import insert_once_id
+from gateway.store.schema import outbox
+from gateway.store.threads import add_key
 from normalizer.message import Json
 
 State: TypeAlias = Literal[
@@ -49,10 +47,6 @@ REPEATED_BY_STAFF: tuple[State, ...] = ("dead", "unknown", "refused", "unreachab
 # Literals, not parameters: SQLite uses a partial index only where the query repeats its condition word for word.
 _WAITING = literal_column("'waiting'", String)
 _SENDING = literal_column("'sending'", String)
-_INSERTS: Mapping[str, Callable[[Table], sqlite.Insert | postgresql.Insert]] = {
-    "sqlite": sqlite.insert,
-    "postgresql": postgresql.insert,
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,13 +136,12 @@ def put(conn: Connection, draft: Draft, now: datetime) -> int | None:
     Waiting notices that `draft.replaces` names become `replaced`, and the new one takes over the
     earliest of their due times, so that a ticket that changes all the time is still reported.
     The Message-ID and the reply token become keys of the ticket that we issued.
-    Raises sqlalchemy.exc.IntegrityError when one of them is already known.
+    Raises sqlalchemy.exc.IntegrityError or ValueError when one of them is already known.
     """
     values = {name: getattr(draft, name) for name in Draft.__slots__}
     values |= {"message_id": draft.message_id or None, "reply_token": draft.reply_token or None}
     values |= {"due_at": draft.due_at or now, "created_at": now, "variables": dict(draft.variables)}
-    statement = _INSERTS[conn.dialect.name](outbox).values(values).on_conflict_do_nothing(index_elements=["key"])
-    row_id: int | None = conn.execute(statement.returning(outbox.c.id)).scalar_one_or_none()
+    row_id = insert_once_id(conn, outbox, values, key=["key"])
     if row_id is None:
         return None
     if draft.replaces is not None:
@@ -170,21 +163,12 @@ def _replace(conn: Connection, draft: Draft, row_id: int, due_at: datetime, now:
 
 
 def _issue(conn: Connection, draft: Draft) -> None:
-    if draft.ticket_id is None:
-        return
-    keys = [
-        (kind, value) for kind, value in (("message_id", draft.message_id), ("reply_token", draft.reply_token)) if value
-    ]
-    for kind, value in keys:
-        conn.execute(
-            insert(thread_key).values(
-                kind=kind, value=_key(value), ticket_id=draft.ticket_id, issued=True, recipient=draft.recipient
-            )
-        )
-
-
-def _key(value: str) -> str:
-    return value if len(value) <= 255 else "sha256:" + hashlib.sha256(value.encode()).hexdigest()
+    for kind, value in (("message_id", draft.message_id), ("reply_token", draft.reply_token)):
+        if not value or draft.ticket_id is None:
+            continue
+        if not add_key(conn, draft.ticket_id, kind, value, issued=True, recipient=draft.recipient):
+            # It would not count as issued, and the answer to this notice would be taken for a stranger's.
+            raise ValueError(f"the {kind} chosen for {draft.key} is known already")
 
 
 # -- sending ------------------------------------------------------------------------------

@@ -1,0 +1,176 @@
+"""A ticket's deadlines, computed again from its whole recorded history after every change.
+
+The history decides and nothing else: changing class or contract recomputes from what happened, not
+from now. Whatever begins or ends a clock also puts the timers that look at it later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from itertools import takewhile
+from typing import Any, Literal, TypeAlias
+
+from sqlalchemy import Connection, Row
+
+from gateway.context import Context
+from gateway.store import tickets, timers
+from normalizer.message import Json
+from router import sla
+from router.assignment import Deadline, Deadlines
+from router.hours import intervals
+from router.policy import Calendar, Policy
+
+Clock: TypeAlias = Literal["reaction", "resolution"]
+CLOCKS: tuple[Clock, ...] = ("reaction", "resolution")
+
+ANSWERS = frozenset({"reply", "question", "call"})
+"""Events that are a public answer; by a person of staff they end the reaction clock."""
+STATUS_MOMENTS: Mapping[str, sla.MomentKind] = {
+    "waiting": "waiting",
+    "resumed": "resumed",
+    "resolved": "resolved",
+    "reopened": "reopened",
+    "closed": "closed",
+}
+"""Events that say by their kind what became of the status, when they do not carry it."""
+
+
+def recompute(conn: Connection, ctx: Context, ticket_id: int, now: datetime) -> Deadlines:
+    """Bring deadlines and timers of a ticket up to its history. Call it after the last event of a change.
+
+    Writes the ticket's columns, the reasons of both deadlines, and raises `deadline_version` when
+    something moved. Raises NoResultFound when there is no such ticket.
+    """
+    ticket = tickets.get(conn, ticket_id)
+    events = tickets.history(conn, ticket_id)
+    deadlines = sla.deadlines(moments(events), ctx.policy)
+    columns = {
+        "reaction_due": deadlines.reaction.due,
+        "reaction_met_at": deadlines.reaction.met_at,
+        "resolution_due": deadlines.resolution.due,
+    }
+    moved = {name for name, value in columns.items() if getattr(ticket, name) != value}
+    if moved:
+        version = ticket.deadline_version + 1
+        because = _because(ticket.because, deadlines)
+        tickets.update(conn, ticket_id, **columns, deadline_version=version, because=because)
+        for clock in CLOCKS:
+            if f"{clock}_due" in moved:
+                _put_deadline_timers(conn, ctx, ticket, clock, deadlines, version, now)
+    _put_status_timers(conn, ctx, ticket_id, events)
+    return deadlines
+
+
+def moments(events: Sequence[Row[Any]]) -> list[sla.Moment]:
+    """The part of a history that the clocks look at, by time."""
+    return sorted((moment for event in events for moment in _moments_of(event)), key=lambda moment: moment.at)
+
+
+def _moments_of(event: Row[Any]) -> Iterator[sla.Moment]:
+    match event.kind:
+        case "opened" | "class" | "contract":
+            wanted = ("class", "contract") if event.kind == "opened" else (event.kind,)
+            data = {name: event.data[name] for name in wanted if name in event.data}
+            yield sla.Moment(at=event.at, kind=event.kind, data=data)
+        case kind if kind in ANSWERS and event.actor.startswith("agent:"):
+            yield sla.Moment(at=event.at, kind="staff_answer")
+    change = status_moment(event)
+    if change is not None:
+        yield sla.Moment(at=event.at, kind=change)
+
+
+def status_moment(event: Row[Any]) -> sla.MomentKind | None:
+    """What an event did to the clocks by changing the status (`status: [before, after]`); None: nothing."""
+    status = event.data.get("status")
+    if not isinstance(status, list):
+        return STATUS_MOMENTS.get(event.kind)
+    before, after = status
+    if after in ("waiting", "resolved", "closed"):
+        return STATUS_MOMENTS[after]
+    if before in ("resolved", "closed"):
+        return "reopened"
+    return "resumed" if before == "waiting" else None
+
+
+def _because(known: Sequence[Mapping[str, Any]], deadlines: Deadlines) -> list[Mapping[str, Any]]:
+    others = [reason for reason in known or () if reason.get("what") not in CLOCKS]
+    return [*others, *(asdict(reason) for clock in CLOCKS for reason in _deadline(deadlines, clock).because)]
+
+
+def _deadline(deadlines: Deadlines, clock: Clock) -> Deadline:
+    return deadlines.reaction if clock == "reaction" else deadlines.resolution
+
+
+# -- timers -------------------------------------------------------------------------------
+
+
+def _put_deadline_timers(
+    conn: Connection, ctx: Context, ticket: Row[Any], clock: Clock, deadlines: Deadlines, version: int, now: datetime
+) -> None:
+    due = _deadline(deadlines, clock).due
+    if due is None:
+        return
+    share = ctx.settings.tickets.warn_at
+    warn_at = warning_time(
+        ctx.policy, ticket.contract, deadlines.class_, clock, opened_at=ticket.opened_at, due=due, share=share
+    )
+    data: dict[str, Json] = {"due": due.isoformat(), "late": warn_at <= now}
+    timers.put(conn, ticket.id, f"warning:{clock}", version, warn_at, data)
+    timers.put(conn, ticket.id, f"breach:{clock}", version, due, data)
+
+
+def warning_time(
+    policy: Policy,
+    contract: str | None,
+    class_: int | None,
+    clock: Clock,
+    *,
+    opened_at: datetime,
+    due: datetime,
+    share: float,
+) -> datetime:
+    """When `share` of a deadline's promised time is over: as much open time before `due` as the rest makes.
+
+    Counted in the calendar of the deadline, so nobody is warned at night of what is due in the morning.
+    """
+    promised, calendar = due - opened_at, policy.calendar_of(contract)
+    found = policy.contracts.get(contract) if contract else None
+    if found is not None and class_ is not None:
+        terms = found.term(class_)
+        promised = (terms.reaction if clock == "reaction" else terms.resolution) or promised
+        calendar = policy.calendars.get(terms.calendar) if terms.calendar else calendar
+    rest = promised * (1 - share)
+    if calendar is None or calendar.always:
+        return due - rest
+    return _before(calendar, opened_at, due, rest)
+
+
+def _before(calendar: Calendar, start: datetime, due: datetime, rest: timedelta) -> datetime:
+    """The instant from which `rest` of open time is left until `due`; `start` when there is not so much."""
+    for opens, closes in reversed(list(takewhile(lambda span: span[0] < due, intervals(calendar, start)))):
+        begins, ends = max(opens, start), min(closes, due)
+        if rest <= ends - begins:
+            return ends - rest
+        rest -= ends - begins
+    return start
+
+
+def _put_status_timers(conn: Connection, ctx: Context, ticket_id: int, events: Sequence[Row[Any]]) -> None:
+    """A ticket that waits or is resolved is looked at again after the configured days."""
+    last = last_status_event(events)
+    if last is None:
+        return
+    settings = ctx.settings.tickets
+    state = status_moment(last)
+    closing = {"waiting": settings.close_waiting, "resolved": settings.close_resolved}.get(state or "")
+    if closing:
+        timers.put(conn, ticket_id, "close", last.id, last.at + closing)
+    if state == "waiting" and last.kind == "question" and settings.question_reminder:
+        timers.put(conn, ticket_id, "question_reminder", last.id, last.at + settings.question_reminder)
+
+
+def last_status_event(events: Sequence[Row[Any]]) -> Row[Any] | None:
+    """The event that put the ticket into its present state; None while it is as it was opened."""
+    return next((event for event in reversed(events) if status_moment(event) is not None), None)

@@ -1,0 +1,75 @@
+"""The timer table: when to look at a ticket again. A timer says *check*, not *do* (rule 14)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, func, select, update
+
+from gateway.store.once import insert_once
+from gateway.store.schema import timer
+from normalizer.message import Json
+
+_COLUMNS = (timer.c.id, timer.c.ticket_id, timer.c.kind, timer.c.version, timer.c.due_at, timer.c.data)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timer:
+    """One timer that has not fired."""
+
+    id: int
+    ticket_id: int
+    kind: str
+    """Key of the table of checks."""
+    version: int
+    """Of what is to be checked: of the deadlines, the resolution, the event that began the state."""
+    due_at: datetime
+    data: Mapping[str, Any]
+
+
+def put(
+    conn: Connection,
+    ticket_id: int,
+    kind: str,
+    version: int,
+    due_at: datetime,
+    data: Mapping[str, Json] | None = None,
+) -> bool:
+    """Ask for a check at `due_at`. False when this ticket has a timer of this kind and version already."""
+    row = {"ticket_id": ticket_id, "kind": kind, "version": version, "due_at": due_at, "data": dict(data or {})}
+    return insert_once(conn, timer, row)
+
+
+def due(conn: Connection, now: datetime, limit: int) -> list[int]:
+    """Ids of at most `limit` timers to fire now, the longest due first."""
+    statement = select(timer.c.id).where(timer.c.fired_at.is_(None), timer.c.due_at <= now)
+    return list(conn.scalars(statement.order_by(timer.c.due_at, timer.c.id).limit(limit)))
+
+
+def next_due(conn: Connection) -> datetime | None:
+    """When the next timer fires; None when there is none."""
+    earliest: datetime | None = conn.scalar(select(func.min(timer.c.due_at)).where(timer.c.fired_at.is_(None)))
+    return earliest
+
+
+def unfired(conn: Connection, timer_id: int) -> Timer | None:
+    """The timer, or None when it has fired."""
+    row = conn.execute(select(*_COLUMNS).where(timer.c.id == timer_id, timer.c.fired_at.is_(None))).one_or_none()
+    return None if row is None else Timer(**row._mapping)
+
+
+def fired(conn: Connection, timer_id: int, outcome: str, now: datetime) -> bool:
+    """Write down that it fired and what the check found. False when it had fired before."""
+    statement = (
+        update(timer).where(timer.c.id == timer_id, timer.c.fired_at.is_(None)).values(fired_at=now, outcome=outcome)
+    )
+    return conn.execute(statement).rowcount == 1
+
+
+def postpone(conn: Connection, waiting: Timer, due_at: datetime, data: Mapping[str, Json]) -> None:
+    """Check again at `due_at`; `data` is added to the timer's own."""
+    values = {"due_at": due_at, "data": {**waiting.data, **data}}
+    conn.execute(update(timer).where(timer.c.id == waiting.id, timer.c.fired_at.is_(None)).values(values))
