@@ -1,0 +1,40 @@
+"""The gateway as a process that kills itself at a named fail point.
+
+Usage: server.py CONFIG VAR [FAILPOINT COUNT] — SIGKILL at the COUNT-th time the point is passed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+from gateway.app import Gateway
+from gateway.settings_files import load
+
+
+def main() -> None:
+    config, var = Path(sys.argv[1]), Path(sys.argv[2])
+    point, left = (sys.argv[3], int(sys.argv[4])) if len(sys.argv) > 3 else ("", 0)
+
+    def failpoints(name: str) -> None:
+        nonlocal left
+        if name == point:
+            left -= 1
+            if left <= 0:
+                os.killpg(os.getpgrp(), signal.SIGKILL)
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(signum, stop.set)
+        gateway = Gateway(load(config, overrides=["smtp.port=0", "http.port=0"]), var=var, failpoints=failpoints)
+        await gateway.run(stop)
+
+    asyncio.run(run())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,142 @@
+"""SIGKILL at random moments and at named points: what was acknowledged is there, once, and answered at most once."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import signal
+import sqlite3
+import sys
+from collections import Counter
+from email import message_from_bytes
+from pathlib import Path
+
+import pytest
+
+from gateway.failpoints import POINTS
+from tests.chaos.senders import Record, send_all
+
+HERE = Path(__file__).parent
+CONFIG = HERE.parent.parent / "config"
+SENDERS = 4
+PER_ROUND = 1.2
+"""Seconds that a round of sending lasts at most before the gateway is killed."""
+
+
+class Server:
+    """The gateway in a process group of its own, started and killed again and again."""
+
+    def __init__(self, var: Path) -> None:
+        self.var = var
+        self.process: asyncio.subprocess.Process | None = None
+        self.port: int | None = None
+
+    async def start(self, *failpoint: str) -> None:
+        listening = self.var / "listening.json"
+        listening.unlink(missing_ok=True)
+        with (self.var / "server.log").open("ab") as log:
+            self.process = await asyncio.create_subprocess_exec(
+                sys.executable, str(HERE / "server.py"), str(CONFIG), str(self.var), *failpoint,
+                stdout=log, stderr=log, start_new_session=True, cwd=HERE.parent.parent,
+            )  # fmt: skip
+        async with asyncio.timeout(60):
+            while not listening.exists():
+                if self.process.returncode is not None:
+                    # Killed by its own fail point while it was starting: the next start must manage.
+                    assert failpoint and self.process.returncode == -signal.SIGKILL, self.log()
+                    return
+                await asyncio.sleep(0.02)
+        self.port = int(json.loads(listening.read_text())["smtp"].rpartition(":")[2])
+
+    async def kill(self) -> None:
+        assert self.process is not None
+        self.port = None
+        if self.process.returncode is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        await self.process.wait()
+
+    async def stop(self) -> None:
+        assert self.process is not None
+        self.port = None
+        self.process.terminate()
+        async with asyncio.timeout(60):
+            assert await self.process.wait() == 0, self.log()
+
+    def log(self) -> str:
+        return (self.var / "server.log").read_text()[-4000:]
+
+
+def query(var: Path, sql: str) -> list[tuple[object, ...]]:
+    connection = sqlite3.connect(var / "gateway.db")
+    try:
+        return connection.execute(sql).fetchall()
+    finally:
+        connection.close()
+
+
+async def settled(var: Path) -> None:
+    """Everything is filed and every notice has gone out."""
+    async with asyncio.timeout(120):
+        while True:
+            pending = query(var, "SELECT count(*) FROM entry WHERE state = 'pending'")[0][0]
+            waiting = query(var, "SELECT count(*) FROM outbox WHERE state IN ('waiting', 'sending')")[0][0]
+            if not pending and not waiting:
+                return
+            await asyncio.sleep(0.1)
+
+
+@pytest.mark.timeout(1200)
+async def test_nothing_acknowledged_is_lost_or_doubled(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    kills: int = request.config.getoption("--kills")
+    chance = random.Random(20261122)
+    server, record, done = Server(tmp_path), Record(), asyncio.Event()
+    senders = [
+        asyncio.create_task(send_all(lambda: server.port, number, chance.getrandbits(32), record, done, 10_000))
+        for number in range(SENDERS)
+    ]
+    points = list(POINTS)
+    chance.shuffle(points)
+    try:
+        for kill in range(kills):
+            # Every other kill is at a named point, the rest at a random moment.
+            failpoint = (points[kill // 2 % len(points)], str(chance.randrange(1, 30))) if kill % 2 else ()
+            await server.start(*failpoint)
+            assert server.process is not None
+            try:
+                await asyncio.wait_for(server.process.wait(), chance.uniform(0.2, PER_ROUND))
+            except TimeoutError:
+                await server.kill()
+        await server.start()
+        done.set()
+        await asyncio.wait_for(asyncio.gather(*senders), 60)
+        await settled(tmp_path)
+        await server.stop()
+    finally:
+        done.set()
+        for task in senders:
+            task.cancel()
+        await asyncio.gather(*senders, return_exceptions=True)
+        if server.process is not None and server.process.returncode is None:
+            await server.kill()
+    verify(tmp_path, record)
+    print(f"\n{kills} kills: {len(record.acknowledged)} acknowledged, {record.drops} tries failed, 0 lost, 0 doubled")
+
+
+def verify(var: Path, record: Record) -> None:
+    assert len(record.acknowledged) > 20, "the test sent too little to mean anything"
+    journal = Counter(row[0] for row in query(var, "SELECT sha256 FROM entry"))
+    filed = Counter(row[0] for row in query(var, "SELECT sha256 FROM message WHERE direction = 'in' AND current"))
+    tickets = query(var, "SELECT entry_id, count(*) FROM ticket GROUP BY entry_id HAVING count(*) > 1")
+    quarantined = query(var, "SELECT id, error FROM entry WHERE state = 'quarantined'")
+    assert not quarantined, quarantined
+    lost = [sha for sha in record.acknowledged if journal[sha] != 1 or filed[sha] != 1]
+    assert not lost, f"{len(lost)} of {len(record.acknowledged)}: {[(journal[s], filed[s]) for s in lost[:5]]}"
+    assert not tickets, f"an entry opened two tickets: {tickets}"
+    sent = Counter(
+        str(message_from_bytes(path.read_bytes())["In-Reply-To"]).strip("<> ") for path in var.glob("outgoing/*.eml")
+    )
+    doubled = {message_id: count for message_id, count in sent.items() if count > 1}
+    assert not doubled, f"acknowledged twice: {doubled}"
+    assert set(sent) <= set(row[0] for row in query(var, "SELECT external_id FROM entry"))

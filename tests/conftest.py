@@ -1,0 +1,23 @@
+"""Options and fixtures that every test may use."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--kills N`: how long the kill test is."""
+    parser.addoption("--kills", type=int, default=4, help="how often the kill test kills the gateway (make chaos: 30)")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A test marked `services(program, …)` needs real programs: absent, it is skipped, and fails in CI."""
+    for mark in item.iter_markers("services"):
+        absent = [program for program in mark.args if shutil.which(program) is None]
+        if absent and os.environ.get("CI"):
+            pytest.fail(f"{', '.join(absent)} must be installed in CI (make services)")
+        elif absent:
+            pytest.skip(f"needs {', '.join(absent)} (make services)")
