@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.failpoints import POINTS
+from gateway.store.failpoints import NAMES
 from tests.chaos.senders import Record, send_all
 
 HERE = Path(__file__).parent
@@ -96,7 +96,7 @@ async def test_nothing_acknowledged_is_lost_or_doubled(tmp_path: Path, request: 
         asyncio.create_task(send_all(lambda: server.port, number, chance.getrandbits(32), record, done, 10_000))
         for number in range(SENDERS)
     ]
-    points = list(POINTS)
+    points = list(NAMES)
     chance.shuffle(points)
     try:
         for kill in range(kills):
