@@ -14,6 +14,7 @@ from typing import Literal, TypeAlias
 from normalizer.message import Trust
 from router.assignment import Line
 from router.classifier import Classifier
+from router.contracts import table
 from router.words import Phrase, phrase
 
 Span: TypeAlias = tuple[int, int]
@@ -177,6 +178,14 @@ class Policy:
     thresholds: Thresholds = Thresholds()
     stranger_tag: str = "no-contract"
     """Tag of a request that no contract covers; "": none."""
+
+    stranger_line: Line | None = "L1"
+    """Where a request that no contract covers stands; None: on the line of its class."""
+    covers: Mapping[str, str] = field(init=False, repr=False)
+    """What the contracts cover -> key of the contract; see `router.contracts`."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "covers", table(self.contracts))
 
     def calendar_of(self, contract: str | None) -> Calendar | None:
         """The calendar of a contract, or the default one; None: round the clock."""
