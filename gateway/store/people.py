@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select, update
 
-from gateway.store.once import insert_once
+from gateway.store.dialect import insert_new
 from gateway.store.schema import contact, identity
 
 IDENTITY_LIMIT = 320
@@ -35,7 +35,7 @@ def contact_for(conn: Connection, kind: str, value: str, name: str, now: datetim
             conn.execute(update(contact).where(contact.c.id == found.contact_id).values(name=name))
         return int(found.contact_id)
     made = conn.execute(insert(contact).values(name=name, created_at=now).returning(contact.c.id)).scalar_one()
-    if insert_once(conn, identity, {"kind": kind, "value": value, "contact_id": made}):
+    if insert_new(conn, identity, {"kind": kind, "value": value, "contact_id": made}) is not None:
         return int(made)
     # Another node was faster; the contact just made stays without an identity and does no harm.
     return int(

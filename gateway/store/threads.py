@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, and_, or_, select, update
 
-from gateway.store.once import insert_once
+from gateway.store.dialect import insert_new
 from gateway.store.people import normal
 from gateway.store.schema import conversation, thread_key
 
@@ -32,7 +32,8 @@ def add_key(
     `issued` says that we chose it (then `recipient` is whom it was sent to); else it was seen.
     """
     row = {"kind": kind, "value": key_value(value), "ticket_id": ticket_id, "issued": issued}
-    return insert_once(conn, thread_key, {**row, "recipient": None if recipient is None else normal(recipient)})
+    row["recipient"] = None if recipient is None else normal(recipient)
+    return insert_new(conn, thread_key, row) is not None
 
 
 def find_keys(conn: Connection, keys: Iterable[tuple[str, str]]) -> list[Row[Any]]:
@@ -53,7 +54,7 @@ def keys_of(conn: Connection, ticket_id: int) -> Sequence[Row[Any]]:
 def lock_conversation(conn: Connection, channel: str, account: str, peer: str) -> Row[Any]:
     """The conversation's row, made when missing, locked until the transaction ends."""
     place = {"channel": channel, "account": account, "peer": normal(peer)}
-    insert_once(conn, conversation, place)
+    insert_new(conn, conversation, place)
     statement = select(conversation).where(_is(**place)).with_for_update()
     return conn.execute(statement).one()
 

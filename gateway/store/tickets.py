@@ -10,8 +10,8 @@ from sqlalchemy import Connection, Row, func, insert, select
 from sqlalchemy import text as sql
 from sqlalchemy import update as sql_update
 
+from gateway.store.dialect import insert_new
 from gateway.store.numbers import number_for
-from gateway.store.once import insert_once, insert_once_id
 from gateway.store.people import normal
 from gateway.store.schema import attachment, event, message, participant, ticket
 from normalizer.message import Attachment
@@ -107,7 +107,7 @@ def add_event(
     Returns the event's id, or None when the key is there already: the effect happened before (rule 6).
     """
     row = {"ticket_id": ticket_id, "at": at, "actor": actor, "kind": kind, "data": dict(data), "key": key}
-    return insert_once_id(conn, event, row)
+    return insert_new(conn, event, row)
 
 
 def history(conn: Connection, ticket_id: int) -> list[Row[Any]]:
@@ -121,7 +121,7 @@ def history(conn: Connection, ticket_id: int) -> list[Row[Any]]:
 def add_participant(conn: Connection, ticket_id: int, address: str, role: str, name: str = "") -> bool:
     """Add somebody; False when that address takes part already (its role stays)."""
     row = {"ticket_id": ticket_id, "address": normal(address), "role": role, "name": name}
-    return insert_once(conn, participant, row)
+    return insert_new(conn, participant, row) is not None
 
 
 def participants(conn: Connection, ticket_id: int) -> Sequence[Row[Any]]:
@@ -186,7 +186,7 @@ def add_revision(
     """
     row = {"ticket_id": ticket_id, "direction": direction, "kind": kind, "author": author, "text": text, "at": at}
     mine = {"entry_id": entry_id, "generation": generation, "current": True}
-    made = insert_once_id(conn, message, {"visible_text": text, **row, **columns, **mine})
+    made: int | None = insert_new(conn, message, {"visible_text": text, **row, **columns, **mine})
     if made is not None and generation:
         conn.execute(
             sql_update(message)
