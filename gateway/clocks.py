@@ -78,7 +78,9 @@ def _moments_of(event: Row[Any]) -> Iterator[sla.Moment]:
             yield sla.Moment(at=event.at, kind="staff_answer")
     change = status_moment(event)
     if change is not None:
-        yield sla.Moment(at=event.at, kind=change)
+        # A result in a person's words answers the requester too.
+        result = event.data.get("result", "") if event.actor.startswith("agent:") else ""
+        yield sla.Moment(at=event.at, kind=change, data={"result": result} if result else {})
 
 
 def status_moment(event: Row[Any]) -> sla.MomentKind | None:

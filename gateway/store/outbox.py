@@ -245,6 +245,16 @@ def abandoned(conn: Connection, owner: str) -> list[Row]:
     return [_row(row) for row in conn.execute(statement).mappings()]
 
 
+def release(conn: Connection, owner: str, sending: Sequence[int]) -> int:
+    """Put back rows of `owner` that it is not sending: a claim whose COMMIT seemed to fail. Returns how many."""
+    statement = (
+        update(outbox)
+        .where(outbox.c.state == _SENDING, outbox.c.owner == owner, outbox.c.id.not_in(sending))
+        .values(state="waiting", owner=None)
+    )
+    return conn.execute(statement).rowcount
+
+
 def next_due(conn: Connection, accounts: Sequence[tuple[str, str]], now: datetime) -> datetime | None:
     """When the next notice of these accounts becomes due after `now`; None when there is none."""
     times = [

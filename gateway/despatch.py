@@ -1,0 +1,176 @@
+"""One try to send one claimed notice, from its row to a settlement. Nothing here raises for a notice's sake."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any, TypeAlias, TypeVar
+
+from sqlalchemy import Connection
+
+from channels.contract import CannotTell, Clock, Prober, Sender, Unavailable
+from gateway import outbox_results as results
+from gateway.circuit import Circuit
+from gateway.context import Context
+from gateway.log import get_logger
+from gateway.settings import Outbox as Rules
+from gateway.store.database import Database
+from gateway.store.failpoints import FailPoint
+from gateway.store.outbox import Row, Settlement
+from normalizer.message import Delivery, Fault, Notice, Receipt
+
+T = TypeVar("T")
+Account: TypeAlias = tuple[str, str]
+"""(channel, account)."""
+Render: TypeAlias = Callable[[Connection, Row], Notice]
+"""Makes the notice from the row and the ticket's present state, in a read transaction."""
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wires:
+    """What notices go out by."""
+
+    senders: Mapping[Account, Sender]
+    capture: Sender
+    """For accounts with `outbound: capture`."""
+    probers: Mapping[Account, Prober] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class NoAnswer:
+    """A wire call without a result: nobody knows what it came to."""
+
+    detail: str
+
+
+class Despatch:
+    """Renders, sends within the time limit, and says what it came to. `ctx` may be replaced at any time."""
+
+    def __init__(
+        self,
+        db: Database,
+        ctx: Context,
+        wires: Wires,
+        *,
+        render: Render,
+        clock: Clock,
+        random: Random,
+        failpoint: FailPoint,
+    ) -> None:
+        self.ctx = ctx
+        self._wires = wires
+        self._db, self._render, self._clock, self._random = db, render, clock, random
+        self._failpoint = failpoint
+        self._circuits: dict[Account, Circuit] = {}
+
+    def circuit(self, account: Account) -> Circuit:
+        """The circuit of an account."""
+        return self._circuits.setdefault(account, Circuit())
+
+    async def send(self, row: Row) -> Settlement:
+        """One try of a row that is SENDING in a committed transaction."""
+        account = self.ctx.settings.account(row.channel, row.account)
+        if account is None or account.outbound == "off":
+            return results.of_state(row, "suppressed", "the account's outbound is off")
+        notice = await self._rendered(row)
+        if isinstance(notice, Settlement):
+            return notice
+        captured = account.outbound == "capture"
+        sender = self._wires.capture if captured else self._wires.senders[row.channel, row.account]
+        self._failpoint("sending-committed")
+        answer = await _limited(sender.send(notice), self._limit)
+        self._failpoint("sent-unsettled")
+        if not captured:
+            self._judge(row, answer)
+        if isinstance(answer, Receipt):
+            return self._of_receipt(row, answer, captured=captured)
+        return await self._in_doubt(row, notice, answer.detail, at_once=False)
+
+    async def recover(self, row: Row) -> Settlement:
+        """What to do with a row that a dead server left SENDING (rule 12)."""
+        detail = "the gateway was stopped while this was being sent"
+        if (row.channel, row.account) not in self._wires.probers:
+            return self._of_doubt(row, detail, at_once=True)
+        notice = await self._rendered(row)
+        if isinstance(notice, Settlement):
+            return self._of_doubt(row, detail, at_once=True)
+        return await self._in_doubt(row, notice, detail, at_once=True)
+
+    async def _rendered(self, row: Row) -> Notice | Settlement:
+        try:
+            return await self._db.read(lambda conn: self._render(conn, row))
+        except Unavailable as error:
+            return self._of_receipt(row, Receipt(delivery=Delivery.RETRY, detail=str(error), fault=Fault.OURS))
+        except Exception as error:  # noqa: BLE001  a broken template blocks nothing behind it; staff are told
+            log.error("notice could not be rendered", outbox=row.id, error=type(error).__name__)
+            return results.of_state(row, "dead", f"could not be rendered: {type(error).__name__}", Fault.OURS)
+
+    async def _in_doubt(self, row: Row, notice: Notice, detail: str, *, at_once: bool) -> Settlement:
+        """Ask the far side where somebody can; else the kind of the notice decides."""
+        prober = self._wires.probers.get((row.channel, row.account))
+        if prober is None:
+            return self._of_doubt(row, detail, at_once=at_once)
+        found = await _limited(prober.find(notice, row.sending_at or row.created_at), self._limit)
+        match found:
+            case Receipt():
+                return self._of_receipt(row, found)
+            case None:
+                pause = results.SHORTEST if at_once else None
+                lost = Receipt(delivery=Delivery.RETRY, detail=f"{detail}; it did not go out", retry_after=pause)
+                return self._of_receipt(row, lost)
+            case CannotTell() | NoAnswer():
+                return self._of_doubt(row, f"{detail}; {found.detail}", at_once=at_once)
+
+    def _judge(self, row: Row, answer: Receipt | NoAnswer) -> None:
+        circuit = self.circuit((row.channel, row.account))
+        down = isinstance(answer, NoAnswer) or (answer.delivery is Delivery.RETRY and answer.fault is not Fault.MESSAGE)
+        if not down:
+            circuit.answered()
+        elif circuit.failed(self._clock()):
+            log.warning("account pauses", channel=row.channel, account=row.account)
+
+    @property
+    def _rules(self) -> Rules:
+        return self.ctx.settings.outbox
+
+    @property
+    def _limit(self) -> float:
+        return self._rules.send_timeout.total_seconds()
+
+    def _of_receipt(self, row: Row, receipt: Receipt, *, captured: bool = False) -> Settlement:
+        return results.of_receipt(
+            row, receipt, captured=captured, settings=self._rules, random=self._random, now=self._clock()
+        )
+
+    def _of_doubt(self, row: Row, detail: str, *, at_once: bool) -> Settlement:
+        return results.of_doubt(
+            row, detail, settings=self._rules, random=self._random, now=self._clock(), at_once=at_once
+        )
+
+
+async def _limited(work: Coroutine[Any, Any, T], seconds: float) -> T | NoAnswer:
+    """The result of `work`, or why there is none. One that does not let itself be cancelled holds up nobody."""
+    task = asyncio.ensure_future(work)
+    try:
+        done, _ = await asyncio.wait({task}, timeout=seconds)
+    finally:
+        task.cancel()
+        task.add_done_callback(_retrieve)
+    if not done:
+        return NoAnswer("no answer within the time limit")
+    if task.cancelled():
+        return NoAnswer("the sender gave up")
+    error = task.exception()
+    if error is None:
+        return task.result()
+    log.error("sender broke", error=type(error).__name__)
+    return NoAnswer(f"the sender broke: {type(error).__name__}")
+
+
+def _retrieve(task: asyncio.Future[Any]) -> None:
+    if not task.cancelled():
+        task.exception()

@@ -1,0 +1,221 @@
+"""The delivery engine: claims due notices, has them sent, writes down what each try came to.
+
+A notice is SENDING in a committed row before its first byte goes out (rule 12). The order within a
+lane is the claim's business; how many go out at once, and which accounts pause, is decided here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Coroutine, Mapping
+from datetime import datetime
+from itertools import chain, zip_longest
+from random import Random
+
+from sqlalchemy import Connection
+
+from channels.contract import Clock, Prober, Sender, Unavailable
+from gateway import updates
+from gateway.context import Context
+from gateway.despatch import Account, Despatch, Render, Wires
+from gateway.log import get_logger
+from gateway.metrics import Metrics
+from gateway.outbox_results import Compose, apply
+from gateway.store import outbox
+from gateway.store.database import Database
+from gateway.store.failpoints import FailPoint, nowhere
+from gateway.store.outbox import Row, Settlement
+from gateway.waiting import wait_for_any
+
+SHORTEST, LONGEST = 1.0, 60.0
+"""Seconds between two looks at the table, unless something wakes the loop."""
+FINISH = 10.0
+"""Seconds beyond two time limits of a send that stopping waits for results to be written."""
+
+log = get_logger(__name__)
+
+
+class Outbox:
+    """Sends what is due until it is stopped."""
+
+    def __init__(
+        self,
+        db: Database,
+        ctx: Context,
+        *,
+        senders: Mapping[Account, Sender],
+        capture: Sender,
+        render: Render,
+        clock: Clock,
+        random: Random,
+        owner: str,
+        metrics: Metrics,
+        probers: Mapping[Account, Prober] | None = None,
+        compose: Compose = updates.compose,
+        failpoint: FailPoint = nowhere,
+    ) -> None:
+        """`capture` sends for accounts with `outbound: capture`; `render` makes a notice in a read transaction.
+
+        `owner` names this server. A random part is added, because a process id comes again after a restart
+        and our claims must not be taken for a dead server's.
+        """
+        self._db, self._compose, self._clock, self._metrics = db, compose, clock, metrics
+        self._owner = f"{owner[:48]}:{random.getrandbits(48):012x}"
+        self._wires = Wires(senders=senders, capture=capture, probers=probers or {})
+        self._despatch = Despatch(db, ctx, self._wires, render=render, clock=clock, random=random, failpoint=failpoint)
+        self._woken = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._sending: dict[int, Account] = {}
+        self._doubtful_claim = False
+
+    @property
+    def ctx(self) -> Context:
+        """Settings, policy and key; may be replaced at any time."""
+        return self._despatch.ctx
+
+    @ctx.setter
+    def ctx(self, ctx: Context) -> None:
+        self._despatch.ctx = ctx
+
+    def wake(self) -> None:
+        """Something was put. To be called in the event loop, after the commit."""
+        self._woken.set()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Recover, then send until `stop` is set; what is being sent then is finished and settled."""
+        recovered = False
+        while not stop.is_set():
+            self._woken.clear()
+            try:
+                if not recovered:
+                    await self.recover()
+                    recovered = True
+                pause = 0.0 if await self.claim() else await self._until_next()
+            except Unavailable:
+                pause = SHORTEST
+            if pause:
+                await wait_for_any(stop, self._woken, seconds=pause)
+        await self.finish(self.ctx.settings.outbox.send_timeout.total_seconds() * 2 + FINISH)
+
+    async def finish(self, seconds: float) -> None:
+        """Wait for everything under way; what takes longer stays SENDING and is recovered at the next start."""
+        if not self._tasks:
+            return
+        _, late = await asyncio.wait(set(self._tasks), timeout=seconds)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+
+    async def recover(self) -> int:
+        """Begin to settle what a dead server left SENDING. Returns how many; raises Unavailable."""
+        rows = await self._db.read(lambda conn: outbox.abandoned(conn, self._owner))
+        for row in rows:
+            self._start(row, self._despatch.recover(row))
+        return len(rows)
+
+    async def claim(self) -> int:
+        """Claim what may go out now and begin to send it. Returns how many; raises Unavailable."""
+        await self._drop_doubtful_claims()
+        now = self._clock()
+        free, rooms = self._rooms(now)
+        if not rooms:
+            return 0
+        found = await self._db.read(lambda conn: [outbox.due(conn, *account, now, n) for account, n in rooms.items()])
+        # One of each account in turn, so that a long queue takes no place from the others.
+        ids = [row_id for row_id in chain.from_iterable(zip_longest(*found)) if row_id is not None][:free]
+        if not ids:
+            return 0
+        try:
+            rows = await self._db.write(lambda conn: outbox.claim(conn, ids, self._owner, now))
+        except Unavailable:
+            self._doubtful_claim = True  # the COMMIT may have happened all the same
+            raise
+        for row in rows:
+            self._start(row, self._despatch.send(row))
+        return len(rows)
+
+    async def _drop_doubtful_claims(self) -> None:
+        """Rows that are SENDING in our name but were never handed to us go back: nothing was sent."""
+        if self._doubtful_claim:
+            ours = list(self._sending)
+            await self._db.write(lambda conn: outbox.release(conn, self._owner, ours))
+            self._doubtful_claim = False
+
+    def _rooms(self, now: datetime) -> tuple[int, dict[Account, int]]:
+        """How many more sends may begin, in all and by account."""
+        rules = self.ctx.settings.outbox
+        free = max(rules.concurrency - len(self._sending), 0)
+        sending = Counter(self._sending.values())
+        rooms = {
+            account: min(free, self._despatch.circuit(account).room(now, sending[account], rules.per_account))
+            for account in self._accounts()
+        }
+        return free, {account: room for account, room in rooms.items() if room > 0}
+
+    def _accounts(self) -> list[Account]:
+        """Accounts that can get rid of a notice: with a sender, or not to send at all."""
+        return [
+            (channel, name)
+            for channel, accounts in self.ctx.settings.channels.items()
+            for name, account in accounts.items()
+            if account.outbound != "on" or (channel, name) in self._wires.senders
+        ]
+
+    async def _until_next(self) -> float:
+        """Seconds until something becomes due or a paused account is tried again."""
+        now = self._clock()
+        reopens = {account: self._despatch.circuit(account).reopens_at for account in self._accounts()}
+        running = [account for account, at in reopens.items() if at is None]
+        due_at = await self._db.read(lambda conn: outbox.next_due(conn, running, now))
+        times = [at for at in (due_at, *reopens.values()) if at is not None]
+        left = min(((at - now).total_seconds() for at in times), default=LONGEST)
+        return min(max(left, SHORTEST), LONGEST)
+
+    # -- one notice -----------------------------------------------------------------------
+
+    def _start(self, row: Row, work: Coroutine[None, None, Settlement]) -> None:
+        self._sending[row.id] = (row.channel, row.account)
+        task = asyncio.create_task(self._carry_out(row, work))
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a delivery broke off; its row stays as it is until the next start", error=type(error).__name__)
+
+    async def _carry_out(self, row: Row, work: Coroutine[None, None, Settlement]) -> None:
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        try:
+            settlement = await work
+            self._metrics.settled(row.channel, settlement.state, loop.time() - begun)
+            await self._settle(row, settlement)
+        finally:
+            del self._sending[row.id]
+            self._woken.set()
+
+    async def _settle(self, row: Row, settlement: Settlement) -> None:
+        """Write it down, and on the ticket what went wrong. The row stays SENDING until that is committed."""
+
+        def told(conn: Connection) -> bool:
+            return apply(conn, self.ctx, self._compose, row, settlement, self._clock())
+
+        def only(conn: Connection) -> bool:
+            return outbox.settle(conn, settlement, self._clock())
+
+        try:
+            ours = await self._written(told)
+        except Exception as error:  # noqa: BLE001  trouble with telling staff must not make it be sent again
+            log.error("result could not be told", outbox=row.id, error=type(error).__name__)
+            ours = await self._written(only)
+        log.info("settled" if ours else "settled by another", outbox=row.id, state=settlement.state)
+
+    async def _written(self, job: Callable[[Connection], bool]) -> bool:
+        """The job's answer, however long the database is away."""
+        while True:
+            try:
+                return await self._db.write(job)
+            except Unavailable:
+                await asyncio.sleep(SHORTEST)
