@@ -80,6 +80,15 @@ class Document:
         """True when `loc` stands in the file."""
         return tuple(map(str, loc)) in self.values
 
+    def text(self, loc: Sequence[Key], *more: Key) -> str:
+        """The value at `loc` as it was written, "" when there is none."""
+        found = self.data
+        for part in (*loc, *more):
+            found = (
+                found.get(part) if isinstance(found, dict) else found[int(part)] if isinstance(found, list) else None
+            )
+        return "" if found is None else str(found)
+
     def problem(self, loc: Sequence[Key], message: str, *, of_key: bool = False) -> Problem:
         """A fault at `loc`; added to `problems` and returned."""
         line, column = self.place(loc, of_key=of_key)
