@@ -83,6 +83,7 @@ entry = Table(
     Column("reroute", Boolean, nullable=False, server_default=text("false")),
     Column("notify", Boolean, nullable=False, server_default=text("true")),
     Column("not_before", Instant),
+    Column("failing_since", Instant),  # first failed attempt: it holds its peer back for 10 s from then
     Column("alone", Boolean, nullable=False, server_default=text("false")),
     Column("error", Text, nullable=False, server_default=""),
     Column("outcome", JSON),  # what it became: {"kind":…, "ticket":…, "message":…, "because":[…]}
@@ -92,6 +93,8 @@ Index("entry_pending", entry.c.id, sqlite_where=entry.c.state == "pending", post
 Index("entry_quarantined", entry.c.id, sqlite_where=entry.c.state == "quarantined",
       postgresql_where=entry.c.state == "quarantined")  # fmt: skip
 Index("entry_external", entry.c.channel, entry.c.external_id)
+Index("entry_blob_age", entry.c.accepted_at, sqlite_where=entry.c.blob.is_not(None),
+      postgresql_where=entry.c.blob.is_not(None))  # fmt: skip
 
 raw = Table(
     "raw",  # bodies up to 256 KB; dropped after journal.keep_raw

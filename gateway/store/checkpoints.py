@@ -1,0 +1,67 @@
+"""The thread that copies the WAL back into the database file, so that no COMMIT has to.
+
+A passive checkpoint keeps nobody out, but beside a busy writer it never reaches the end and the WAL
+only grows; then one short one runs with the writer held back, after which the WAL starts again.
+"""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
+
+INTERVAL = 0.5
+"""Seconds between checkpoints while there are commits."""
+LONG_WAL = 8192
+"""Pages of 4 KB (32 MB) above which the writer is held back once."""
+
+
+class Checkpoints:
+    """Runs from `start` to `stop`."""
+
+    def __init__(self, engine: Engine, path: Path, *, interval: float = INTERVAL, long_wal: int = LONG_WAL) -> None:
+        self._engine = engine
+        self._interval = interval
+        self._long_wal = long_wal
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        self.path = path
+        self.wanted = threading.Event()
+        """Set after each COMMIT."""
+        self.failures = 0
+
+    def start(self, gate: threading.Lock) -> None:
+        """Begin. Whoever holds `gate` keeps the writer out."""
+        self._thread = threading.Thread(target=self._run, args=(gate,), name="db-checkpoint", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Make a last checkpoint and end. Blocks."""
+        self._stopping.set()
+        self.wanted.set()
+        if self._thread is not None:
+            self._thread.join()
+        self._engine.dispose()
+
+    def _run(self, gate: threading.Lock) -> None:
+        while not self._stopping.is_set():
+            self.wanted.wait()
+            self._stopping.wait(self._interval)
+            self.wanted.clear()
+            try:
+                if self._checkpoint("PASSIVE") > self._long_wal:
+                    with gate:
+                        self._checkpoint("RESTART")
+            except DBAPIError:
+                # A full or broken disk: the WAL stays as it is, the next round tries again.
+                self.failures += 1
+
+    def _checkpoint(self, mode: str) -> int:
+        """Run one. Returns the pages in the WAL."""
+        with self._engine.connect() as conn:
+            raw = conn.connection.driver_connection
+            assert raw is not None
+            _busy, pages, _copied = raw.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
+        return int(pages)

@@ -1,0 +1,77 @@
+"""The few things that SQLite and PostgreSQL say differently, and what counts as trouble of the database itself."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Table, literal
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.sql.dml import ReturningInsert
+
+TROUBLE = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_INTERRUPT,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_PROTOCOL,
+        sqlite3.SQLITE_NOTADB,
+    }
+)
+"""Primary result codes that say nothing about the statement: https://www.sqlite.org/rescode.html"""
+
+
+def is_trouble(error: BaseException) -> bool:
+    """Is this the database's own trouble (locked, full, I/O), rather than a fault of the statement?"""
+    if isinstance(error, DBAPIError):
+        if error.connection_invalidated:
+            return True
+        return error.orig is not None and is_trouble(error.orig)
+    code = getattr(error, "sqlite_errorcode", None)
+    return isinstance(error, sqlite3.Error) and isinstance(code, int) and code & 0xFF in TROUBLE
+
+
+@lru_cache(maxsize=256)
+def _insert(dialect: str, table: Table) -> postgresql.Insert | sqlite.Insert:
+    return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
+
+
+@lru_cache(maxsize=256)
+def _insert_new(dialect: str, table: Table) -> ReturningInsert[Any]:
+    first = next(iter(table.primary_key.columns))
+    return _insert(dialect, table).on_conflict_do_nothing().returning(first)
+
+
+def insert_new(conn: Connection, table: Table, values: Mapping[str, Any]) -> Any | None:
+    """INSERT … ON CONFLICT DO NOTHING. Returns the first primary key column of the new row, None when it was there."""
+    return conn.execute(_insert_new(conn.dialect.name, table), dict(values)).scalar_one_or_none()
+
+
+def insert_missing(conn: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert the rows whose keys are not there yet; the others stay as they are."""
+    if rows:
+        conn.execute(_insert(conn.dialect.name, table).on_conflict_do_nothing(), [dict(row) for row in rows])
+
+
+def upsert(conn: Connection, table: Table, values: Mapping[str, Any], *, keys: Iterable[str]) -> None:
+    """Insert the row, or set its other columns when one with these `keys` is there."""
+    keys = tuple(keys)
+    statement = _insert(conn.dialect.name, table).values(**values)
+    changed = {name: statement.excluded[name] for name in values if name not in keys}
+    conn.execute(statement.on_conflict_do_update(index_elements=[table.c[key] for key in keys], set_=changed))
+
+
+def is_one_of(column: ColumnElement[str], *values: str) -> ColumnElement[bool]:
+    """`column` equals one of the `values`, written into the statement, so that a partial index on them is used."""
+    if len(values) == 1:
+        return column == literal(values[0], literal_execute=True)
+    return column.in_([literal(value, literal_execute=True) for value in values])

@@ -1,0 +1,341 @@
+"""The journal: the durable list of what was accepted (rules 1 and 3), and the queue of what is to be filed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, exists, func, insert, or_, select, update
+
+from channels.contract import Accepted, Cursor, Unavailable
+from gateway.store import cursors
+from gateway.store.blobs import Blobs
+from gateway.store.dialect import insert_missing, insert_new, is_one_of
+from gateway.store.schema import delivery, entry
+from gateway.store.schema import raw as raw_table
+from normalizer.message import INLINE_LIMIT, Body, InlineBody, RawMessage, SpooledBody
+
+HOLD = timedelta(seconds=10)
+"""The longest time that an entry which is being retried holds its peer's later entries back (rule 7)."""
+SCAN = 5_000
+"""Pending rows looked at by one call of `pending`."""
+BACKOFF = timedelta(seconds=2)
+"""Pause after the first failed attempt; doubles."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A row of the journal with its raw message."""
+
+    id: int
+    raw: RawMessage
+    """A body above `INLINE_LIMIT` is a `SpooledBody` whose path is the blob."""
+    state: str
+    attempts: int
+    generation: int
+    """How often it was replayed."""
+    reroute: bool
+    notify: bool
+    alone: bool
+    """A worker died with it in a batch: it goes alone now."""
+    accepted_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quarantined:
+    """A row of the journal that could not be processed, for staff's eyes."""
+
+    id: int
+    channel: str
+    account: str
+    external_id: str
+    peer: str
+    accepted_at: datetime
+    size: int
+    attempts: int
+    error: str
+
+
+# -- accepting ----------------------------------------------------------------------------
+
+
+def dedupe_key(raw: RawMessage) -> bytes:
+    """SHA-256 over channel, external id and fingerprint, each with its length before it."""
+    digest = hashlib.sha256()
+    for part in (raw.channel, raw.external_id, raw.fingerprint):
+        encoded = part.encode("utf-8", "surrogatepass")
+        digest.update(len(encoded).to_bytes(4, "big") + encoded)
+    return digest.digest()
+
+
+def prepare(raws: Sequence[RawMessage], blobs: Blobs) -> list[RawMessage]:
+    """Make big bodies durable as blobs (rule 4), before `record`. Blocks on the disk; returns the raws to record.
+
+    Raises OSError when the disk refuses: answer 451 or 452.
+    """
+    return [_adopted(raw, blobs) for raw in raws]
+
+
+def _adopted(raw: RawMessage, blobs: Blobs) -> RawMessage:
+    match raw.body:
+        case InlineBody(content=content) if len(content) > INLINE_LIMIT:
+            name = blobs.put(content)
+            return replace(raw, body=SpooledBody(path=blobs.path(name), size=len(content), sha256=name))
+        case SpooledBody(path=path, size=size, sha256=sha256) if path != blobs.path(sha256):
+            return replace(
+                raw, body=SpooledBody(path=blobs.path(blobs.adopt(path, sha256, size)), size=size, sha256=sha256)
+            )
+        case _:
+            return raw
+
+
+def record(
+    conn: Connection, raws: Sequence[RawMessage], cursor: Cursor | None, *, now: datetime, blobs: Blobs
+) -> list[Accepted]:
+    """Write the rows of `raws` (as `prepare` returned them) and the cursor; the caller's COMMIT makes them accepted.
+
+    A repeat (equal channel, external id and fingerprint) is not written again; deliveries that
+    its row lacks are added. Raises Unavailable when a blob is not there.
+    """
+    accepted = [_record_one(conn, raw, now, blobs) for raw in raws]
+    if cursor is not None:
+        cursors.put(conn, cursor)
+    return accepted
+
+
+def _record_one(conn: Connection, raw: RawMessage, now: datetime, blobs: Blobs) -> Accepted:
+    key = dedupe_key(raw)
+    new = insert_new(conn, entry, _values(raw, key, now, blobs))
+    if new is None:
+        known = int(conn.execute(select(entry.c.id).where(entry.c.dedupe == key)).scalar_one())
+        _add_deliveries(conn, known, raw)
+        return Accepted(entry=known, duplicate=True)
+    if isinstance(raw.body, InlineBody):
+        conn.execute(insert(raw_table), {"entry_id": new, "content": raw.body.content})
+    _add_deliveries(conn, new, raw)
+    return Accepted(entry=int(new), duplicate=False)
+
+
+def _values(raw: RawMessage, key: bytes, now: datetime, blobs: Blobs) -> dict[str, Any]:
+    blob = None
+    if isinstance(raw.body, SpooledBody):
+        blob = raw.body.sha256
+        if not blobs.exists(blob):
+            raise Unavailable("a body was swept away before its row was written")
+    return {
+        "channel": raw.channel,
+        "account": raw.account,
+        "format": raw.format,
+        "external_id": raw.external_id,
+        "fingerprint": raw.fingerprint,
+        "dedupe": key,
+        "peer": raw.peer,
+        "received_at": raw.received_at,
+        "accepted_at": now,
+        "size": raw.body.size,
+        "sha256": raw.body.sha256,
+        "blob": blob,
+        "facts": dict(raw.facts),
+    }
+
+
+def _add_deliveries(conn: Connection, entry_id: int, raw: RawMessage) -> None:
+    rows = [{"entry_id": entry_id, "account": account, "recipient": recipient} for account, recipient in raw.deliveries]
+    insert_missing(conn, delivery, rows)
+
+
+# -- filing -------------------------------------------------------------------------------
+
+
+def pending(
+    conn: Connection,
+    *,
+    blobs: Blobs,
+    now: datetime,
+    limit: int,
+    exclude: Collection[int] = (),
+    max_bytes: int = 1 << 24,
+) -> list[Entry]:
+    """Entries to file now, in journal order: at most `limit`, of at most `max_bytes` together (but at least one).
+
+    `exclude` names those that are being worked on; they, and those whose retry is not yet due,
+    hold back the later entries of their peer, the latter for at most `HOLD`.
+    """
+    columns = (entry.c.id, entry.c.channel, entry.c.peer, entry.c.size, entry.c.not_before, entry.c.failing_since)
+    query = select(*columns).where(is_one_of(entry.c.state, "pending")).order_by(entry.c.id).limit(SCAN)
+    held: set[tuple[str, str]] = set()
+    chosen: list[int] = []
+    total = 0
+    for row in conn.execute(query):
+        peer = (row.channel, row.peer)
+        if row.id in exclude or (row.not_before is not None and row.not_before > now):
+            if row.peer and (row.id in exclude or row.failing_since is None or row.failing_since > now - HOLD):
+                held.add(peer)
+            continue
+        if peer in held:
+            continue
+        total += row.size
+        if chosen and total > max_bytes:
+            break
+        chosen.append(row.id)
+        if len(chosen) == limit:
+            break
+    return load(conn, chosen, blobs)
+
+
+def load(conn: Connection, ids: Sequence[int], blobs: Blobs) -> list[Entry]:
+    """The entries with their raw messages, in journal order; those whose bytes were dropped are left out."""
+    if not ids:
+        return []
+    query = (
+        select(entry, raw_table.c.content)
+        .outerjoin(raw_table, raw_table.c.entry_id == entry.c.id)
+        .where(entry.c.id.in_(ids), or_(raw_table.c.entry_id.is_not(None), entry.c.blob.is_not(None)))
+        .order_by(entry.c.id)
+    )
+    deliveries: dict[int, list[tuple[str, str]]] = {}
+    where = delivery.c.entry_id.in_(ids)
+    for row in conn.execute(select(delivery).where(where).order_by(delivery.c.account, delivery.c.recipient)):
+        deliveries.setdefault(row.entry_id, []).append((row.account, row.recipient))
+    return [_entry(row, tuple(deliveries.get(row.id, ())), blobs) for row in conn.execute(query)]
+
+
+def _entry(row: Row[Any], deliveries: tuple[tuple[str, str], ...], blobs: Blobs) -> Entry:
+    body: Body = InlineBody(content=row.content or b"")
+    if row.blob is not None:
+        body = SpooledBody(path=blobs.path(row.blob), size=row.size, sha256=row.sha256)
+    raw = RawMessage(
+        channel=row.channel,
+        account=row.account,
+        format=row.format,
+        external_id=row.external_id,
+        fingerprint=row.fingerprint,
+        peer=row.peer,
+        received_at=row.received_at,
+        body=body,
+        facts=row.facts,
+        deliveries=deliveries,
+    )
+    return Entry(
+        id=row.id,
+        raw=raw,
+        state=row.state,
+        attempts=row.attempts,
+        generation=row.generation,
+        reroute=row.reroute,
+        notify=row.notify,
+        alone=row.alone,
+        accepted_at=row.accepted_at,
+    )
+
+
+def done(
+    conn: Connection, entry_id: int, *, outcome: Mapping[str, Any], now: datetime, generation: int | None = None
+) -> bool:
+    """The entry is filed; in the transaction of what it became.
+
+    With `generation` only when it was not replayed meanwhile. Returns whether the row was changed.
+    """
+    where = entry.c.id == entry_id
+    if generation is not None:
+        where = and_(where, entry.c.generation == generation)
+    values = {
+        "state": "done",
+        "outcome": dict(outcome),
+        "processed_at": now,
+        "error": "",
+        "not_before": None,
+        "failing_since": None,
+        "alone": False,
+    }
+    return conn.execute(update(entry).where(where).values(values)).rowcount > 0
+
+
+def failed(
+    conn: Connection, entry_id: int, *, reason: str, now: datetime, limit: int, backoff: timedelta = BACKOFF
+) -> bool:
+    """The entry's content could not be processed: count an attempt. Returns True when it is in quarantine now.
+
+    Before that it is tried again after `backoff`, doubled with each attempt. Failures of ours are not counted here.
+    """
+    query = select(entry.c.attempts, entry.c.failing_since).where(entry.c.id == entry_id)
+    before, failing_since = conn.execute(query).one()
+    attempts = int(before) + 1
+    values: dict[str, Any] = {"attempts": attempts, "error": reason}
+    if attempts >= limit:
+        values |= {"state": "quarantined", "processed_at": now, "not_before": None, "failing_since": None}
+    else:
+        pause = backoff * 2 ** (attempts - 1)
+        values |= {"not_before": now + pause, "failing_since": failing_since or now}
+    conn.execute(update(entry).where(entry.c.id == entry_id).values(values))
+    return attempts >= limit
+
+
+def set_alone(conn: Connection, ids: Collection[int]) -> None:
+    """A worker died with these in one batch: each is tried alone, and no attempt is counted yet."""
+    conn.execute(update(entry).where(entry.c.id.in_(ids)).values(alone=True))
+
+
+# -- quarantine, replay, age --------------------------------------------------------------
+
+
+def replay(conn: Connection, ids: Collection[int], *, reroute: bool, notify: bool, now: datetime) -> int:
+    """Put filed or quarantined entries in the queue again with the next generation. Returns how many.
+
+    Entries that wait already, and those whose bytes were dropped, stay as they are.
+    """
+    has_bytes = or_(entry.c.blob.is_not(None), exists().where(raw_table.c.entry_id == entry.c.id))
+    values = {
+        "state": "pending",
+        "attempts": 0,
+        "generation": entry.c.generation + 1,
+        "reroute": reroute,
+        "notify": notify,
+        "alone": False,
+        "not_before": now,
+        "failing_since": None,
+        "error": "",
+    }
+    where = and_(entry.c.id.in_(ids), entry.c.state.in_(("done", "quarantined")), has_bytes)
+    return conn.execute(update(entry).where(where).values(values)).rowcount
+
+
+def quarantined(conn: Connection, limit: int, after: int = 0) -> list[Quarantined]:
+    """Entries in quarantine with an id above `after`, oldest first."""
+    query = (
+        select(entry)
+        .where(is_one_of(entry.c.state, "quarantined"), entry.c.id > after)
+        .order_by(entry.c.id)
+        .limit(limit)
+    )
+    names = Quarantined.__dataclass_fields__
+    return [Quarantined(**{name: getattr(row, name) for name in names}) for row in conn.execute(query)]
+
+
+def backlog(conn: Connection) -> tuple[int, datetime | None]:
+    """How many entries wait to be filed, and since when the oldest."""
+    query = select(func.count(), func.min(entry.c.accepted_at)).where(is_one_of(entry.c.state, "pending"))
+    count, oldest = conn.execute(query).one()
+    return int(count), oldest
+
+
+def drop_raw(conn: Connection, *, before: datetime, limit: int = 200) -> int:
+    """Forget the bytes of filed entries accepted before `before`; never the keys, never what is in quarantine.
+
+    Returns how many entries lost their bytes: repeat until 0. A blob that nothing names is swept later.
+    """
+    old = and_(entry.c.state == "done", entry.c.accepted_at < before)
+    inline = (
+        select(raw_table.c.entry_id)
+        .join(entry, entry.c.id == raw_table.c.entry_id)
+        .where(old)
+        .order_by(raw_table.c.entry_id)
+        .limit(limit)
+    )
+    dropped = conn.execute(raw_table.delete().where(raw_table.c.entry_id.in_(inline.scalar_subquery()))).rowcount
+    big = select(entry.c.id).where(old, entry.c.blob.is_not(None)).order_by(entry.c.accepted_at).limit(limit)
+    dropped += conn.execute(update(entry).where(entry.c.id.in_(big.scalar_subquery())).values(blob=None)).rowcount
+    return dropped

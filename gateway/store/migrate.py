@@ -1,0 +1,86 @@
+"""Bring a database to the schema of this program, by Alembic, without an alembic.ini."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from gateway.store.sqlite import database_path, make_engine
+
+SCRIPTS = Path(__file__).parent / "migrations"
+
+
+class SchemaTooNew(Exception):
+    """The database was written by a newer program; this one would not understand it."""
+
+
+def _config() -> Config:
+    config = Config()
+    # Config interpolates: a per cent sign in a path must be doubled.
+    config.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
+    return config
+
+
+def newest() -> str:
+    """The schema version of this program."""
+    head = ScriptDirectory.from_config(_config()).get_current_head()
+    assert head is not None
+    return head
+
+
+def migrate(url: str, *, backup_to: Path) -> str:
+    """Make or upgrade the schema. Returns the version found before ("" for a fresh database).
+
+    An older database is first copied to `<backup_to>/gateway-<version>.db`. Each revision is one
+    transaction. Raises SchemaTooNew when the database is newer than the program.
+    """
+    path = database_path(url)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    engine = make_engine(url, "checkpoint", busy_timeout=30.0)
+    try:
+        with engine.connect() as conn:
+            found = MigrationContext.configure(conn).get_current_revision() or ""
+            conn.rollback()
+            known = [revision.revision for revision in ScriptDirectory.from_config(_config()).walk_revisions()]
+            if found and found not in known:
+                raise SchemaTooNew(
+                    f"the database has schema {found}, this program knows schemas up to {known[0]}: "
+                    "start the newer program, or restore a backup"
+                )
+            if found == known[0]:
+                return found
+            if found:
+                back_up(path, backup_to / f"gateway-{found}.db")
+            config = _config()
+            config.attributes["connection"] = conn
+            command.upgrade(config, "head")
+            return found
+    finally:
+        engine.dispose()
+
+
+def back_up(source: Path, target: Path) -> None:
+    """A consistent copy of a SQLite database that may be in use; it is there completely or not at all."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_suffix(".part")
+    temporary.unlink(missing_ok=True)
+    reader, writer = sqlite3.connect(source), sqlite3.connect(temporary)
+    try:
+        reader.backup(writer)
+    finally:
+        reader.close()
+        writer.close()
+    for path in (temporary, target.parent):
+        if path == target.parent:
+            temporary.replace(target)
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -1,0 +1,350 @@
+"""The one thread that writes: jobs that wait together are committed together (rule 2).
+
+Urgent jobs (accepts) and normal jobs (filing) take turns, each kind in transactions of its own.
+A job that fails in company makes the thread roll back and run every job of that transaction alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from sqlalchemy import Connection, Engine
+
+from channels.contract import Unavailable
+from gateway.store.dialect import is_trouble
+from gateway.store.failpoints import FailPoint
+from gateway.store.sqlite import TransactionLost, driver_connection
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How the writer shares its time. Seconds, except where said."""
+
+    urgent_batch: int = 256
+    """Urgent jobs in one transaction."""
+    normal_batch: int = 64
+    normal_hold: float = 0.010
+    """A transaction of normal jobs takes no further job after this."""
+    gather: float = 0.004
+    """The longest wait for company when several urgent jobs have lately been under way at once."""
+    probe_first: float = 0.1
+    """Pause before the first probe after a failed COMMIT; doubles."""
+    probe_limit: float = 5.0
+    queue: int = 20_000
+    """Jobs waiting; above it a write is refused as Unavailable."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriterStats:
+    """What the writer has done since the start."""
+
+    commits: int = 0
+    jobs: int = 0
+    urgent_commits: int = 0
+    urgent_jobs: int = 0
+    rollbacks: int = 0
+    failed_commits: int = 0
+    longest_hold: float = 0.0
+    """Seconds from BEGIN to the end of COMMIT, normal jobs."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Job:
+    """One function that waits for its transaction."""
+
+    run: Callable[[Connection], Any]
+    urgent: bool
+    loop: asyncio.AbstractEventLoop
+    future: asyncio.Future[Any]
+    alone: bool = False
+    result: Any = None
+    error: Exception | None = None
+
+
+@dataclass(slots=True)
+class _Queue:
+    """Jobs of one kind. Those that must run alone stand before the others."""
+
+    jobs: deque[Job] = field(default_factory=deque)
+
+
+class Writer:
+    """Owns the writing connection; everything but `submit` and `stop` happens in its thread."""
+
+    def __init__(
+        self,
+        connect: Callable[[], Engine],
+        *,
+        limits: Limits,
+        failpoint: FailPoint,
+        monotonic: Callable[[], float],
+        committed: Callable[[], None],
+    ) -> None:
+        """`connect` makes an engine, again after each failed COMMIT. `committed` is called after each COMMIT."""
+        self._connect = connect
+        self._limits = limits
+        self._failpoint = failpoint
+        self._monotonic = monotonic
+        self._committed = committed
+        self._urgent: deque[Job] = deque()
+        self._normal: deque[Job] = deque()
+        self._wake = threading.Condition()
+        self._wanted = 1
+        """Urgent jobs that must wait before a submit wakes the thread; while gathering more than one."""
+        self._company = 1.0
+        """Urgent jobs lately under way at once; decays."""
+        self._outstanding = 0
+        self._last_urgent = False
+        self._stopping = False
+        self._healthy = True
+        self._probe_at = 0.0
+        self._probe_pause = limits.probe_first
+        self.stats = WriterStats()
+        self.gate = threading.Lock()
+        """Held during a transaction; whoever holds it keeps the writer out."""
+        self._engine: Engine | None = None
+        self._conn: Connection | None = None
+        self._open()
+        self._thread = threading.Thread(target=self._run, name="db-writer", daemon=True)
+        self._thread.start()
+
+    # -- from other threads -----------------------------------------------------------------
+
+    @property
+    def healthy(self) -> bool:
+        """False from a failed BEGIN or COMMIT until a probe has committed."""
+        return self._healthy
+
+    def submit(self, job: Job) -> None:
+        """Put the job in its queue. Raises Unavailable when nothing can be written now."""
+        queue = self._urgent if job.urgent else self._normal
+        with self._wake:
+            if self._stopping:
+                raise Unavailable("the database is closed")
+            if not self._healthy:
+                raise Unavailable("the database cannot commit")
+            if len(queue) >= self._limits.queue:
+                raise Unavailable("too many writes are waiting")
+            queue.append(job)
+            if job.urgent:
+                self._outstanding += 1
+                self._company = max(self._company, float(self._outstanding))
+                if len(queue) >= self._wanted:
+                    self._wake.notify()
+            else:
+                self._wake.notify()
+
+    def stop(self) -> None:
+        """Run what waits, then end the thread. Blocks."""
+        with self._wake:
+            self._stopping = True
+            self._wake.notify()
+        self._thread.join()
+
+    # -- the thread -------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while True:
+            with self._wake:
+                if not self._wait():
+                    break
+                urgent = self._choose()
+            if urgent is None:
+                self._probe()
+                continue
+            with self.gate:
+                jobs = self._transaction(self._take(urgent))
+            self._answer(jobs)
+        self._close()
+
+    def _wait(self) -> bool:
+        """Wait for work, a probe or the end. Returns False at the end."""
+        while not (self._urgent or self._normal):
+            if self._stopping:
+                return False
+            if self._healthy:
+                self._wake.wait()
+                continue
+            pause = self._probe_at - self._monotonic()
+            if pause <= 0:
+                return True
+            self._wake.wait(pause)
+        return True
+
+    def _choose(self) -> bool | None:
+        """Which queue is next: True urgent, False normal, None a probe. Urgent jobs may first gather company."""
+        if not (self._urgent or self._normal):
+            return None
+        if self._urgent and not (self._last_urgent and self._normal):
+            if not self._urgent[0].alone and not self._stopping:
+                self._gather()
+            self._last_urgent = True
+            return True
+        self._last_urgent = False
+        return False
+
+    def _gather(self) -> None:
+        """Wait a little for others when several urgent jobs have lately been under way at once."""
+        wanted = min(int(self._company + 0.5), self._limits.urgent_batch)
+        if wanted > len(self._urgent):
+            self._wanted = wanted
+            self._wake.wait_for(lambda: len(self._urgent) >= wanted or self._stopping, self._limits.gather)
+            self._wanted = 1
+        self._company = max(1.0, self._company * 0.9)
+
+    def _take(self, urgent: bool) -> Iterator[Job]:
+        """Jobs for one transaction: one that must be alone, or as many as may be together."""
+        queue = self._urgent if urgent else self._normal
+        most = self._limits.urgent_batch if urgent else self._limits.normal_batch
+        began = self._monotonic()
+        for taken in range(most):
+            with self._wake:
+                if not queue or (taken and queue[0].alone):
+                    return
+                job = queue.popleft()
+            yield job
+            if job.alone or (not urgent and self._monotonic() - began >= self._limits.normal_hold):
+                return
+
+    def _transaction(self, jobs: Iterator[Job]) -> list[Job]:
+        """Run jobs in one transaction. Returns those that have an answer; a failed batch is put back to run alone."""
+        taken: list[Job] = []
+        began = self._monotonic()
+        try:
+            conn = self._begin()
+        except Exception as error:  # noqa: BLE001 - whatever keeps us from beginning: the callers must hear of it
+            taken.extend(jobs)
+            return self._fail(taken, error)
+        for job in jobs:
+            taken.append(job)
+            try:
+                job.result = job.run(conn)
+                if not driver_connection(conn).in_transaction:
+                    raise TransactionLost("the database rolled the transaction back")
+            except Exception as error:  # noqa: BLE001 - it belongs to the job's caller
+                return self._rollback(conn, taken, error)
+        try:
+            self._failpoint("before-commit")
+            conn.commit()
+        except Exception as error:  # noqa: BLE001 - the outcome is unknown, whatever it was
+            self.stats = replace(self.stats, failed_commits=self.stats.failed_commits + 1)
+            return self._fail(taken, error)
+        self._failpoint("after-commit")
+        self._count(taken, self._monotonic() - began)
+        self._committed()
+        return taken
+
+    def _begin(self) -> Connection:
+        self._failpoint("before-begin")
+        conn = self._conn or self._open()
+        conn.begin()
+        return conn
+
+    def _rollback(self, conn: Connection, taken: list[Job], error: Exception) -> list[Job]:
+        """Undo the transaction. A lone job has its answer; company is put back, each to run alone."""
+        self.stats = replace(self.stats, rollbacks=self.stats.rollbacks + 1)
+        try:
+            conn.rollback()
+            if driver_connection(conn).in_transaction:
+                raise TransactionLost("the transaction cannot be rolled back")
+        except Exception as trouble:  # noqa: BLE001 - a connection that cannot roll back is thrown away
+            return self._fail(taken, trouble)
+        if len(taken) == 1:
+            taken[0].error = as_unavailable(error)
+            return taken
+        queue = self._urgent if taken[0].urgent else self._normal
+        for job in taken:
+            job.alone, job.result = True, None
+        with self._wake:
+            queue.extendleft(reversed(taken))
+        return []
+
+    def _fail(self, taken: list[Job], error: Exception) -> list[Job]:
+        """The database is in trouble: everybody who waits hears so, the connection is thrown away, probes begin."""
+        with self._wake:
+            self._healthy = False
+            self._probe_pause = self._limits.probe_first
+            self._probe_at = self._monotonic() + self._probe_pause
+            taken = [*taken, *self._urgent, *self._normal]
+            self._urgent.clear()
+            self._normal.clear()
+        self._close()
+        for job in taken:
+            job.error = Unavailable(f"the database cannot commit: {type(error).__name__}")
+            job.error.__cause__ = error
+        return taken
+
+    def _probe(self) -> None:
+        """Try to commit something; on success writing goes on."""
+        try:
+            with self.gate:
+                self._commit_probe()
+        except Exception:  # noqa: BLE001 - any failure means not yet
+            self._close()
+            self._probe_pause = min(self._probe_pause * 2, self._limits.probe_limit)
+            self._probe_at = self._monotonic() + self._probe_pause
+            return
+        with self._wake:
+            self._healthy = True
+
+    def _commit_probe(self) -> None:
+        conn = self._begin()
+        # user_version is ours to use, stands in page 1 and takes part in the transaction.
+        version = int(conn.exec_driver_sql("PRAGMA user_version").scalar_one())
+        conn.exec_driver_sql(f"PRAGMA user_version={(version + 1) % 1_000_000}")
+        self._failpoint("before-commit")
+        conn.commit()
+
+    def _count(self, taken: list[Job], held: float) -> None:
+        stats, urgent = self.stats, taken[0].urgent if taken else False
+        self.stats = replace(
+            stats,
+            commits=stats.commits + 1,
+            jobs=stats.jobs + len(taken),
+            urgent_commits=stats.urgent_commits + urgent,
+            urgent_jobs=stats.urgent_jobs + (len(taken) if urgent else 0),
+            longest_hold=stats.longest_hold if urgent else max(stats.longest_hold, held),
+        )
+
+    def _answer(self, jobs: list[Job]) -> None:
+        with self._wake:
+            self._outstanding -= sum(job.urgent for job in jobs)
+        loops = {id(job.loop): job.loop for job in jobs}
+        for key, loop in loops.items():
+            mine = [job for job in jobs if id(job.loop) == key]
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(_settle, mine)
+
+    def _open(self) -> Connection:
+        self._engine = self._connect()
+        self._conn = self._engine.connect()
+        return self._conn
+
+    def _close(self) -> None:
+        engine, self._engine, self._conn = self._engine, None, None
+        if engine is not None:
+            engine.dispose()
+
+
+def as_unavailable(error: Exception) -> Exception:
+    """The error as the caller of a write or read gets it."""
+    if isinstance(error, TransactionLost) or is_trouble(error):
+        unavailable = Unavailable(f"the database is in trouble: {type(error).__name__}")
+        unavailable.__cause__ = error
+        return unavailable
+    return error
+
+
+def _settle(jobs: list[Job]) -> None:
+    for job in jobs:
+        if job.future.done():
+            continue
+        if job.error is not None:
+            job.future.set_exception(job.error)
+        else:
+            job.future.set_result(job.result)
