@@ -19,7 +19,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from gateway.durations import Duration
+from channels.durations import Duration
 from normalizer.message import Trust
 from router.assignment import Line
 from router.classifier import Head

@@ -14,8 +14,8 @@ from typing import Any, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, create_model, field_validator
 
 from channels.contract import AccountSettings
+from channels.durations import Duration, Size
 from channels.registry import CHANNELS
-from gateway.durations import Duration, Size
 
 LineName: TypeAlias = Literal["L1", "L2", "L3", "L4"]
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -164,6 +164,10 @@ class Alerts(Section):
     """A notice that is due this long is an alert."""
     journal_age: Duration = 10 * MINUTE
     """A message that is not filed this long is an alert."""
+    repeat: Duration = DAY
+    """An alert that lasts is sent again after this; 0s: never."""
+    silence: Duration = timedelta(seconds=0)
+    """An account that took nothing in for this long is an alert; 0s: never."""
     free_disk: Size = 1024 * 1024 * 1024
     """Less free space is an alert, and `/readyz` says no below a tenth of it."""
 
@@ -186,6 +190,12 @@ def _smtp(value: object) -> BaseModel:
 def _channels_model() -> type[BaseModel]:
     fields: dict[str, Any] = {name: (dict[str, channel.settings], {}) for name, channel in CHANNELS.items()}  # type: ignore[name-defined]
     return create_model("Channels", __base__=Section, __doc__="Accounts by channel.", **fields)
+
+
+def channels_schema() -> tuple[dict[str, Any], dict[str, Any]]:
+    """JSON Schema of `channels` and of `smtp`, which the static models leave open."""
+    options = type(_smtp({}))
+    return _channels_model().model_json_schema(by_alias=True), options.model_json_schema(by_alias=True)
 
 
 class Core(Section):

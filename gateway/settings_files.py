@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel, SecretStr
 
+from channels.registry import CHANNELS
 from gateway import policy_files, yaml_files
 from gateway.settings import Settings
 from gateway.yaml_files import Document, Problem
@@ -41,7 +42,8 @@ class ConfigurationError(Exception):
 def load(folder: Path, *, overrides: Iterable[str] = (), environment: Mapping[str, str] = os.environ) -> Configuration:
     """Read and check the whole folder. Raises ConfigurationError with every problem found."""
     settings, problems = load_settings(folder, overrides=overrides, environment=environment)
-    policy, more = policy_files.load(folder)
+    accounts = {name for given in settings.channels.values() for name in given} if settings else None
+    policy, more = policy_files.load_policy(folder, accounts=accounts, channels=set(CHANNELS))
     problems += more
     if settings is None or policy is None or problems:
         raise ConfigurationError(problems)

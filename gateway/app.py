@@ -1,0 +1,305 @@
+"""The composition root: the only file that names concrete parts and puts them together."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import secrets
+import socket
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from aiohttp import web
+from sqlalchemy.exc import SQLAlchemyError
+
+from channels.contract import Clock, Listener, Parts, Prober, Sender, Unavailable, Webhook, Wiring
+from channels.registry import CHANNELS
+from gateway import health, timers
+from gateway.alerts import Alerts
+from gateway.capture import CaptureSender
+from gateway.checks import CHECKS
+from gateway.context import Context
+from gateway.housekeeping import Housekeeping
+from gateway.keyring import Keyring
+from gateway.log import get_logger
+from gateway.metrics import Metrics
+from gateway.outbox import Outbox
+from gateway.pipeline import Pipeline
+from gateway.rendering import render
+from gateway.settings import Settings, database_url
+from gateway.settings_files import Configuration
+from gateway.store import tokens
+from gateway.store.blobs import Blobs
+from gateway.store.database import Database, SchemaTooNew, UnsafeDatabase, migrate, open_database
+from gateway.store.failpoints import FailPoint, nowhere
+from gateway.store.lock import Locked, ServerLock
+from gateway.web.services import Services
+from gateway.web.site import build_site
+from gateway.workers import Limits, WorkerPool
+
+log = get_logger(__name__)
+
+
+class CannotStart(Exception):
+    """The gateway did not start; the text says what to do."""
+
+
+def utc_now() -> datetime:
+    """The wall clock."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Folders:
+    """Where things are below `var/`."""
+
+    var: Path
+
+    @property
+    def blobs(self) -> Path:
+        """Big bodies and attachments."""
+        return self.var / "blobs"
+
+    @property
+    def spool(self) -> Path:
+        """Bodies as they arrive."""
+        return self.var / "spool"
+
+    @property
+    def outgoing(self) -> Path:
+        """The file transport."""
+        return self.var / "outgoing"
+
+    def make(self) -> None:
+        """Make what is missing, readable by the owner only. Raises OSError."""
+        for folder in (self.var, self.blobs, self.spool, self.outgoing):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+class Gateway:
+    """One running gateway."""
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        *,
+        var: Path,
+        clock: Clock = utc_now,
+        failpoint: FailPoint = nowhere,
+        new_secret: Callable[[], str] = lambda: secrets.token_hex(24),
+    ) -> None:
+        self._configuration = configuration
+        self._folders = Folders(var=var)
+        self._clock = clock
+        self._failpoint = failpoint
+        self._new_secret = new_secret
+        self._died = asyncio.Event()
+
+    async def run(self, stop: asyncio.Event, *, started: Callable[[dict[str, str]], None] = lambda _: None) -> None:
+        """Start everything, run until `stop` is set, then finish what is under way. Raises CannotStart."""
+        async with AsyncExitStack() as stack:
+            try:
+                listening = await self._start(stack)
+            except (Locked, SchemaTooNew, UnsafeDatabase) as error:
+                raise CannotStart(str(error)) from error
+            except (OSError, SQLAlchemyError, Unavailable) as error:
+                raise CannotStart(f"{type(error).__name__}: {error}") from error
+            log.info("started", **listening)
+            started(listening)
+            await _first(stop, self._died)
+            log.info("stopping")
+        log.info("stopped")
+        if self._died.is_set():
+            raise CannotStart("a part of the gateway ended by itself; the log says which and why")
+
+    async def _start(self, stack: AsyncExitStack) -> dict[str, str]:
+        folders = self._folders
+        folders.make()
+        lock = ServerLock(folders.var / "lock")
+        lock.acquire()
+        stack.callback(lock.release)
+        (folders.var / "listening.json").unlink(missing_ok=True)
+
+        bound = _bind(self._configuration.settings)
+        stack.callback(bound.close)
+        settings = _with_public_url(self._configuration.settings, bound)
+        ctx = Context(settings=settings, policy=self._configuration.policy, keyring=Keyring.load(folders.var / "key"))
+        db = await self._database(stack, settings)
+        metrics = Metrics()
+        blobs = Blobs(folders.blobs, failpoint=self._failpoint)
+        parts = self._channels(settings)
+
+        pool = WorkerPool(
+            count=settings.workers.count,
+            limits=Limits(seconds=settings.workers.seconds, memory=settings.workers.memory),
+            blobs=folders.blobs,
+            policy=ctx.policy,
+            on_loss=metrics.worker_lost,
+        )
+        await pool.start()
+        stack.push_async_callback(pool.stop)
+
+        outbox = self._outbox(db, ctx, blobs, parts, metrics)
+        fired = timers.Timers(db, ctx, CHECKS, self._clock, after=outbox.wake)
+        pipeline = Pipeline(
+            db=db, blobs=blobs, pool=pool, ctx=ctx, clock=self._clock, metrics=metrics,
+            failpoint=self._failpoint, after=lambda: (outbox.wake(), fired.wake()),
+        )  # fmt: skip
+        checks = self._checks(db, pool, settings)
+        alerts = Alerts(db, ctx, self._clock, checks=checks, metrics=metrics, after=outbox.wake)
+        housekeeping = Housekeeping(db, ctx, blobs, folders.spool, self._clock)
+        for name, loop in {
+            "outbox": outbox.run, "timers": fired.run, "pipeline": pipeline.run, "alerts": alerts.run,
+            "housekeeping": housekeeping.run,
+        }.items():  # fmt: skip
+            self._keep_running(stack, name, loop)
+
+        listening: dict[str, str] = {}
+        services = Services(
+            ctx=ctx, db=db, blobs=blobs, clock=self._clock, metrics=metrics, intake=pipeline.accept,
+            webhooks=_by_account(parts, lambda part: part.webhooks), checks=checks, listening=lambda: listening,
+            workers=pool.stats, var=folders.var, started_at=self._clock(), wake_outbox=outbox.wake,
+            wake_journal=pipeline.wake, wake_timers=fired.wake, new_secret=self._new_secret,
+        )  # fmt: skip
+        await self._site(stack, services, bound)
+        listening["http"] = _shown(bound)
+        for listener in (listener for part in parts.values() for listener in part.listeners):
+            await self._listen(stack, listener, pipeline)
+            listening.update(listener.listening())
+        _write_listening(folders.var / "listening.json", listening)
+        stack.callback((folders.var / "listening.json").unlink, missing_ok=True)
+        return dict(listening)
+
+    async def _database(self, stack: AsyncExitStack, settings: Settings) -> Database:
+        url = database_url(settings, self._folders.var.resolve())
+        await asyncio.to_thread(migrate, url, backup_to=self._folders.var / "backups")
+        db = open_database(url, readers=settings.database.readers, failpoint=self._failpoint)
+        stack.push_async_callback(db.close)
+        token_file = self._folders.var / "token"
+        if not token_file.exists():
+            _write_secret(token_file, tokens.make(self._new_secret()))
+        text = token_file.read_text(encoding="ascii").strip()
+        now = self._clock()
+        await db.write(lambda conn: tokens.ensure(conn, text, now=now))
+        return db
+
+    def _channels(self, settings: Settings) -> dict[str, Parts]:
+        wiring = Wiring(
+            clock=self._clock,
+            spool=self._folders.spool,
+            outgoing=self._folders.outgoing,
+            upload_url=f"{settings.http.public_url}/",
+            options={"smtp": settings.smtp},
+        )
+        return {
+            name: channel.build(settings.accounts(name), wiring)
+            for name, channel in CHANNELS.items()
+            if settings.accounts(name)
+        }
+
+    def _outbox(self, db: Database, ctx: Context, blobs: Blobs, parts: Mapping[str, Parts], metrics: Metrics) -> Outbox:
+        senders: dict[tuple[str, str], Sender] = _by_account(parts, lambda part: part.senders)
+        probers: dict[tuple[str, str], Prober] = _by_account(parts, lambda part: part.probers)
+        return Outbox(
+            db=db, ctx=ctx, senders=senders, probers=probers, capture=CaptureSender(self._folders.outgoing / "captured"),
+            render=lambda conn, row: render(conn, ctx, row, blobs), clock=self._clock, metrics=metrics,
+            random=random.Random(), owner=f"{socket.gethostname()}:{os.getpid()}", failpoint=self._failpoint,
+        )  # fmt: skip
+
+    def _checks(self, db: Database, pool: WorkerPool, settings: Settings) -> Sequence[health.Check]:
+        return (
+            health.database(db),
+            health.workers(lambda: pool.stats()["alive"], settings.workers.count),
+            health.disk(self._folders.var, settings.alerts.free_disk // 10),
+        )
+
+    def _keep_running(self, stack: AsyncExitStack, name: str, loop: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+        """Run a loop until the gateway stops. A loop that ends by itself ends the gateway: no half-alive server."""
+        stop = asyncio.Event()
+
+        async def guarded() -> None:
+            try:
+                await loop(stop)
+            except Exception:
+                log.exception("a loop ended by itself", loop=name)
+                self._died.set()
+
+        task = asyncio.create_task(guarded(), name=name)
+
+        async def finish() -> None:
+            stop.set()
+            await task
+
+        stack.push_async_callback(finish)
+
+    async def _site(self, stack: AsyncExitStack, services: Services, bound: socket.socket) -> None:
+        runner = web.AppRunner(build_site(services), access_log=None, shutdown_timeout=10.0)
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        await web.SockSite(runner, bound).start()
+
+    async def _listen(self, stack: AsyncExitStack, listener: Listener, pipeline: Pipeline) -> None:
+        await listener.start(pipeline.accept)
+        stack.push_async_callback(listener.stop)
+
+
+async def _first(*events: asyncio.Event) -> None:
+    waits = [asyncio.create_task(event.wait()) for event in events]
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
+
+
+def _bind(settings: Settings) -> socket.socket:
+    """The HTTP socket, bound before anything needs to know its address."""
+    host, port = settings.http.host, settings.http.port
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((host, port))
+    except OSError as error:
+        bound.close()
+        raise CannotStart(
+            f"http: cannot listen on {host}:{port} ({error.strerror}); is another gateway running? --set http.port=0"
+        ) from error
+    return bound
+
+
+def _shown(bound: socket.socket) -> str:
+    host, port = bound.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _with_public_url(settings: Settings, bound: socket.socket) -> Settings:
+    if settings.http.public_url:
+        return settings
+    http = settings.http.model_copy(update={"public_url": f"http://{_shown(bound)}"})
+    return settings.model_copy(update={"http": http})
+
+
+def _by_account(
+    parts: Mapping[str, Parts], chosen: Callable[[Parts], Mapping[str, object]]
+) -> dict[tuple[str, str], object]:
+    return {(channel, account): found for channel, part in parts.items() for account, found in chosen(part).items()}
+
+
+def _write_secret(path: Path, text: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(text + "\n")
+
+
+def _write_listening(path: Path, listening: Mapping[str, str]) -> None:
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(dict(listening), indent=1) + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+# Housekeeping runs hourly; nothing in it is urgent.
+HOUSEKEEPING_EVERY = timedelta(hours=1)

@@ -1,0 +1,50 @@
+"""Hourly: forget raw bytes past their time, sweep blobs that nothing names, drop what a dead upload left."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+
+from channels.contract import Clock, Unavailable
+from gateway.context import Context
+from gateway.log import get_logger
+from gateway.store import journal
+from gateway.store.blobs import Blobs, sweep, sweep_folder
+from gateway.store.database import Database
+from gateway.waiting import wait_for_any
+
+EVERY = timedelta(hours=1)
+AFTER_TROUBLE = timedelta(minutes=5)
+
+log = get_logger(__name__)
+
+
+class Housekeeping:
+    """The loop. Nothing in it is urgent; trouble puts it off and is logged."""
+
+    def __init__(self, db: Database, ctx: Context, blobs: Blobs, spool: Path, clock: Clock) -> None:
+        self._db, self._ctx, self._blobs, self._spool, self._clock = db, ctx, blobs, spool, clock
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Tidy at the start and every hour until `stop` is set."""
+        while not stop.is_set():
+            pause = EVERY
+            try:
+                log.info("tidied", **await self.tidy())
+            except (Unavailable, OSError) as error:
+                log.warning("tidying is put off", error=type(error).__name__)
+                pause = AFTER_TROUBLE
+            await wait_for_any(stop, seconds=pause.total_seconds())
+
+    async def tidy(self) -> dict[str, int]:
+        """Do it once. Returns how many of each kind went. Raises Unavailable, OSError."""
+        now = self._clock()
+        before = now - self._ctx.settings.journal.keep_raw
+        forgotten = 0
+        while dropped := await self._db.write(partial(journal.drop_raw, before=before)):
+            forgotten += dropped
+        swept = await sweep(self._db, self._blobs, now=now)
+        leftovers = await asyncio.to_thread(sweep_folder, self._spool, now)
+        return {"raw_forgotten": forgotten, "blobs_swept": swept, "spool_leftovers": leftovers}
