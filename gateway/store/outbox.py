@@ -14,17 +14,15 @@ from typing import Any, Literal, TypeAlias
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    String,
     and_,
     exists,
     func,
-    literal_column,
     or_,
     select,
     update,
 )
 
-from gateway.store.once import insert_once_id
+from gateway.store.dialect import insert_new, is_one_of
 from gateway.store.schema import outbox
 from gateway.store.threads import add_key
 from normalizer.message import Json
@@ -43,10 +41,6 @@ State: TypeAlias = Literal[
 ]
 REPEATED_BY_STAFF: tuple[State, ...] = ("dead", "unknown", "refused", "unreachable", "suppressed")
 """States from which a person may send a notice again."""
-
-# Literals, not parameters: SQLite uses a partial index only where the query repeats its condition word for word.
-_WAITING = literal_column("'waiting'", String)
-_SENDING = literal_column("'sending'", String)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,13 +130,15 @@ def put(conn: Connection, draft: Draft, now: datetime) -> int | None:
     Waiting notices that `draft.replaces` names become `replaced`, and the new one takes over the
     earliest of their due times, so that a ticket that changes all the time is still reported.
     The Message-ID and the reply token become keys of the ticket that we issued.
-    Raises sqlalchemy.exc.IntegrityError or ValueError when one of them is already known.
+    Raises ValueError when one of them is known already.
     """
     values = {name: getattr(draft, name) for name in Draft.__slots__}
     values |= {"message_id": draft.message_id or None, "reply_token": draft.reply_token or None}
     values |= {"due_at": draft.due_at or now, "created_at": now, "variables": dict(draft.variables)}
-    row_id = insert_once_id(conn, outbox, values, key=["key"])
+    row_id: int | None = insert_new(conn, outbox, values)
     if row_id is None:
+        if conn.scalar(select(outbox.c.id).where(outbox.c.key == draft.key)) is None:
+            raise ValueError(f"the Message-ID or reply token chosen for {draft.key} is known already")
         return None
     if draft.replaces is not None:
         _replace(conn, draft, row_id, values["due_at"], now)
@@ -154,7 +150,9 @@ def _replace(conn: Connection, draft: Draft, row_id: int, due_at: datetime, now:
     same_ticket = outbox.c.ticket_id.is_(None) if draft.ticket_id is None else outbox.c.ticket_id == draft.ticket_id
     older = conn.scalars(
         update(outbox)
-        .where(same_ticket, outbox.c.id < row_id, outbox.c.replaces == draft.replaces, outbox.c.state == _WAITING)
+        .where(
+            same_ticket, outbox.c.id < row_id, outbox.c.replaces == draft.replaces, is_one_of(outbox.c.state, "waiting")
+        )
         .values(state="replaced", settled_at=now, detail=f"replaced by {row_id}")
         .returning(outbox.c.due_at)
     ).all()
@@ -183,10 +181,10 @@ def _claimable(now: datetime) -> ColumnElement[bool]:
     blocked = exists().where(
         older.c.lane == outbox.c.lane,
         older.c.id < outbox.c.id,
-        older.c.state.in_([_WAITING, _SENDING]),
-        or_(older.c.state == _SENDING, older.c.attempts > 0, older.c.due_at <= now),
+        is_one_of(older.c.state, "waiting", "sending"),
+        or_(is_one_of(older.c.state, "sending"), older.c.attempts > 0, older.c.due_at <= now),
     )
-    return and_(outbox.c.state == _WAITING, outbox.c.due_at <= now, or_(outbox.c.lane == "", ~blocked))
+    return and_(is_one_of(outbox.c.state, "waiting"), outbox.c.due_at <= now, or_(outbox.c.lane == "", ~blocked))
 
 
 def due(conn: Connection, channel: str, account: str, now: datetime, limit: int) -> list[int]:
@@ -232,7 +230,7 @@ def settle(conn: Connection, done: Settlement, now: datetime) -> bool:
             outbox.c.id == done.id,
             outbox.c.owner == done.owner,
             outbox.c.attempts == done.attempts,
-            outbox.c.state == _SENDING,
+            is_one_of(outbox.c.state, "sending"),
         )
         .values(values)
     )
@@ -241,7 +239,9 @@ def settle(conn: Connection, done: Settlement, now: datetime) -> bool:
 
 def abandoned(conn: Connection, owner: str) -> list[Row]:
     """Rows that are SENDING for somebody else: on one server, for a process that died."""
-    statement = select(outbox).where(outbox.c.state == _SENDING, outbox.c.owner != owner).order_by(outbox.c.id)
+    statement = (
+        select(outbox).where(is_one_of(outbox.c.state, "sending"), outbox.c.owner != owner).order_by(outbox.c.id)
+    )
     return [_row(row) for row in conn.execute(statement).mappings()]
 
 
@@ -249,7 +249,7 @@ def release(conn: Connection, owner: str, sending: Sequence[int]) -> int:
     """Put back rows of `owner` that it is not sending: a claim whose COMMIT seemed to fail. Returns how many."""
     statement = (
         update(outbox)
-        .where(outbox.c.state == _SENDING, outbox.c.owner == owner, outbox.c.id.not_in(sending))
+        .where(is_one_of(outbox.c.state, "sending"), outbox.c.owner == owner, outbox.c.id.not_in(sending))
         .values(state="waiting", owner=None)
     )
     return conn.execute(statement).rowcount
@@ -260,7 +260,7 @@ def next_due(conn: Connection, accounts: Sequence[tuple[str, str]], now: datetim
     times = [
         conn.scalar(
             select(func.min(outbox.c.due_at)).where(
-                outbox.c.state == _WAITING,
+                is_one_of(outbox.c.state, "waiting"),
                 outbox.c.channel == channel,
                 outbox.c.account == account,
                 outbox.c.due_at > now,
@@ -286,7 +286,7 @@ def listing(
     """Notices by id, from the one after `after`; of one state or ticket where given."""
     conditions = [outbox.c.id > after]
     if state is not None:
-        conditions.append(outbox.c.state == literal_column(f"'{state}'"))
+        conditions.append(is_one_of(outbox.c.state, state))
     if ticket_id is not None:
         conditions.append(outbox.c.ticket_id == ticket_id)
     statement = select(outbox).where(*conditions).order_by(outbox.c.id).limit(limit)
@@ -304,18 +304,34 @@ def retry(conn: Connection, ids: Sequence[int], now: datetime) -> list[int]:
     return sorted(conn.scalars(statement))
 
 
+def drop(conn: Connection, ids: Sequence[int], now: datetime, *, why: str) -> list[int]:
+    """Give up notices that are not out, because a person says so. Returns the ids that were given up."""
+    statement = (
+        update(outbox)
+        .where(outbox.c.id.in_(ids), outbox.c.state.in_(("waiting", "dead", "unknown", "refused", "unreachable")))
+        .values(state="suppressed", settled_at=now, detail=why[:500])
+        .returning(outbox.c.id)
+    )
+    return sorted(conn.scalars(statement))
+
+
 def open_counts(conn: Connection) -> dict[str, int]:
     """How many notices are waiting, sending and dead."""
     return {
-        name: conn.scalar(select(func.count()).where(outbox.c.state == literal_column(f"'{name}'"))) or 0
+        name: conn.scalar(select(func.count()).where(is_one_of(outbox.c.state, name))) or 0
         for name in ("waiting", "sending", "dead")
     }
 
 
-def oldest_due(conn: Connection, now: datetime) -> datetime | None:
-    """Since when the longest overdue notice is due, or was first tried; None when nothing is overdue."""
-    since = func.coalesce(outbox.c.first_sending_at, outbox.c.due_at, type_=outbox.c.due_at.type)
-    return conn.scalar(select(func.min(since)).where(outbox.c.state.in_([_WAITING, _SENDING]), since <= now))
+def overdue_accounts(conn: Connection, since: datetime) -> list[tuple[str, str]]:
+    """(channel, account) of those that have waiting notices that were due, or first tried, before `since`."""
+    begun = func.coalesce(outbox.c.first_sending_at, outbox.c.due_at)
+    statement = (
+        select(outbox.c.channel, outbox.c.account)
+        .where(is_one_of(outbox.c.state, "waiting"), begun < since)
+        .group_by(outbox.c.channel, outbox.c.account)
+    )
+    return [(row.channel, row.account) for row in conn.execute(statement)]
 
 
 def _row(row: Mapping[Any, Any]) -> Row:

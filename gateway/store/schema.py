@@ -69,6 +69,8 @@ entry = Table(
     Column("fingerprint", String(64), nullable=False),
     # SHA-256 over (channel, external_id, fingerprint): the key that deduplicates, kept for ever.
     Column("dedupe", LargeBinary(32), nullable=False, unique=True),
+    # The same external id came before with another fingerprint.
+    Column("variant", Boolean, nullable=False, server_default=text("false")),
     Column("peer", Text, nullable=False),
     Column("received_at", Instant, nullable=False),
     Column("accepted_at", Instant, nullable=False),
@@ -418,4 +420,13 @@ counter = Table(
     Column("name", String(400), primary_key=True),
     Column("bucket", BigInteger, primary_key=True),
     Column("count", Integer, nullable=False),
+)
+
+alert = Table(
+    "alert",  # trouble that operators know of; the row goes when it is over
+    metadata,
+    Column("name", String(160), primary_key=True),
+    Column("raised_at", Instant, nullable=False),
+    Column("told_at", Instant, nullable=False),
+    Column("detail", Text, nullable=False),
 )

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select, update
 
-from gateway.store.once import insert_once
+from gateway.store.dialect import insert_new
 from gateway.store.schema import timer
 from normalizer.message import Json
 
@@ -40,7 +40,7 @@ def put(
 ) -> bool:
     """Ask for a check at `due_at`. False when this ticket has a timer of this kind and version already."""
     row = {"ticket_id": ticket_id, "kind": kind, "version": version, "due_at": due_at, "data": dict(data or {})}
-    return insert_once(conn, timer, row)
+    return insert_new(conn, timer, row) is not None
 
 
 def due(conn: Connection, now: datetime, limit: int) -> list[int]:

@@ -14,6 +14,17 @@ down_revision = "0001"
 ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
+def _alert() -> None:
+    op.create_table(
+        "alert",
+        sa.Column("name", sa.String(length=160), nullable=False),
+        sa.Column("raised_at", sa.BigInteger(), nullable=False),
+        sa.Column("told_at", sa.BigInteger(), nullable=False),
+        sa.Column("detail", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("name"),
+    )
+
+
 def _counter() -> None:
     op.create_table(
         "counter",
@@ -236,6 +247,7 @@ def _rating() -> None:
 
 def upgrade() -> None:
     """Make the tables."""
+    _alert()
     _counter()
     _idempotency()
     _token()

@@ -1,0 +1,253 @@
+"""Tells operators of trouble with the gateway itself: once when it begins, once when it is over.
+
+Conditions are looked at again and again; what stands is kept in the store, so a restart repeats
+nothing. A database that cannot be written to is told of in the log, and by mail when it is back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TypeAlias
+
+from sqlalchemy import Connection
+
+from channels.contract import Clock, Unavailable
+from gateway import health
+from gateway.context import Context
+from gateway.log import get_logger
+from gateway.metrics import Metrics
+from gateway.store import alerts, outbox, queries
+from gateway.store.alerts import Raised
+from gateway.store.database import Database
+from gateway.store.queries import Backlog
+from gateway.waiting import wait_for_any
+
+CHANNEL = "mail"
+"""Operators are named by mail addresses."""
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """What the conditions look at."""
+
+    ctx: Context
+    backlog: Backlog
+    stuck: frozenset[tuple[str, str]]
+    """Accounts (channel, account) with notices that are overdue."""
+    checks: Mapping[str, str]
+    """Checks of the gateway's health that are in trouble, with the reason."""
+    started_at: datetime
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trouble:
+    """One thing that operators should know."""
+
+    name: str
+    detail: str
+    accounts: frozenset[tuple[str, str]] = frozenset()
+    """Accounts in trouble themselves: the alert goes out by another one, when there is one."""
+
+
+Condition: TypeAlias = Callable[[View], Sequence[Trouble]]
+
+
+def _quarantine(view: View) -> Sequence[Trouble]:
+    count = view.backlog.journal_quarantined
+    detail = f"{count} messages could not be read and wait in quarantine; see `gateway quarantine`"
+    return [Trouble(name="quarantine", detail=detail)] if count else []
+
+
+def _journal(view: View) -> Sequence[Trouble]:
+    oldest = view.backlog.journal_oldest
+    if oldest is None or view.now - oldest < view.ctx.settings.alerts.journal_age:
+        return []
+    detail = f"{view.backlog.journal_pending} messages are not filed, the oldest for {_minutes(view.now - oldest)}"
+    return [Trouble(name="journal", detail=detail)]
+
+
+def _overdue(view: View) -> Sequence[Trouble]:
+    if not view.stuck:
+        return []
+    names = ", ".join(sorted(f"{channel}/{account}" for channel, account in view.stuck))
+    limit = _minutes(view.ctx.settings.alerts.outbox_age)
+    detail = f"notices wait for more than {limit} to go out by {names}; {view.backlog.outbox_due} are due in all"
+    return [Trouble(name="outbox", detail=detail, accounts=view.stuck)]
+
+
+def _dead(view: View) -> Sequence[Trouble]:
+    count = view.backlog.outbox_dead
+    detail = f"{count} notices were given up; see `gateway outbox`"
+    return [Trouble(name="dead letters", detail=detail)] if count else []
+
+
+def _silent(view: View) -> Sequence[Trouble]:
+    limit = view.ctx.settings.alerts.silence
+    if not limit or view.now - view.started_at < limit:
+        return []
+    heard = view.backlog.last_accepted
+    return [
+        Trouble(
+            name=f"silent {channel}/{account}",
+            detail=f"{channel}/{account} took nothing in for {_minutes(limit)}",
+            accounts=frozenset({(channel, account)}),
+        )
+        for channel, accounts in view.ctx.settings.channels.items()
+        for account in accounts
+        if view.now - heard.get(f"{channel}/{account}", view.started_at) >= limit
+    ]
+
+
+def _health(view: View) -> Sequence[Trouble]:
+    return [Trouble(name=name, detail=detail) for name, detail in view.checks.items()]
+
+
+CONDITIONS: tuple[Condition, ...] = (_quarantine, _journal, _overdue, _dead, _silent, _health)
+
+
+def _minutes(span: timedelta) -> str:
+    minutes = int(span.total_seconds() // 60)
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
+
+
+class Alerts:
+    """Looks at the conditions every `alerts.interval`."""
+
+    def __init__(
+        self,
+        db: Database,
+        ctx: Context,
+        clock: Clock,
+        *,
+        checks: Sequence[health.Check],
+        metrics: Metrics,
+        after: Callable[[], None],
+    ) -> None:
+        """`checks` are of the gateway's health; `after` is called when notices were put into the outbox."""
+        self.ctx = ctx
+        self._db, self._clock, self._checks, self._metrics, self._after = db, clock, checks, metrics, after
+        self._started_at = clock()
+        self._unwritable: Raised | None = None
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Look until `stop` is set."""
+        while not stop.is_set():
+            await self.look()
+            await wait_for_any(stop, seconds=self.ctx.settings.alerts.interval.total_seconds())
+
+    async def look(self) -> None:
+        """Look once: raise what began, repeat what lasts, clear what is over."""
+        now = self._clock()
+        checks = await asyncio.to_thread(health.look, self._checks)
+        try:
+            changed = await self._write_down(checks, now)
+        except Unavailable as error:
+            if self._unwritable is None:
+                detail = str(error) or "the database takes nothing"
+                self._unwritable = Raised(name="database", raised_at=now, told_at=now, detail=detail)
+                self._metrics.alert("database")
+                log.error("alert raised", alert="database", detail=detail)
+            return
+        for name, state, detail in changed:
+            if state != "cleared":
+                self._metrics.alert(name.partition(" ")[0])
+            log.warning(f"alert {state}", alert=name, detail=detail)
+        if changed:
+            self._after()
+
+    async def _write_down(self, checks: Mapping[str, str], now: datetime) -> list[tuple[str, str, str]]:
+        view = await self._db.read(lambda conn: self._view(conn, checks, now))
+        found = {trouble.name: trouble for condition in CONDITIONS for trouble in condition(view)}
+        before = self._unwritable
+        if not before and not found and not await self._db.read(alerts.standing):
+            return []  # the usual case costs no commit
+        changed = await self._db.write(lambda conn: _compare(conn, self.ctx, found, before, now))
+        self._unwritable = None
+        return changed
+
+    def _view(self, conn: Connection, checks: Mapping[str, str], now: datetime) -> View:
+        since = now - self.ctx.settings.alerts.outbox_age
+        return View(
+            ctx=self.ctx,
+            backlog=queries.backlog(conn, now),
+            stuck=frozenset(outbox.overdue_accounts(conn, since)),
+            checks=checks,
+            started_at=self._started_at,
+            now=now,
+        )
+
+
+def _compare(
+    conn: Connection, ctx: Context, found: Mapping[str, Trouble], unwritable: Raised | None, now: datetime
+) -> list[tuple[str, str, str]]:
+    """Bring the table up to what was found and put the notices. Returns (name, state, detail) of each change."""
+    changed: list[tuple[str, str, str]] = []
+
+    def tell(trouble: Trouble, state: str, since: datetime) -> None:
+        _put(conn, ctx, trouble, state, since, now)
+        changed.append((trouble.name, state, trouble.detail))
+
+    known = alerts.standing(conn)
+    if unwritable and unwritable.name not in known:
+        over = replace(_over(unwritable), detail=f"nothing could be written for a while: {unwritable.detail}")
+        tell(over, "cleared", unwritable.raised_at)
+    for name, trouble in found.items():
+        old = known.get(name)
+        if old is None:
+            alerts.raise_(conn, name, trouble.detail, now)
+            tell(trouble, "raised", now)
+        elif (repeat := ctx.settings.alerts.repeat) and now - old.told_at >= repeat:
+            alerts.told_again(conn, name, trouble.detail, now)
+            tell(trouble, "repeated", old.raised_at)
+    for name, old in known.items():
+        if name not in found:
+            alerts.clear(conn, name)
+            tell(_over(old), "cleared", old.raised_at)
+    return changed
+
+
+def _over(old: Raised) -> Trouble:
+    return Trouble(name=old.name, detail=old.detail)
+
+
+def _put(conn: Connection, ctx: Context, trouble: Trouble, state: str, since: datetime, now: datetime) -> None:
+    account = _way_out(ctx, trouble)
+    if account is None:
+        return
+    for operator in ctx.settings.operators:
+        key = f"alert:{state}:{now.isoformat()}:{trouble.name}:{operator}"
+        outbox.put(
+            conn,
+            outbox.Draft(
+                key="alert:" + ctx.keyring.token("alert", key),
+                lane="",
+                kind="alert",
+                channel=CHANNEL,
+                account=account,
+                recipient=operator,
+                language=ctx.settings.accounts(CHANNEL)[account].language,
+                template="alert",
+                variables={
+                    "alert": trouble.name,
+                    "state": state,
+                    "detail": trouble.detail,
+                    "since": since.isoformat(),
+                },
+                repeatable=False,
+                automatic=True,
+            ),
+            now,
+        )
+
+
+def _way_out(ctx: Context, trouble: Trouble) -> str | None:
+    """The mail account to tell operators by: one that sends and is not itself in trouble, else any that sends."""
+    sending = [name for name, account in ctx.settings.accounts(CHANNEL).items() if account.outbound != "off"]
+    well = [name for name in sending if (CHANNEL, name) not in trouble.accounts]
+    return next(iter([*well, *sending]), None)
