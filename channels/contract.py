@@ -63,6 +63,8 @@ class Accepted:
 
     entry: int
     duplicate: bool
+    variant: bool = False
+    """New, but the same external id came before with another fingerprint."""
 
 
 class Intake(Protocol):

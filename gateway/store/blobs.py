@@ -25,7 +25,8 @@ from gateway.store.failpoints import FailPoint, nowhere
 NAME = re.compile(r"[0-9a-f]{64}")
 ORPHAN_AGE = timedelta(days=1)
 """A blob or spool file that nothing names is kept this long: its row may still be on the way."""
-SWEEP_CHUNK = 200
+SWEEP_CHUNK = 50
+"""Blobs deleted in one transaction of the writer."""
 
 
 class SpoolDamaged(OSError):
@@ -56,9 +57,10 @@ class Blobs:
     def __init__(self, folder: Path, *, failpoint: FailPoint = nowhere) -> None:
         """Make the folder where it is missing. Raises OSError."""
         self.folder = folder
-        self._new = folder / "new"
+        self.new = folder / "new"
+        """Files that are being made into blobs."""
         self._failpoint = failpoint
-        self._new.mkdir(parents=True, exist_ok=True)
+        self.new.mkdir(parents=True, exist_ok=True)
         sync_folder(folder)
         sync_folder(folder.parent)
 
@@ -79,7 +81,7 @@ class Blobs:
     def put(self, content: bytes) -> str:
         """Keep `content` durably. Returns the blob's name. Raises OSError."""
         name = hashlib.sha256(content).hexdigest()
-        temporary = self._new / secrets.token_hex(16)
+        temporary = self.new / secrets.token_hex(16)
         temporary.write_bytes(content)
         return self.adopt(temporary, name, len(content))
 
@@ -93,7 +95,8 @@ class Blobs:
         if spooled.stat().st_size != size:
             raise SpoolDamaged(f"a spooled body has {spooled.stat().st_size} bytes, {size} were received")
         if self._reuse(target, size):
-            spooled.unlink()
+            if not spooled.samefile(target):
+                spooled.unlink()
             return sha256
         self._failpoint("blob-before-sync")
         sync_file(spooled)
@@ -124,7 +127,7 @@ class Blobs:
 
     def _names(self) -> Iterator[Path]:
         for folder in sorted(self.folder.iterdir()):
-            if folder.name != self._new.name and folder.is_dir():
+            if folder.name != self.new.name and folder.is_dir():
                 yield from (path for path in folder.iterdir() if NAME.fullmatch(path.name))
 
     def old(self, now: datetime) -> list[str]:
@@ -157,6 +160,7 @@ def unreferenced(conn: Connection, names: Iterable[str]) -> list[str]:
 
 async def sweep(db: Database, blobs: Blobs, *, now: datetime) -> int:
     """Delete the blobs that are older than a day and that no row names. Returns how many."""
+    await asyncio.to_thread(sweep_folder, blobs.new, now)
     candidates = await asyncio.to_thread(blobs.old, now)
     removed = 0
     for start in range(0, len(candidates), SWEEP_CHUNK):

@@ -6,7 +6,10 @@ only grows; then one short one runs with the writer held back, after which the W
 
 from __future__ import annotations
 
+import sqlite3
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy import Engine
@@ -16,6 +19,30 @@ INTERVAL = 0.5
 """Seconds between checkpoints while there are commits."""
 LONG_WAL = 8192
 """Pages of 4 KB (32 MB) above which the writer is held back once."""
+
+
+class Gate:
+    """Lets the writer pass unless a checkpoint has closed it; a busy writer cannot keep it open for ever."""
+
+    def __init__(self) -> None:
+        self._turnstile = threading.Lock()
+        self._inside = threading.Lock()
+
+    @contextmanager
+    def passed(self) -> Iterator[None]:
+        """The writer's transaction."""
+        with self._turnstile:
+            self._inside.acquire()
+        try:
+            yield
+        finally:
+            self._inside.release()
+
+    @contextmanager
+    def closed(self) -> Iterator[None]:
+        """Wait for the end of a transaction and keep the next one out."""
+        with self._turnstile, self._inside:
+            yield
 
 
 class Checkpoints:
@@ -32,8 +59,8 @@ class Checkpoints:
         """Set after each COMMIT."""
         self.failures = 0
 
-    def start(self, gate: threading.Lock) -> None:
-        """Begin. Whoever holds `gate` keeps the writer out."""
+    def start(self, gate: Gate) -> None:
+        """Begin; `gate` is the writer's."""
         self._thread = threading.Thread(target=self._run, args=(gate,), name="db-checkpoint", daemon=True)
         self._thread.start()
 
@@ -45,16 +72,16 @@ class Checkpoints:
             self._thread.join()
         self._engine.dispose()
 
-    def _run(self, gate: threading.Lock) -> None:
+    def _run(self, gate: Gate) -> None:
         while not self._stopping.is_set():
             self.wanted.wait()
             self._stopping.wait(self._interval)
             self.wanted.clear()
             try:
                 if self._checkpoint("PASSIVE") > self._long_wal:
-                    with gate:
+                    with gate.closed():
                         self._checkpoint("RESTART")
-            except DBAPIError:
+            except (DBAPIError, sqlite3.Error):
                 # A full or broken disk: the WAL stays as it is, the next round tries again.
                 self.failures += 1
 

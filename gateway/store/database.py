@@ -68,8 +68,11 @@ class Database:
         try:
             with self._readers.connect() as conn:
                 return job(conn)
-        except Exception as error:  # noqa: BLE001 - sorted into ours and the job's own, and raised again
-            raise as_unavailable(error) from error.__cause__
+        except Exception as error:
+            raised = as_unavailable(error)
+            if raised is error:
+                raise
+            raise raised from error
 
     async def close(self) -> None:
         """Finish the writes that wait, then close everything. Repeating it is harmless."""

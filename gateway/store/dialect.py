@@ -41,14 +41,15 @@ def is_trouble(error: BaseException) -> bool:
 
 
 @lru_cache(maxsize=256)
-def _insert(dialect: str, table: Table) -> postgresql.Insert | sqlite.Insert:
+def insert_into(dialect: str, table: Table) -> postgresql.Insert | sqlite.Insert:
+    """An INSERT with `on_conflict_…` of the dialect, "sqlite" or "postgresql"."""
     return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
 
 
 @lru_cache(maxsize=256)
 def _insert_new(dialect: str, table: Table) -> ReturningInsert[Any]:
     first = next(iter(table.primary_key.columns))
-    return _insert(dialect, table).on_conflict_do_nothing().returning(first)
+    return insert_into(dialect, table).on_conflict_do_nothing().returning(first)
 
 
 def insert_new(conn: Connection, table: Table, values: Mapping[str, Any]) -> Any | None:
@@ -59,13 +60,13 @@ def insert_new(conn: Connection, table: Table, values: Mapping[str, Any]) -> Any
 def insert_missing(conn: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert the rows whose keys are not there yet; the others stay as they are."""
     if rows:
-        conn.execute(_insert(conn.dialect.name, table).on_conflict_do_nothing(), [dict(row) for row in rows])
+        conn.execute(insert_into(conn.dialect.name, table).on_conflict_do_nothing(), [dict(row) for row in rows])
 
 
 def upsert(conn: Connection, table: Table, values: Mapping[str, Any], *, keys: Iterable[str]) -> None:
     """Insert the row, or set its other columns when one with these `keys` is there."""
     keys = tuple(keys)
-    statement = _insert(conn.dialect.name, table).values(**values)
+    statement = insert_into(conn.dialect.name, table).values(**values)
     changed = {name: statement.excluded[name] for name in values if name not in keys}
     conn.execute(statement.on_conflict_do_update(index_elements=[table.c[key] for key in keys], set_=changed))
 

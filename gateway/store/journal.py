@@ -6,14 +6,16 @@ import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, exists, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, exists, func, insert, or_, select, update
+from sqlalchemy.sql.dml import ReturningInsert
 
 from channels.contract import Accepted, Cursor, Unavailable
 from gateway.store import cursors
 from gateway.store.blobs import Blobs
-from gateway.store.dialect import insert_missing, insert_new, is_one_of
+from gateway.store.dialect import insert_into, insert_missing, is_one_of
 from gateway.store.schema import delivery, entry
 from gateway.store.schema import raw as raw_table
 from normalizer.message import INLINE_LIMIT, Body, InlineBody, RawMessage, SpooledBody
@@ -22,6 +24,8 @@ HOLD = timedelta(seconds=10)
 """The longest time that an entry which is being retried holds its peer's later entries back (rule 7)."""
 SCAN = 5_000
 """Pending rows looked at by one call of `pending`."""
+LONGEST_ID, LONGEST_PEER = 1000, 320
+"""Characters of an external id and of a peer that are stored; the rest of a longer one is a digest."""
 BACKOFF = timedelta(seconds=2)
 """Pause after the first failed attempt; doubles."""
 
@@ -57,6 +61,13 @@ class Quarantined:
     size: int
     attempts: int
     error: str
+
+
+ACCEPTED = (
+    *("channel", "account", "format", "external_id", "fingerprint", "dedupe", "peer", "received_at", "accepted_at"),
+    *("size", "sha256", "blob", "facts"),
+)
+"""Columns of `entry` that `record` writes."""
 
 
 # -- accepting ----------------------------------------------------------------------------
@@ -108,15 +119,27 @@ def record(
 
 def _record_one(conn: Connection, raw: RawMessage, now: datetime, blobs: Blobs) -> Accepted:
     key = dedupe_key(raw)
-    new = insert_new(conn, entry, _values(raw, key, now, blobs))
+    new = conn.execute(_insert_entry(conn.dialect.name), _values(raw, key, now, blobs)).one_or_none()
     if new is None:
         known = int(conn.execute(select(entry.c.id).where(entry.c.dedupe == key)).scalar_one())
         _add_deliveries(conn, known, raw)
         return Accepted(entry=known, duplicate=True)
     if isinstance(raw.body, InlineBody):
-        conn.execute(insert(raw_table), {"entry_id": new, "content": raw.body.content})
-    _add_deliveries(conn, new, raw)
-    return Accepted(entry=int(new), duplicate=False)
+        conn.execute(insert(raw_table), {"entry_id": new.id, "content": raw.body.content})
+    _add_deliveries(conn, new.id, raw)
+    return Accepted(entry=new.id, duplicate=False, variant=new.variant)
+
+
+@lru_cache(maxsize=2)
+def _insert_entry(dialect: str) -> ReturningInsert[tuple[int, bool]]:
+    same_id = select(entry.c.id).where(entry.c.channel == bindparam("channel"))
+    same_id = same_id.where(entry.c.external_id == bindparam("external_id"))
+
+    values: dict[str, Any] = {name: bindparam(name) for name in ACCEPTED} | {
+        "variant": same_id.exists().select().scalar_subquery()
+    }
+    statement = insert_into(dialect, entry).values(values).on_conflict_do_nothing(index_elements=[entry.c.dedupe])
+    return statement.returning(entry.c.id, entry.c.variant)
 
 
 def _values(raw: RawMessage, key: bytes, now: datetime, blobs: Blobs) -> dict[str, Any]:
@@ -129,10 +152,10 @@ def _values(raw: RawMessage, key: bytes, now: datetime, blobs: Blobs) -> dict[st
         "channel": raw.channel,
         "account": raw.account,
         "format": raw.format,
-        "external_id": raw.external_id,
+        "external_id": bounded(raw.external_id, LONGEST_ID),
         "fingerprint": raw.fingerprint,
         "dedupe": key,
-        "peer": raw.peer,
+        "peer": bounded(raw.peer, LONGEST_PEER),
         "received_at": raw.received_at,
         "accepted_at": now,
         "size": raw.body.size,
@@ -142,8 +165,19 @@ def _values(raw: RawMessage, key: bytes, now: datetime, blobs: Blobs) -> dict[st
     }
 
 
+def bounded(text: str, longest: int) -> str:
+    """`text` as every database stores and indexes it: without NUL and lone surrogates, a long one with a digest."""
+    clean = text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
+    if len(clean) <= longest:
+        return clean
+    return f"{clean[: longest - 72]}sha256:{hashlib.sha256(clean.encode()).hexdigest()}"
+
+
 def _add_deliveries(conn: Connection, entry_id: int, raw: RawMessage) -> None:
-    rows = [{"entry_id": entry_id, "account": account, "recipient": recipient} for account, recipient in raw.deliveries]
+    rows = [
+        {"entry_id": entry_id, "account": account, "recipient": bounded(recipient, LONGEST_PEER)}
+        for account, recipient in raw.deliveries
+    ]
     insert_missing(conn, delivery, rows)
 
 
@@ -322,7 +356,7 @@ def backlog(conn: Connection) -> tuple[int, datetime | None]:
     return int(count), oldest
 
 
-def drop_raw(conn: Connection, *, before: datetime, limit: int = 200) -> int:
+def drop_raw(conn: Connection, *, before: datetime, limit: int = 32) -> int:
     """Forget the bytes of filed entries accepted before `before`; never the keys, never what is in quarantine.
 
     Returns how many entries lost their bytes: repeat until 0. A blob that nothing names is swept later.

@@ -10,12 +10,14 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, Engine
 
 from channels.contract import Unavailable
+from gateway.store.checkpoints import Gate
 from gateway.store.dialect import is_trouble
 from gateway.store.failpoints import FailPoint
 from gateway.store.sqlite import TransactionLost, driver_connection
@@ -66,13 +68,6 @@ class Job:
     error: Exception | None = None
 
 
-@dataclass(slots=True)
-class _Queue:
-    """Jobs of one kind. Those that must run alone stand before the others."""
-
-    jobs: deque[Job] = field(default_factory=deque)
-
-
 class Writer:
     """Owns the writing connection; everything but `submit` and `stop` happens in its thread."""
 
@@ -105,8 +100,8 @@ class Writer:
         self._probe_at = 0.0
         self._probe_pause = limits.probe_first
         self.stats = WriterStats()
-        self.gate = threading.Lock()
-        """Held during a transaction; whoever holds it keeps the writer out."""
+        self.gate = Gate()
+        """Passed by each transaction; a checkpoint may close it."""
         self._engine: Engine | None = None
         self._conn: Connection | None = None
         self._open()
@@ -157,7 +152,7 @@ class Writer:
             if urgent is None:
                 self._probe()
                 continue
-            with self.gate:
+            with self.gate.passed():
                 jobs = self._transaction(self._take(urgent))
             self._answer(jobs)
         self._close()
@@ -282,7 +277,7 @@ class Writer:
     def _probe(self) -> None:
         """Try to commit something; on success writing goes on."""
         try:
-            with self.gate:
+            with self.gate.passed():
                 self._commit_probe()
         except Exception:  # noqa: BLE001 - any failure means not yet
             self._close()
@@ -317,7 +312,8 @@ class Writer:
         loops = {id(job.loop): job.loop for job in jobs}
         for key, loop in loops.items():
             mine = [job for job in jobs if id(job.loop) == key]
-            if not loop.is_closed():
+            # A loop that was closed meanwhile has nobody left who waits.
+            with suppress(RuntimeError):
                 loop.call_soon_threadsafe(_settle, mine)
 
     def _open(self) -> Connection:
@@ -326,7 +322,10 @@ class Writer:
         return self._conn
 
     def _close(self) -> None:
-        engine, self._engine, self._conn = self._engine, None, None
+        engine, conn, self._engine, self._conn = self._engine, self._conn, None, None
+        if conn is not None:
+            conn.invalidate()  # closes the driver's connection whatever state it is in
+            conn.close()
         if engine is not None:
             engine.dispose()
 

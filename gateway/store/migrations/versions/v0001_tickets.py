@@ -60,6 +60,7 @@ def _entry() -> None:
         sa.Column("external_id", sa.Text(), nullable=False),
         sa.Column("fingerprint", sa.String(length=64), nullable=False),
         sa.Column("dedupe", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("variant", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("peer", sa.Text(), nullable=False),
         sa.Column("received_at", sa.BigInteger(), nullable=False),
         sa.Column("accepted_at", sa.BigInteger(), nullable=False),
