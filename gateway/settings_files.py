@@ -96,7 +96,9 @@ def _semantics(document: Document, settings: Settings) -> list[Problem]:
             for endpoint in map(str.lower, account.endpoints()):
                 if owner := owners.get(endpoint):
                     found.append(
-                        document.problem(("channels", channel, name), f"{endpoint} belongs to {owner} already")
+                        document.problem(
+                            ("channels", channel, name), f"{endpoint} belongs to {owner} already", of_key=True
+                        )
                     )
                 owners[endpoint] = f"channels.{channel}.{name}"
     for loc, secret in _secrets(settings, ()):
