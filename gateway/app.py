@@ -39,7 +39,7 @@ from gateway.store.database import Database, SchemaTooNew, UnsafeDatabase, migra
 from gateway.store.failpoints import FailPoint, nowhere
 from gateway.store.lock import Locked, ServerLock
 from gateway.web.services import Services
-from gateway.web.site import build_site
+from gateway.web.application import build_site
 from gateway.workers import Limits, WorkerPool
 
 log = get_logger(__name__)

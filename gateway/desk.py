@@ -44,6 +44,7 @@ from gateway.desk_fields import (
     set_requester,
     set_visit,
 )
+from gateway.desk_open import Registration, open_ticket, routed
 from gateway.store import tickets
 from normalizer.message import Attachment, Json
 
@@ -53,6 +54,7 @@ __all__ = [
     "Done",
     "Invalid",
     "NotFound",
+    "Registration",
     "accept_proposal",
     "ask",
     "ask_survey",
@@ -60,8 +62,10 @@ __all__ = [
     "close",
     "is_person",
     "note",
+    "open_ticket",
     "reply",
     "resolve",
+    "routed",
     "set_class",
     "set_line",
     "set_onsite",

@@ -91,16 +91,19 @@ def locked(conn: Connection, ticket_id: int) -> TicketRow:
 
 def earlier(conn: Connection, ticket_id: int, key: str | None) -> Done | None:
     """What an earlier call with the same key did. Raises Conflict when it was on another ticket."""
+    done = repeated(conn, key)
+    if done is not None and done.ticket_id != ticket_id:
+        raise Conflict("this key was used for another ticket; use a new one")
+    return done
+
+
+def repeated(conn: Connection, key: str | None) -> Done | None:
+    """What an earlier call with the same key did, on whatever ticket."""
     if key is None:
         return None
-    found = conn.execute(
-        select(schema.event.c.id, schema.event.c.ticket_id).where(schema.event.c.key == key)
-    ).one_or_none()
-    if found is None:
-        return None
-    if found.ticket_id != ticket_id:
-        raise Conflict("this key was used for another ticket; use a new one")
-    return Done(ticket_id=ticket_id, event_id=found.id, repeated=True)
+    wanted = select(schema.event.c.id, schema.event.c.ticket_id).where(schema.event.c.key == key)
+    found = conn.execute(wanted).one_or_none()
+    return None if found is None else Done(ticket_id=found.ticket_id, event_id=found.id, repeated=True)
 
 
 def perform(

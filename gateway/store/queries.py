@@ -11,12 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Row, Select, Table, bindparam, func, or_, select
+from sqlalchemy import Column, Connection, Row, Select, Table, func, select
 
-from gateway.store.schema import attachment, entry, event, message, outbox, participant, rating, survey, ticket
-
-NEWEST_MESSAGES = 200
-"""Of each ticket in a list; a ticket by itself shows all."""
+from gateway.store.dialect import is_one_of
+from gateway.store.schema import attachment, entry, event, message, outbox, participant, rating, raw, survey, ticket
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,17 +151,56 @@ def entries(
     """Journal entries by falling id."""
     wanted = _page(select(entry), entry.c.id, before, limit)
     if state is not None:
-        wanted = wanted.where(_is(entry.c.state, state))
+        wanted = wanted.where(is_one_of(entry.c.state, state))
     if account is not None:
         wanted = wanted.where(entry.c.account == account)
     return conn.execute(wanted).all()
+
+
+def entry_row(conn: Connection, entry_id: int) -> Row[Any] | None:
+    """One journal entry."""
+    return conn.execute(select(entry).where(entry.c.id == entry_id)).one_or_none()
+
+
+def raw_of(conn: Connection, entry_id: int) -> Row[Any] | None:
+    """Where the bytes of an entry are: `content`, or the name of a `blob`, or neither any more."""
+    wanted: Select[Any] = (
+        select(raw.c.content, entry.c.blob).select_from(entry.outerjoin(raw)).where(entry.c.id == entry_id)
+    )
+    return conn.execute(wanted).one_or_none()
+
+
+def entries_to_replay(
+    conn: Connection,
+    *,
+    ids: Collection[int] | None,
+    since: datetime | None,
+    until: datetime | None,
+    quarantined: bool,
+    limit: int = 1000,
+) -> list[int]:
+    """Ids of processed entries that match everything given, the oldest first."""
+    states = ("quarantined",) if quarantined else ("done", "quarantined")
+    wanted = select(entry.c.id).where(is_one_of(entry.c.state, *states))
+    if ids is not None:
+        wanted = wanted.where(entry.c.id.in_(list(ids)))
+    if since is not None:
+        wanted = wanted.where(entry.c.accepted_at >= since)
+    if until is not None:
+        wanted = wanted.where(entry.c.accepted_at < until)
+    return list(conn.scalars(wanted.order_by(entry.c.id).limit(limit)))
+
+
+def outbox_row(conn: Connection, notice_id: int) -> Row[Any] | None:
+    """One row of the outbox."""
+    return conn.execute(select(outbox).where(outbox.c.id == notice_id)).one_or_none()
 
 
 def outbox_rows(conn: Connection, *, states: Collection[str], before: int | None, limit: int) -> Sequence[Row[Any]]:
     """Rows of the outbox by falling id; no states: all."""
     wanted = _page(select(outbox), outbox.c.id, before, limit)
     if states:
-        wanted = wanted.where(or_(*(_is(outbox.c.state, state) for state in sorted(states))))
+        wanted = wanted.where(is_one_of(outbox.c.state, *sorted(states)))
     return conn.execute(wanted).all()
 
 
@@ -203,21 +240,21 @@ class Backlog:
 
 def backlog(conn: Connection, now: datetime) -> Backlog:
     """Counts over partial indexes: cheap however many millions are done."""
-    waiting = _is(outbox.c.state, "waiting")
+    waiting = is_one_of(outbox.c.state, "waiting")
     due = (waiting, outbox.c.due_at <= now)
     recent = select(entry.c.channel, entry.c.account, entry.c.accepted_at).order_by(entry.c.id.desc()).limit(_RECENT)
     newest = recent.subquery()
     per_account = select(newest.c.channel, newest.c.account, func.max(newest.c.accepted_at).label("at"))
     statuses = select(ticket.c.status, func.count()).where(ticket.c.status.in_(OPEN_STATUSES))
     return Backlog(
-        journal_pending=_count(conn, entry, _is(entry.c.state, "pending")),
-        journal_quarantined=_count(conn, entry, _is(entry.c.state, "quarantined")),
-        journal_oldest=conn.scalar(select(func.min(entry.c.accepted_at)).where(_is(entry.c.state, "pending"))),
+        journal_pending=_count(conn, entry, is_one_of(entry.c.state, "pending")),
+        journal_quarantined=_count(conn, entry, is_one_of(entry.c.state, "quarantined")),
+        journal_oldest=conn.scalar(select(func.min(entry.c.accepted_at)).where(is_one_of(entry.c.state, "pending"))),
         outbox_waiting=_count(conn, outbox, waiting),
         outbox_due=_count(conn, outbox, *due),
         outbox_oldest=conn.scalar(select(func.min(outbox.c.due_at)).where(*due)),
         outbox_unknown=_count(conn, outbox, outbox.c.state == "unknown", outbox.c.id > _newest(conn) - _RECENT_NOTICES),
-        outbox_dead=_count(conn, outbox, _is(outbox.c.state, "dead")),
+        outbox_dead=_count(conn, outbox, is_one_of(outbox.c.state, "dead")),
         tickets={row[0]: row[1] for row in conn.execute(statuses.group_by(ticket.c.status))},
         last_accepted={
             f"{row.channel}/{row.account}": row.at
@@ -228,11 +265,6 @@ def backlog(conn: Connection, now: datetime) -> Backlog:
 
 def _newest(conn: Connection) -> int:
     return conn.scalar(select(func.max(outbox.c.id))) or 0
-
-
-def _is(column: Column[str], value: str) -> ColumnElement[bool]:
-    # Written into the statement: SQLite uses a partial index only for a state it can read there.
-    return column == bindparam(None, value, type_=column.type, literal_execute=True)
 
 
 def _count(conn: Connection, table: Table, *where: Any) -> int:

@@ -1,0 +1,75 @@
+"""The API as one table: routing and the OpenAPI document are both made from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from aiohttp import web
+
+from gateway import status
+from gateway.web import api_acts, api_models, api_ops, api_tickets, openapi
+from gateway.web.frame import ApiModel, Asked, Call, Nothing, Reads, Route, Writes, endpoint
+
+_TICKET = "/tickets/{ticket}"
+
+
+async def document(_call: Call) -> web.Response:
+    """The description of all this."""
+    return web.json_response(text=openapi.text(ROUTES))
+
+
+_READS: Sequence[tuple[str, str, type[ApiModel] | None, Reads, type[Asked]]] = (
+    ("/tickets", "List tickets", api_models.TicketPage, api_tickets.listing, api_models.TicketQuery),
+    (_TICKET, "Show a ticket", api_models.TicketDetail, api_tickets.one, Nothing),
+    (f"{_TICKET}/events", "What happened to a ticket", api_models.EventList, api_tickets.events, Nothing),
+    (f"{_TICKET}/decision", "Why it is filed and routed so", api_models.Decision, api_tickets.decision, Nothing),
+    (f"{_TICKET}/notices", "What went out about it", api_models.NoticePage, api_tickets.notices, Nothing),
+    (f"{_TICKET}/ratings", "How it was rated", api_models.RatingList, api_tickets.ratings, Nothing),
+    (f"{_TICKET}/attachments/{{attachment}}", "Download a file", None, api_tickets.attachment, Nothing),
+)
+_OPERATOR_READS: Sequence[tuple[str, str, type[ApiModel] | None, Reads, type[Asked]]] = (
+    ("/status", "The gateway on one screen", status.Status, api_ops.show_status, Nothing),
+    ("/quarantine", "What could not be read", api_ops.EntryPage, api_ops.quarantine, api_ops.QuarantineQuery),
+    ("/journal", "Journal entries", api_ops.EntryPage, api_ops.entries, api_ops.EntryQuery),
+    ("/journal/{entry}", "One journal entry", api_ops.EntryItem, api_ops.entry, Nothing),
+    ("/journal/{entry}/raw", "Its exact bytes", None, api_ops.raw, Nothing),
+    ("/outbox", "Notices that need somebody", api_models.NoticePage, api_ops.notices, api_ops.OutboxQuery),
+    ("/tokens", "List tokens", api_ops.TokenList, api_ops.token_list, Nothing),
+)
+_OPERATOR_WRITES: Sequence[tuple[str, str, type[ApiModel], Writes, type[Asked]]] = (
+    ("/journal/replay", "Process entries again", api_ops.Replayed, api_ops.replay, api_ops.Replay),
+    ("/outbox/{notice}/retry", "Send a notice again", api_models.NoticeItem, api_ops.retry, Nothing),
+    ("/outbox/{notice}/drop", "Never send a notice", api_models.NoticeItem, api_ops.drop, Nothing),
+    ("/tokens", "Make a token", api_ops.MadeToken, api_ops.token_create, api_ops.NewToken),
+    ("/tokens/{token}/revoke", "End a token", api_ops.TokenList, api_ops.token_revoke, Nothing),
+)
+
+ROUTES: Sequence[Route] = (
+    Route(method="GET", path="/openapi.json", summary="This description", scope=None, answer=None, reads=document),
+    *(
+        Route(method="GET", path=path, summary=summary, scope="read", answer=answer, reads=reads, query=query)
+        for path, summary, answer, reads, query in _READS
+    ),
+    Route(method="POST", path="/tickets", summary="Register a ticket for somebody", scope="reply", status=201,
+          answer=api_models.TicketState, writes=api_acts.register, body=api_models.NewTicket),
+    *(
+        Route(method="POST", path=f"{_TICKET}/{act.path}", summary=act.summary, scope="reply",
+              answer=api_models.TicketState, writes=api_acts.writer(act), body=act.body)
+        for act in api_acts.ACTS
+    ),
+    *(
+        Route(method="GET", path=path, summary=summary, scope="admin", answer=answer, reads=reads, query=query,
+              whole=True)
+        for path, summary, answer, reads, query in _OPERATOR_READS
+    ),
+    *(
+        Route(method="POST", path=path, summary=summary, scope="admin", answer=answer, writes=writes, whole=True,
+              once=frozenset({"token"} & set(answer.model_fields)), body=body)
+        for path, summary, answer, writes, body in _OPERATOR_WRITES
+    ),
+)  # fmt: skip
+
+
+def routes() -> list[web.RouteDef]:
+    """The table for aiohttp."""
+    return [web.route(route.method, route.pattern, endpoint(route)) for route in ROUTES]

@@ -1,0 +1,326 @@
+"""What operators do over the API: journal and quarantine, outbox, tokens, status."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from aiohttp import web
+from pydantic import AwareDatetime, Field
+from sqlalchemy import Connection, Row
+
+from gateway import status
+from gateway.store import journal, outbox, queries, tokens
+from gateway.web import api_show, cursors
+from gateway.web.api_models import Limit, NoticeItem, NoticePage
+from gateway.web.api_tickets import download_headers, part
+from gateway.web.frame import ApiModel, Asked, Call, Job
+from gateway.web.problems import Problem
+
+State = Literal["pending", "done", "quarantined"]
+Delivery = Literal[
+    "waiting", "sending", "sent", "captured", "suppressed", "refused", "unreachable", "unknown", "dead", "replaced"
+]
+
+
+class EntryItem(ApiModel):
+    """One journal entry."""
+
+    id: int
+    channel: str
+    account: str
+    format: str
+    external_id: str
+    peer: str
+    state: str
+    attempts: int
+    generation: int
+    size: int
+    sha256: str
+    received_at: datetime
+    accepted_at: datetime
+    processed_at: datetime | None
+    error: str
+    """Why it could not be read; "" when it could."""
+    outcome: Mapping[str, Any] | None
+    facts: Mapping[str, Any]
+    """Of the transport."""
+
+
+class EntryPage(ApiModel):
+    """Entries, the newest first."""
+
+    items: Sequence[EntryItem]
+    next_cursor: str | None
+
+
+class EntryQuery(Asked):
+    """Which entries."""
+
+    state: State | None = None
+    account: str | None = None
+    limit: Limit = 50
+    cursor: str | None = None
+
+
+class QuarantineQuery(Asked):
+    """Which page."""
+
+    limit: Limit = 50
+    cursor: str | None = None
+
+
+class Replay(Asked):
+    """Entries to process again, and how."""
+
+    entries: Annotated[Sequence[int], Field(max_length=1000)] | None = None
+    """Ids; none: those of the time span."""
+    since: AwareDatetime | None = None
+    until: AwareDatetime | None = None
+    """Accepted in this span; at most 1000 entries at once, the oldest first."""
+    quarantined: bool = False
+    """Only what is in quarantine."""
+    reroute: bool = False
+    """Decide class, line and deadlines again."""
+    notify: bool = False
+    """Let notices go out."""
+
+
+class Replayed(ApiModel):
+    """How many entries will be processed again."""
+
+    count: int
+
+
+class OutboxQuery(Asked):
+    """Which notices; none of a state: those that need somebody (waiting, sending, dead, unknown, refused)."""
+
+    state: Delivery | Literal["all"] | None = None
+    limit: Limit = 50
+    cursor: str | None = None
+
+
+class TokenItem(ApiModel):
+    """One token, without its secret."""
+
+    id: int
+    prefix: str
+    agent: str
+    scopes: Sequence[str]
+    contracts: Sequence[str] | None
+    note: str
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    used_at: datetime | None
+    """To the hour."""
+
+
+class TokenList(ApiModel):
+    """Every token, the newest first."""
+
+    items: Sequence[TokenItem]
+
+
+class NewToken(Asked):
+    """A token for an agent."""
+
+    agent: str
+    scopes: Annotated[Sequence[Literal["read", "reply", "admin"]], Field(min_length=1)]
+    contracts: Sequence[str] | None = None
+    """None: all of them."""
+    note: Annotated[str, Field(max_length=200)] = ""
+    expires_at: AwareDatetime | None = None
+
+
+class MadeToken(ApiModel):
+    """A new token."""
+
+    id: int
+    agent: str
+    token: str | None
+    """The secret: shown now and never again (none when this answer is a repeat)."""
+
+
+# -- journal ------------------------------------------------------------------------------
+
+
+def _entry(row: Row[Any]) -> EntryItem:
+    return EntryItem(**{name: getattr(row, name) for name in EntryItem.model_fields})
+
+
+async def _entries(call: Call, state: str | None, account: str | None) -> EntryPage:
+    limit, before = call.query.limit, cursors.read(call.query.cursor)
+
+    def job(conn: Connection) -> EntryPage:
+        rows = queries.entries(conn, state=state, before=before, limit=limit + 1, account=account)
+        page, following = cursors.after(rows, limit)
+        return EntryPage(items=[_entry(row) for row in page], next_cursor=following)
+
+    return await call.read(job)
+
+
+async def quarantine(call: Call) -> EntryPage:
+    """What could not be read."""
+    return await _entries(call, "quarantined", None)
+
+
+async def entries(call: Call) -> EntryPage:
+    """The journal."""
+    return await _entries(call, call.query.state, call.query.account)
+
+
+async def entry(call: Call) -> EntryItem:
+    """One entry."""
+    entry_id = call.number("entry")
+    row = await call.read(lambda conn: queries.entry_row(conn, entry_id))
+    if row is None:
+        raise Problem(404, "there is no such journal entry")
+    return _entry(row)
+
+
+async def raw(call: Call) -> web.StreamResponse:
+    """The exact bytes as they arrived."""
+    entry_id = call.number("entry")
+    found = await call.read(lambda conn: queries.raw_of(conn, entry_id))
+    if found is None:
+        raise Problem(404, "there is no such journal entry")
+    headers = download_headers(f"entry-{entry_id}.eml", "application/octet-stream")
+    if found.content is not None:
+        return part(call.request, found.content, headers)
+    path = call.services.blobs.path(found.blob) if found.blob else None
+    if path is None or not await asyncio.to_thread(path.is_file):
+        raise Problem(410, "these bytes are not kept any more (`journal.keep_raw`)")
+    return web.FileResponse(path, headers=headers)
+
+
+async def replay(call: Call) -> Job:
+    """Process entries again: a new revision in the ticket they have."""
+    asked, services = call.body, call.services
+    if asked.entries is None and asked.since is None and not asked.quarantined:
+        raise Problem(422, "say which entries: `entries`, `since`, or `quarantined`")
+    now = services.clock()
+
+    def job(conn: Connection) -> Replayed:
+        ids = queries.entries_to_replay(
+            conn, ids=asked.entries, since=asked.since, until=asked.until, quarantined=asked.quarantined
+        )
+        count = journal.replay(conn, ids, reroute=asked.reroute, notify=asked.notify, now=now)
+        return Replayed(count=count)
+
+    return job
+
+
+# -- outbox -------------------------------------------------------------------------------
+
+_NEEDS_SOMEBODY = ("waiting", "sending", "dead", "unknown", "refused")
+
+
+async def notices(call: Call) -> NoticePage:
+    """The outbox."""
+    asked = call.query
+    states = () if asked.state == "all" else (asked.state,) if asked.state else _NEEDS_SOMEBODY
+    before = cursors.read(asked.cursor)
+
+    def job(conn: Connection) -> NoticePage:
+        rows = queries.outbox_rows(conn, states=states, before=before, limit=asked.limit + 1)
+        page, following = cursors.after(rows, asked.limit)
+        return NoticePage(items=[api_show.notice(row) for row in page], next_cursor=following)
+
+    return await call.read(job)
+
+
+async def retry(call: Call) -> Job:
+    """Send a notice again."""
+    notice_id, now = call.number("notice"), call.services.clock()
+
+    def job(conn: Connection) -> NoticeItem:
+        done = outbox.retry(conn, [notice_id], now)
+        return _notice(conn, notice_id, changed=bool(done), why="only a notice that failed can be sent again")
+
+    return job
+
+
+async def drop(call: Call) -> Job:
+    """Never send a notice."""
+    notice_id, now, actor = call.number("notice"), call.services.clock(), call.caller.actor
+
+    def job(conn: Connection) -> NoticeItem:
+        done = outbox.drop(conn, [notice_id], now, why=f"dropped by {actor}")
+        return _notice(conn, notice_id, changed=bool(done), why="only a notice that is not out yet can be dropped")
+
+    return job
+
+
+def _notice(conn: Connection, notice_id: int, *, changed: bool, why: str) -> NoticeItem:
+    row = queries.outbox_row(conn, notice_id)
+    if row is None:
+        raise Problem(404, "there is no such notice")
+    if not changed:
+        raise Problem(409, f"{why}; this one is {row.state}")
+    return api_show.notice(row)
+
+
+# -- tokens -------------------------------------------------------------------------------
+
+
+async def token_list(call: Call) -> TokenList:
+    """Every token."""
+    names = TokenItem.model_fields
+    return await call.read(
+        lambda conn: TokenList(
+            items=[TokenItem(**{name: getattr(row, name) for name in names}) for row in tokens.listed(conn)]
+        )
+    )
+
+
+async def token_create(call: Call) -> Job:
+    """Make a token; its secret is in this answer and nowhere else."""
+    asked, ctx, now = call.body, call.services.ctx, call.services.clock()
+    if asked.agent != tokens.ADMIN and asked.agent not in ctx.settings.agents:
+        raise Problem(422, "no such agent; agents are named in the configuration under `agents`")
+    unknown = sorted(set(asked.contracts or ()) - set(ctx.policy.contracts))
+    if unknown:
+        raise Problem(422, f"no such contract: {', '.join(unknown)}; contracts are named in contracts.yaml")
+    if asked.expires_at is not None and asked.expires_at <= now:
+        raise Problem(422, "the token would be over before it begins; `expires_at` is in the past")
+    text = tokens.make(call.services.new_secret())
+
+    def job(conn: Connection) -> MadeToken:
+        token_id = tokens.create(
+            conn,
+            text,
+            agent=asked.agent,
+            scopes=asked.scopes,
+            contracts=asked.contracts,
+            note=asked.note,
+            expires_at=asked.expires_at,
+            now=now,
+        )
+        return MadeToken(id=token_id, agent=asked.agent, token=text)
+
+    return job
+
+
+async def token_revoke(call: Call) -> Job:
+    """End a token at once."""
+    token_id, now = call.number("token"), call.services.clock()
+
+    def job(conn: Connection) -> TokenList:
+        if not tokens.revoke(conn, token_id, now):
+            raise Problem(404, "there is no such token")
+        names = TokenItem.model_fields
+        rows = [row for row in tokens.listed(conn) if row.id == token_id]
+        return TokenList(items=[TokenItem(**{name: getattr(row, name) for name in names}) for row in rows])
+
+    return job
+
+
+# -- status -------------------------------------------------------------------------------
+
+
+async def show_status(call: Call) -> status.Status:
+    """Everything on one screen."""
+    return await status.gather(call.services)
