@@ -38,8 +38,8 @@ from gateway.store.blobs import Blobs
 from gateway.store.database import Database, SchemaTooNew, UnsafeDatabase, migrate, open_database
 from gateway.store.failpoints import FailPoint, nowhere
 from gateway.store.lock import Locked, ServerLock
-from gateway.web.services import Services
 from gateway.web.application import build_site
+from gateway.web.services import Services
 from gateway.workers import Limits, WorkerPool
 
 log = get_logger(__name__)
