@@ -124,7 +124,7 @@ def read_entry(raw: RawMessage, policy: Policy, blobs: Blobs) -> Result:
     except MemoryError:
         raise
     except Exception as error:  # noqa: BLE001 - whatever a parser does is the content's fault, and is recorded
-        return Broken(reason=f"{type(error).__name__} at {_place(error)}")
+        return Broken(reason=f"{type(error).__name__} at {place_of(error)}")
     try:
         return replace(parsed, event=_spilled_event(event, blobs))
     except OSError as error:
@@ -153,7 +153,7 @@ def _routed(event: Event, raw: RawMessage, policy: Policy) -> Parsed:
     return Parsed(event=event, assignment=to(event), forwarded_assignment=inside)
 
 
-def _place(error: BaseException) -> str:
+def place_of(error: BaseException) -> str:
     """File and line where it was raised; the error's text may quote the message, so it is left out."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:

@@ -17,7 +17,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from gateway.log import get_logger
 from gateway.worker import HEADER, OUT_OF_MEMORY, Broken, Lost, Parsed, Task, UsePolicy
@@ -26,6 +26,8 @@ from router.policy import Policy
 
 CHUNK_ENTRIES = 32
 CHUNK_BYTES = 1024 * 1024
+SUSPECT_PROCESSES = 2
+"""One may hang; the entries that were in its company go on in the other."""
 START_SECONDS = 30.0
 """How long a new process may take until it is ready."""
 WATCH_SECONDS = 0.05
@@ -53,6 +55,9 @@ class Work(Protocol):
     def alone(self) -> bool:
         """Held by a process that died: to be tried without company."""
         ...
+
+
+W = TypeVar("W", bound=Work)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,19 +92,35 @@ class CannotStart(Exception):
     """No worker process can be started: trouble of ours."""
 
 
-def chunks(entries: Iterable[Work]) -> list[list[Work]]:
-    """Split in order: at most 32 entries and 1 MB of bodies; spooled bodies and suspects alone."""
-    made: list[list[Work]] = []
-    size = 0
+def chunks(entries: Iterable[W], *, suspects: int = 32) -> list[list[W]]:
+    """Pack entries, in journal order, into what goes to a process together.
+
+    A chunk has at most 32 entries and 1 MB of bodies; a big body and a suspect (at most `suspects` of
+    them) have one of their own. One peer's entries are in one chunk only, so that they are filed in
+    order; what does not fit is left out and comes with a later claim.
+    """
+    made: list[list[W]] = []
+    held: set[tuple[str, str]] = set()
+    """Peers with an entry in an earlier chunk, or left out."""
+    inside: set[tuple[str, str]] = set()
+    """Peers of the last chunk."""
+    room = 0
     for entry in entries:
-        single = must_be_alone(entry)
-        weight = entry.raw.body.size
-        if made and not single and size >= 0 and len(made[-1]) < CHUNK_ENTRIES and size + weight <= CHUNK_BYTES:
-            made[-1].append(entry)
-            size += weight
-        else:
-            made.append([entry])
-            size = -1 if single else weight  # -1: nobody may join
+        weight = CHUNK_BYTES if must_be_alone(entry) else min(entry.raw.body.size, CHUNK_BYTES)
+        fits = bool(made) and weight <= room and len(made[-1]) < CHUNK_ENTRIES
+        peer = {(entry.raw.channel, entry.raw.peer)} if entry.raw.peer else set()
+        suspects -= entry.alone
+        if peer & held or (peer & inside and not fits) or (entry.alone and suspects < 0):
+            held |= peer
+            continue
+        if not fits:
+            held |= inside
+            inside = set()
+            room = CHUNK_BYTES
+            made.append([])
+        made[-1].append(entry)
+        inside |= peer
+        room -= max(weight, 1)
     return made
 
 
@@ -235,7 +256,8 @@ class WorkerPool:
         self._policy_frame = b""
         self.use(policy)
         self._ordinary = asyncio.Semaphore(count)
-        self._single = asyncio.Semaphore(1)
+        self._single = asyncio.Semaphore(SUSPECT_PROCESSES)
+        self._singles = 0
         self._idle: dict[bool, list[_Process]] = {False: [], True: []}
         self._alive: set[_Process] = set()
         self._busy = 0
@@ -276,6 +298,7 @@ class WorkerPool:
     async def run(self, chunk: Sequence[Work]) -> list[Outcome]:
         """Read one chunk (see `chunks`); one outcome per entry, in order. Never raises for what went wrong."""
         alone = len(chunk) == 1 and chunk[0].alone
+        self._singles += alone
         try:
             async with self._process(alone) as process:
                 return await self._ask(process, chunk)
@@ -286,6 +309,12 @@ class WorkerPool:
                 return [Lost(reason="stopped")] * len(chunk)
             verdict: Outcome = Broken(reason=death.reason) if len(chunk) == 1 else Suspect(reason=death.reason)
             return [verdict] * len(chunk)
+        finally:
+            self._singles -= alone
+            if alone and not self._singles:
+                # Nobody is suspected any more: the extra processes end.
+                spare, self._idle[True] = self._idle[True], []
+                await asyncio.gather(*(self._retire(process) for process in spare))
 
     async def _ask(self, process: _Process, chunk: Sequence[Work]) -> list[Outcome]:
         frames = [pickle.dumps([Task(id=entry.id, raw=entry.raw) for entry in chunk], pickle.HIGHEST_PROTOCOL)]
@@ -309,6 +338,7 @@ class WorkerPool:
                 yield process
             except Dead as death:
                 self._lose(process, death.reason)
+                await self._refill(alone)
                 raise
             except BaseException:
                 # Cancelled in the middle of an answer: the stream is of no use any more.
@@ -328,11 +358,23 @@ class WorkerPool:
         return None
 
     async def _put_back(self, process: _Process, idle: list[_Process]) -> None:
-        if self._stopped or process.resident() > self._limits.memory * RECYCLE_SHARE:
-            await process.close()
-            self._alive.discard(process)
+        if self._stopped:
+            await self._retire(process)
+        elif process.resident() > self._limits.memory * RECYCLE_SHARE:
+            await self._retire(process)
+            await self._refill(idle is self._idle[True])
         else:
             idle.append(process)
+
+    async def _retire(self, process: _Process) -> None:
+        await process.close()
+        self._alive.discard(process)
+
+    async def _refill(self, alone: bool) -> None:
+        """Ordinary processes are replaced at once; when that fails, the next chunk tries again."""
+        if not alone and not self._stopped:
+            with contextlib.suppress(CannotStart):
+                self._idle[False].append(await self._spawn())
 
     def _lose(self, process: _Process, reason: str) -> None:
         self._alive.discard(process)

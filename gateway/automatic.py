@@ -1,0 +1,83 @@
+"""May anything automatic go out because of this message? (rule 9)
+
+Each reason to stay silent is one row of a table; caps come last and are the only ones that count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TypeAlias
+
+from sqlalchemy import Connection
+
+from gateway.context import Context
+from gateway.store import counters
+from gateway.store.journal import Entry
+from gateway.store.people import normal
+from normalizer.message import Message, Trust
+
+MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """Who would be answered, and because of which entry."""
+
+    ctx: Context
+    entry: Entry
+    message: Message
+    recipient: str
+
+    @property
+    def staff(self) -> bool:
+        """The recipient is an agent."""
+        return self.ctx.settings.agent_by_address(self.recipient) is not None
+
+    @property
+    def outbound(self) -> str:
+        """The account's `outbound`; off when the configuration no longer has the account."""
+        account = self.ctx.settings.account(self.entry.raw.channel, self.entry.raw.account)
+        return "off" if account is None else account.outbound
+
+    @property
+    def age(self) -> timedelta:
+        """How old the message was when it reached us."""
+        return self.entry.accepted_at - self.entry.raw.received_at
+
+
+Test: TypeAlias = Callable[[Asked], bool]
+SILENT: tuple[tuple[str, Test], ...] = (
+    ("robot", lambda asked: asked.message.kind != "message"),
+    ("replayed", lambda asked: not asked.entry.notify),
+    ("imported", lambda asked: bool(asked.entry.raw.facts.get("imported"))),
+    ("old", lambda asked: asked.age > asked.ctx.settings.tickets.automatic_age),
+    ("outbound off", lambda asked: asked.outbound == "off"),
+    ("no address", lambda asked: not asked.recipient),
+    ("own address", lambda asked: normal(asked.recipient) in asked.ctx.settings.own_addresses()),
+    ("staff", lambda asked: asked.staff),
+    ("suspect", lambda asked: asked.message.trust is Trust.SUSPECT),
+)
+"""Reason to stay silent -> whether it holds."""
+
+
+def why_silent(conn: Connection, asked: Asked, now: datetime) -> str:
+    """ "" when an automatic answer may go out (it is counted then), else the reason why not."""
+    for reason, holds in SILENT:
+        if holds(asked):
+            return reason
+    raw = asked.entry.raw
+    return "" if within_caps(conn, asked.ctx, raw.channel, raw.account, asked.recipient, now) else "cap"
+
+
+def within_caps(conn: Connection, ctx: Context, channel: str, account: str, address: str, now: datetime) -> bool:
+    """Count one automatic message to `address`; False when it is one too many for the minute or the day."""
+    caps = ctx.settings.caps
+    limits = (
+        (f"auto:minute:address:{channel}:{normal(address)}", MINUTE, caps.per_address_minute),
+        (f"auto:day:address:{channel}:{normal(address)}", DAY, caps.per_address_day),
+        (f"auto:minute:account:{channel}:{account}", MINUTE, caps.per_account_minute),
+    )
+    # Stops at the first that is full: what is not sent takes nobody else's place.
+    return all(counters.count_up(conn, name, counters.bucket(now, span)) <= limit for name, span, limit in limits)

@@ -1,0 +1,145 @@
+"""Filing: what an entry means becomes a ticket, or a part of one. Sync functions in one transaction.
+
+The way of every message: is it a robot's, ours come back, read before? Whose thread is it (rule 7)?
+May its sender write there (rule 8)? Then it is appended, or opens a ticket.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+from typing import Any, assert_never
+
+from sqlalchemy import Connection, Row
+
+from gateway.context import Context
+from gateway.filing_agents import agent_of, file_agent, is_believed
+from gateway.filing_append import append_to
+from gateway.filing_case import Case, Conflict, Filed, author
+from gateway.filing_open import open_for
+from gateway.filing_replay import revise, unreadable
+from gateway.filing_robots import file_rating, file_report, file_robot
+from gateway.filing_threads import find, is_ours, may_write
+from gateway.store import journal, threads, tickets
+from gateway.store.journal import Entry
+from gateway.worker import Parsed
+from normalizer.message import DeliveryReport, Message, Rating
+from router.assignment import Assignment
+
+__all__ = ["Conflict", "Filed", "file_entry", "give_up"]
+
+
+def file_entry(conn: Connection, ctx: Context, entry: Entry, parsed: Parsed, now: datetime) -> Filed:
+    """File one entry and mark it done, in the caller's transaction; doing it again changes nothing (rule 6).
+
+    Raises Conflict when another transaction was faster with the same thread: roll back, file again.
+    """
+    filed = _dispatch(conn, ctx, entry, parsed, now)
+    if filed.kind != "later":
+        journal.done(conn, entry.id, outcome=filed.outcome(), now=now, generation=entry.generation)
+    return filed
+
+
+def give_up(conn: Connection, ctx: Context, entry: Entry, reason: str, now: datetime) -> bool:
+    """Count a failed attempt; the last one puts the entry into quarantine and leaves a ticket that says so.
+
+    Returns whether it is in quarantine now.
+    """
+    settings = ctx.settings.journal
+    if not journal.failed(conn, entry.id, reason=reason, now=now, limit=settings.attempts, backoff=settings.backoff):
+        return False
+    unreadable(conn, ctx, entry, reason, now)
+    return True
+
+
+def _dispatch(conn: Connection, ctx: Context, entry: Entry, parsed: Parsed, now: datetime) -> Filed:
+    match parsed.event:
+        case Rating() as rating:
+            return file_rating(conn, ctx, entry, rating, now)
+        case DeliveryReport() as report:
+            return file_report(conn, ctx, entry, report, now)
+        case Message(kind="message") as message:
+            return _message(conn, ctx, entry, message, parsed, now)
+        case Message() as message:
+            return file_robot(conn, entry, message)
+        case _ as never:
+            assert_never(never)
+
+
+def _message(conn: Connection, ctx: Context, entry: Entry, message: Message, parsed: Parsed, now: datetime) -> Filed:
+    case = Case(
+        ctx=ctx,
+        entry=entry,
+        message=message,
+        assignment=parsed.assignment or Assignment(),
+        now=now,
+        sender=author(entry, message),
+    )
+    # Locks in this order: the conversation, then the keys sorted, then the ticket.
+    conversation = threads.lock_conversation(conn, entry.raw.channel, entry.raw.account, case.peer)
+    earlier = tickets.revisions(conn, entry.id)
+    if earlier:
+        return revise(conn, case, earlier)
+    if is_ours(conn, message):
+        return Filed(kind="loop", because="bears an id that we issued")
+    filed = _joined(conn, case, conversation) or _threaded(conn, case, parsed.forwarded_assignment)
+    if filed.ticket_id is not None:
+        threads.touch_conversation(
+            conn,
+            entry.raw.channel,
+            entry.raw.account,
+            case.peer,
+            ticket_id=filed.ticket_id,
+            at=entry.raw.received_at,
+            digest=_digest(message),
+        )
+    return filed
+
+
+def _threaded(conn: Connection, case: Case, inside: Assignment | None) -> Filed:
+    found = find(conn, case.message)
+    agent = agent_of(case.ctx, case.message)
+    believed = agent is not None and is_believed(case.ctx, agent, case.message.trust)
+    if agent is not None and believed:
+        done = file_agent(conn, case, agent, found, inside)
+        if done is not None:
+            return done
+    if found is None:
+        return open_for(conn, case)
+    claims_staff = agent is not None and not believed
+    verified = may_write(conn, found, case.sender.address, case.message.trust, claims_staff=claims_staff)
+    return append_to(conn, case, found, verified=verified)
+
+
+# -- equal mails without a Message-ID ------------------------------------------------------
+
+
+def _digest(message: Message) -> str:
+    """Of what a mail without Message-ID says; "" for one that has an id and so needs no guess."""
+    if message.message_id:
+        return ""
+    parts = (message.subject, message.text, *(item.sha256 for item in message.attachments))
+    digest = hashlib.sha256()
+    for part in parts:
+        encoded = part.encode("utf-8", "surrogatepass")
+        digest.update(len(encoded).to_bytes(8, "big") + encoded)
+    return digest.hexdigest()
+
+
+def _joined(conn: Connection, case: Case, conversation: Row[Any]) -> Filed | None:
+    """The same mail once more, within minutes and without an id: part of the ticket, and nothing else happens."""
+    digest = _digest(case.message)
+    if not digest or conversation.last_digest != digest or conversation.ticket_id is None:
+        return None
+    if abs(case.entry.raw.received_at - conversation.last_at) > case.ctx.settings.tickets.join_window:
+        return None
+    ticket = tickets.lock(conn, conversation.ticket_id)
+    message_id = tickets.add_revision(conn, ticket.id, direction="in", kind="message", **case.revision())
+    if message_id is not None:
+        tickets.add_attachments(conn, message_id, case.message.attachments)
+        data = {"message": message_id}
+        at = case.entry.raw.received_at
+        tickets.add_event(conn, ticket.id, at=at, actor="gateway", kind="joined", data=data, key=case.key("joined"))
+    return Filed(
+        kind="joined", ticket_id=ticket.id, number=ticket.number, message_id=message_id, because="an equal mail"
+    )

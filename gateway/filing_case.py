@@ -1,0 +1,108 @@
+"""What is being filed: one entry with its meaning, as every step of filing gets it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any
+
+from gateway.context import Context
+from gateway.store.journal import Entry
+from gateway.store.people import normal
+from normalizer.message import Address, Message
+from router.assignment import Assignment
+
+
+class Conflict(Exception):
+    """Somebody else tied a key of this thread to a ticket meanwhile: search again (rule 7)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filed:
+    """What an entry became; the journal keeps it as the entry's outcome."""
+
+    kind: str
+    """opened, appended, revised, joined, reply, note, rating, bounce, auto_reply, report, loop, feedback, later …"""
+    ticket_id: int | None = None
+    number: str = ""
+    message_id: int | None = None
+    """Row of the table `message`."""
+    because: str = ""
+
+    def outcome(self) -> dict[str, Any]:
+        """As the journal keeps it."""
+        return {
+            "kind": self.kind,
+            "ticket": self.number or None,
+            "ticket_id": self.ticket_id,
+            "message": self.message_id,
+            "because": self.because,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One message on its way into a ticket."""
+
+    ctx: Context
+    entry: Entry
+    message: Message
+    assignment: Assignment
+    now: datetime
+    sender: Address
+    """Who counts as the author: From, or the envelope's sender where there is no From."""
+    registered_by: str = ""
+    """Key of the agent who forwarded it for the sender."""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """More data for the event "opened"."""
+
+    @property
+    def peer(self) -> str:
+        """The conversation's other side."""
+        return normal(self.sender.address or self.entry.raw.peer)
+
+    def key(self, effect: str) -> str:
+        """What makes an effect of this entry happen once, whatever is run twice (rule 6)."""
+        return f"{effect}:{self.entry.id}"
+
+    def revision(self) -> dict[str, Any]:
+        """Columns of the table `message` for this reading."""
+        said, raw = self.message, self.entry.raw
+        return {
+            "entry_id": self.entry.id,
+            "generation": self.entry.generation,
+            "author": self.sender.address or raw.peer,
+            "author_name": self.sender.name,
+            "subject": said.subject,
+            "text": said.text,
+            "visible_text": said.visible_text,
+            "html": said.html,
+            "language": said.language[:8],
+            "sha256": raw.body.sha256,
+            "oddities": list(said.oddities) or None,
+            "at": raw.received_at,
+        }
+
+    def columns(self) -> dict[str, Any]:
+        """Columns of the table `ticket` that the assignment decides."""
+        assigned = self.assignment
+        return {
+            "class_": assigned.class_,
+            "proposed_class": assigned.proposed_class,
+            "confidence": assigned.confidence,
+            "line": assigned.line,
+            "proposed_line": assigned.proposed_line,
+            "onsite": assigned.onsite,
+            "contract": assigned.contract,
+            "tags": list(assigned.tags),
+            "because": [asdict(reason) for reason in assigned.because],
+        }
+
+
+def author(entry: Entry, message: Message) -> Address:
+    """From, or the envelope's sender when a mail has none."""
+    if message.sender.address:
+        return message.sender
+    envelope = entry.raw.facts.get("mail_from")
+    return Address(address=envelope if isinstance(envelope, str) else "", name=message.sender.name)

@@ -1,0 +1,135 @@
+"""A message that belongs to no ticket opens one (rule 7)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection
+
+from gateway import clocks, updates
+from gateway.automatic import Asked, why_silent
+from gateway.context import Context
+from gateway.filing_case import Case, Conflict, Filed
+from gateway.filing_threads import Key, named_keys, numbered_tickets, own_key, tie
+from gateway.store import people, tickets
+from normalizer.message import Address, Message, Trust
+
+LANGUAGES = ("ru", "uk", "en")
+SUBJECT_LIMIT = 998
+"""RFC 5322 section 2.1.1."""
+MOST_PARTICIPANTS = 50
+
+
+def open_for(conn: Connection, case: Case, *, related: Sequence[str] = (), keys: Sequence[Key] | None = None) -> Filed:
+    """Open a ticket with the message, its keys, its people, its deadlines and its acknowledgement.
+
+    `related` are numbers of tickets that it may belong to. Raises Conflict when another transaction
+    has tied one of its keys meanwhile.
+    """
+    settings, raw = case.ctx.settings, case.entry.raw
+    contact_id = people.contact_for(conn, raw.channel, case.sender.address, case.sender.name, case.now)
+    people.mark_reachable(conn, raw.channel, case.sender.address)
+    held = case.message.trust is Trust.SUSPECT and not case.registered_by
+    numbers = [*dict.fromkeys((*related, *numbered_tickets(conn, case.message)))]
+    ticket_id = tickets.open_ticket(
+        conn,
+        channel=raw.channel,
+        account=raw.account,
+        requester_id=contact_id,
+        requester=case.sender.address,
+        requester_name=case.sender.name,
+        subject=case.message.subject[:SUBJECT_LIMIT],
+        language=language_of(conn, case, contact_id),
+        opened_at=raw.received_at,
+        now=case.now,
+        first_digit=settings.numbers.first_digit,
+        width=settings.numbers.width,
+        entry_id=case.entry.id,
+        status="held" if held else "new",
+        related=numbers or None,
+        registered_by=case.registered_by or None,
+        **case.columns(),
+    )
+    _tie_all(conn, ticket_id, case, keys)
+    add_people(conn, case.ctx, ticket_id, case.message, case.sender)
+    message_id = tickets.add_revision(conn, ticket_id, direction="in", kind="message", **case.revision())
+    if message_id is None:
+        raise Conflict("this reading is filed already")
+    tickets.add_attachments(conn, message_id, case.message.attachments)
+    _announce(conn, case, ticket_id, message_id, numbers)
+    number = str(tickets.get(conn, ticket_id).number)
+    return Filed(kind="opened", ticket_id=ticket_id, number=number, message_id=message_id)
+
+
+def _tie_all(conn: Connection, ticket_id: int, case: Case, keys: Sequence[Key] | None) -> None:
+    own = own_key(case.message)
+    wanted = list(keys) if keys is not None else ([own] if own else []) + named_keys(case.message)
+    # A reply token that we do not know stays unknown: only ids of messages tie a thread together.
+    if tie(conn, ticket_id, [key for key in wanted if key[0] != "reply_token"]):
+        raise Conflict("a key of this thread was tied to another ticket meanwhile")
+
+
+def _announce(conn: Connection, case: Case, ticket_id: int, message_id: int, related: Sequence[str]) -> None:
+    asked = Asked(ctx=case.ctx, entry=case.entry, message=case.message, recipient=case.sender.address)
+    silent = why_silent(conn, asked, case.now)
+    actor = f"agent:{case.registered_by}" if case.registered_by else "requester"
+    data: dict[str, Any] = {
+        "class": case.assignment.class_,
+        "contract": case.assignment.contract,
+        "line": case.assignment.line,
+        "message": message_id,
+        "trust": case.message.trust.value,
+        **case.extra,
+    }
+    optional = {"related": list(related), "silent": silent, "offered": offered(case)}
+    data |= {name: value for name, value in optional.items() if value}
+    at = case.entry.raw.received_at
+    event_id = tickets.add_event(conn, ticket_id, at=at, actor=actor, kind="opened", data=data, key=case.key("opened"))
+    clocks.recompute(conn, case.ctx, ticket_id, case.now)
+    change = updates.Change(
+        ticket_id=ticket_id, event_id=event_id, kind="opened", actor=actor, data=data, automatic_ok=not silent
+    )
+    updates.compose(conn, case.ctx, change, case.now)
+
+
+def language_of(conn: Connection, case: Case, contact_id: int) -> str:
+    """The person's own choice, else the contract's, else the message's when sure, else the account's."""
+    account = case.ctx.settings.account(case.entry.raw.channel, case.entry.raw.account)
+    contract = case.ctx.policy.contracts.get(case.assignment.contract or "")
+    candidates = (
+        people.get(conn, contact_id).language,
+        contract.language if contract else "",
+        case.message.language if case.message.language_sure else "",
+        account.language if account else "",
+    )
+    return next((language for language in candidates if language in LANGUAGES), "en")
+
+
+def add_people(conn: Connection, ctx: Context, ticket_id: int, message: Message, sender: Address) -> None:
+    """Everybody named in To and Cc takes part, except ourselves and the sender."""
+    ours = ctx.settings.own_addresses()
+    named = [*message.to, *message.cc][:MOST_PARTICIPANTS]
+    for person in named:
+        address = people.normal(person.address)
+        if address and without_tag(address) not in ours and address != people.normal(sender.address):
+            tickets.add_participant(conn, ticket_id, address, tickets.CC, person.name)
+
+
+def without_tag(address: str) -> str:
+    """The address without a plus tag: `support+x@desk.example` is `support@desk.example`."""
+    local, at, domain = address.rpartition("@")
+    return f"{local.partition('+')[0]}{at}{domain}"
+
+
+def offered(case: Case) -> list[dict[str, str]]:
+    """Other people who may be meant (on behalf of, Reply-To, the author of a forward): staff decide."""
+    message = case.message
+    inner = message.forwarded.sender if message.forwarded is not None else None
+    names = [person for person in (message.on_behalf, inner, *message.reply_to) if person is not None]
+    sender = people.normal(case.sender.address)
+    return [
+        {"address": person.address, "name": person.name}
+        for person in names
+        if person.address and people.normal(person.address) != sender
+    ]

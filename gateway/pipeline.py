@@ -1,0 +1,272 @@
+"""The inbound story on one screen: `accept` makes a message safe, `run` turns the journal into tickets.
+
+A failure of the content counts an attempt and ends in quarantine; a failure of ours (database, disk,
+processes) counts nothing: claiming pauses and goes on by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any, assert_never
+
+from sqlalchemy import Connection, select
+
+from channels.contract import Accepted, Clock, Cursor, Unavailable
+from gateway.context import Context
+from gateway.filing import Conflict, Filed, file_entry, give_up
+from gateway.log import get_logger
+from gateway.metrics import Metrics
+from gateway.store import journal, schema
+from gateway.store.blobs import Blobs
+from gateway.store.database import Database
+from gateway.store.failpoints import FailPoint, nowhere
+from gateway.store.journal import Entry
+from gateway.worker import Broken, Lost, Parsed, place_of
+from gateway.workers import CHUNK_ENTRIES, Outcome, Suspect, WorkerPool, chunks
+from normalizer.message import INLINE_LIMIT, InlineBody, RawMessage
+
+POLL = 1.0
+"""Seconds: how often retries that have become due are looked for when nothing else happens."""
+PAUSES = (0.5, 30.0)
+"""Seconds: first and longest pause after a failure of ours; doubles."""
+SUSPECTS_WAITING = 64
+"""Entries that must be alone and are claimed at once."""
+LOST_RACES = 5
+"""How often an entry whose thread was taken meanwhile is filed again at once."""
+
+log = get_logger(__name__)
+
+
+class Pipeline:
+    """The way in. One per database."""
+
+    def __init__(
+        self,
+        *,
+        db: Database,
+        blobs: Blobs,
+        pool: WorkerPool,
+        ctx: Context,
+        clock: Clock,
+        metrics: Metrics | None = None,
+        failpoint: FailPoint = nowhere,
+        after: Callable[[], object] = lambda: None,
+    ) -> None:
+        """`after` is called when something was filed: there may be notices and timers."""
+        self._db, self._blobs, self._pool, self._ctx, self._clock = db, blobs, pool, ctx, clock
+        self._metrics = metrics or Metrics()
+        self._failpoint = failpoint
+        self._after = after
+        self._wake = asyncio.Event()
+        self._busy: dict[int, bool] = {}
+        """Entries that are being worked on -> must be alone."""
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._ordinary = 0
+        self._pause = 0.0
+        self._paused_until = 0.0
+        self._waiting: dict[int, list[asyncio.Future[str]]] = {}
+
+    # -- accept -----------------------------------------------------------------------------
+
+    async def accept(self, raws: Sequence[RawMessage], cursor: Cursor | None = None, /) -> Sequence[Accepted]:
+        """Make messages safe: blobs, then rows and cursor in one transaction with others that wait (rules 2 to 4).
+
+        Returning is the promise. Raises Unavailable when nothing was (or may have been) committed.
+        """
+        started = time.monotonic()
+        ready = await self._prepared(raws)
+        now = self._clock()
+        accepted = await self._db.write(
+            lambda conn: journal.record(conn, ready, cursor, now=now, blobs=self._blobs), urgent=True
+        )
+        self._wake.set()
+        for raw, result in zip(raws, accepted, strict=True):
+            seconds = time.monotonic() - started
+            self._metrics.accepted(raw.channel, raw.account, duplicate=result.duplicate, seconds=seconds)
+        return accepted
+
+    async def _prepared(self, raws: Sequence[RawMessage]) -> Sequence[RawMessage]:
+        if all(isinstance(raw.body, InlineBody) and raw.body.size <= INLINE_LIMIT for raw in raws):
+            return raws
+        try:
+            return await asyncio.to_thread(journal.prepare, raws, self._blobs)
+        except OSError as error:
+            raise Unavailable(f"the disk refuses a body: {error.strerror or type(error).__name__}") from error
+
+    def wake(self) -> None:
+        """There may be entries to file (a replay was asked for)."""
+        self._wake.set()
+
+    async def processed(self, entry_id: int, within: float) -> str | None:
+        """The number of the ticket that an entry became; None when it has none, or not within so many seconds."""
+        future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(entry_id, []).append(future)
+        try:
+            async with asyncio.timeout(within):
+                state, outcome = await self._db.read(lambda conn: _state(conn, entry_id))
+                if state != "pending":
+                    return (outcome or {}).get("ticket")
+                return await future or None
+        except TimeoutError:
+            return None
+        finally:
+            self._waiting[entry_id].remove(future)
+            if not self._waiting[entry_id]:
+                del self._waiting[entry_id]
+
+    # -- run --------------------------------------------------------------------------------
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """File what is pending until `stop`; then finish what is under way."""
+        stopper = asyncio.create_task(self._wake_on(stop))
+        try:
+            while not stop.is_set():
+                self._wake.clear()
+                if not await self._claim_some():
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(self._wake.wait(), POLL)
+        finally:
+            stopper.cancel()
+            if self._tasks:
+                await asyncio.wait(self._tasks)
+
+    async def _wake_on(self, stop: asyncio.Event) -> None:
+        await stop.wait()
+        self._wake.set()
+
+    async def _claim_some(self) -> bool:
+        """Start work on what is pending, as far as there is room. False when there is nothing (more) to start now."""
+        # One chunk more than processes: the next is ready when one is done.
+        room = self._pool.width + 1 - self._ordinary
+        if room <= 0 or time.monotonic() < self._paused_until:
+            return False
+        now, busy = self._clock(), tuple(self._busy)
+        try:
+            claimed = await self._db.read(
+                lambda conn: journal.pending(conn, blobs=self._blobs, now=now, limit=CHUNK_ENTRIES * room, exclude=busy)
+            )
+        except Unavailable as error:
+            self._ours(str(error))
+            return False
+        started = False
+        for chunk in chunks(claimed, suspects=SUSPECTS_WAITING - sum(self._busy.values())):
+            if self._ordinary > self._pool.width and not chunk[0].alone:
+                break
+            self._start(chunk)
+            started = True
+        return started and self._ordinary <= self._pool.width
+
+    def _start(self, chunk: list[Entry]) -> None:
+        alone = chunk[0].alone
+        self._busy.update((entry.id, alone) for entry in chunk)
+        self._ordinary += not alone
+        task = asyncio.create_task(self._work(chunk, alone))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _work(self, chunk: list[Entry], alone: bool) -> None:
+        try:
+            outcomes = await self._pool.run(chunk)
+            self._failpoint("read-unfiled")
+            done = await asyncio.gather(
+                *(self._settle(entry, outcome) for entry, outcome in zip(chunk, outcomes, strict=True)),
+                return_exceptions=True,
+            )
+            self._failpoint("filed-unreported")
+            self._judge(done)
+        finally:
+            self._ordinary -= not alone
+            for entry in chunk:
+                del self._busy[entry.id]
+            self._wake.set()
+
+    def _judge(self, done: Sequence[BaseException | None]) -> None:
+        """Pause after trouble of ours, raise what nobody expected, else go on at full speed."""
+        errors = [error for error in done if error is not None]
+        for error in errors:
+            if not isinstance(error, Unavailable):
+                raise error
+        if errors:
+            self._ours(str(errors[0]))
+        else:
+            self._pause = 0.0
+            self._after()
+
+    def _ours(self, reason: str) -> None:
+        """A failure of ours: nothing is counted, claiming pauses."""
+        self._pause = min(max(self._pause * 2, PAUSES[0]), PAUSES[1])
+        self._paused_until = time.monotonic() + self._pause
+        log.warning("filing pauses", reason=reason, seconds=self._pause)
+
+    # -- one entry --------------------------------------------------------------------------
+
+    async def _settle(self, entry: Entry, outcome: Outcome) -> None:
+        """Write down what became of one entry. Raises Unavailable for trouble of ours."""
+        match outcome:
+            case Parsed():
+                await self._file(entry, outcome)
+            case Broken(reason=reason):
+                await self._give_up(entry, reason)
+            case Suspect():
+                await self._db.write(lambda conn: journal.set_alone(conn, [entry.id]))
+            case Lost(reason=reason):
+                raise Unavailable(reason)
+            case _ as never:
+                assert_never(never)
+
+    async def _file(self, entry: Entry, parsed: Parsed) -> None:
+        now = self._clock()
+        for _ in range(LOST_RACES):
+            try:
+                filed = await self._db.write(lambda conn: file_entry(conn, self._ctx, entry, parsed, now))
+            except Conflict:
+                continue
+            except Unavailable:
+                raise
+            except Exception as error:
+                # Whatever this message does to filing is counted and shown; it must not stop the others.
+                log.error("filing failed", entry=entry.id, exc_info=error)
+                await self._give_up(entry, f"filing: {type(error).__name__} at {place_of(error)}")
+                return
+            self._report(entry, filed, now)
+            return
+        raise Unavailable("a thread is contended")
+
+    async def _give_up(self, entry: Entry, reason: str) -> None:
+        now = self._clock()
+        try:
+            quarantined = await self._db.write(lambda conn: give_up(conn, self._ctx, entry, reason, now))
+        except Unavailable:
+            raise
+        except Exception as error:
+            # Even without its placeholder it must not be tried for ever.
+            log.error("no placeholder", entry=entry.id, exc_info=error)
+            limit = self._ctx.settings.journal.attempts
+            quarantined = await self._db.write(
+                lambda conn: journal.failed(conn, entry.id, reason=reason, now=now, limit=limit)
+            )
+        self._metrics.failed(reason.partition(":")[0].partition(" at ")[0], quarantined=quarantined)
+        log.warning("not readable", entry=entry.id, reason=reason, quarantined=quarantined)
+        if quarantined:
+            self._answer(entry.id, "")
+
+    def _report(self, entry: Entry, filed: Filed, now: datetime) -> None:
+        if filed.kind == "later":
+            return
+        self._metrics.processed(filed.kind, (now - entry.accepted_at).total_seconds())
+        self._answer(entry.id, filed.number)
+
+    def _answer(self, entry_id: int, number: str) -> None:
+        for future in self._waiting.get(entry_id, ()):
+            if not future.done():
+                future.set_result(number)
+
+
+def _state(conn: Connection, entry_id: int) -> tuple[str, dict[str, Any] | None]:
+    table = schema.entry
+    row = conn.execute(select(table.c.state, table.c.outcome).where(table.c.id == entry_id)).one_or_none()
+    return ("unknown", None) if row is None else (row.state, row.outcome)
