@@ -17,13 +17,14 @@ from sqlalchemy import (
     and_,
     exists,
     func,
+    literal,
     or_,
     select,
     update,
 )
 
 from gateway.store.dialect import insert_new, is_one_of
-from gateway.store.schema import outbox
+from gateway.store.schema import Instant, outbox
 from gateway.store.threads import add_key
 from normalizer.message import Json
 
@@ -172,7 +173,7 @@ def _issue(conn: Connection, draft: Draft) -> None:
 # -- sending ------------------------------------------------------------------------------
 
 
-def _claimable(now: datetime) -> ColumnElement[bool]:
+def claimable(now: datetime) -> ColumnElement[bool]:
     """Waiting, due, and first of its lane among the rows that have ever been due.
 
     A row in back-off (attempts > 0) has been due and keeps its place; one that was never due blocks nobody.
@@ -191,7 +192,7 @@ def due(conn: Connection, channel: str, account: str, now: datetime, limit: int)
     """Ids of at most `limit` notices of one account that may go out now, the longest due first."""
     statement = (
         select(outbox.c.id)
-        .where(outbox.c.channel == channel, outbox.c.account == account, _claimable(now))
+        .where(outbox.c.channel == channel, outbox.c.account == account, claimable(now))
         .order_by(outbox.c.due_at, outbox.c.id)
         .limit(limit)
     )
@@ -202,13 +203,13 @@ def claim(conn: Connection, ids: Sequence[int], owner: str, now: datetime) -> li
     """Mark those of `ids` as SENDING that may still go out. To be committed before the first byte (rule 12)."""
     statement = (
         update(outbox)
-        .where(outbox.c.id.in_(ids), _claimable(now))
+        .where(outbox.c.id.in_(ids), claimable(now))
         .values(
             state="sending",
             owner=owner,
             attempts=outbox.c.attempts + 1,
             sending_at=now,
-            first_sending_at=func.coalesce(outbox.c.first_sending_at, now),
+            first_sending_at=func.coalesce(outbox.c.first_sending_at, literal(now, Instant)),
         )
         .returning(outbox)
     )
