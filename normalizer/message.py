@@ -176,6 +176,9 @@ class Message:
     stop_surveys: bool = False
     """The text asks for no more surveys ("9", "stop")."""
     trust: Trust = Trust.UNKNOWN
+    robot: bool = False
+    """A machine or a mailing list sent it (RFC 3834 section 2, Precedence, List-Id, null return path): it may
+    open a ticket, but nothing automatic goes back to it."""
     forwarded: Message | None = None
     """The message inside, when this one is a forward (for an agent's forward)."""
     oddities: tuple[str, ...] = ()
@@ -275,3 +278,5 @@ class Receipt:
     retry_after: float | None = None
     """Seconds that the far side asks us to wait."""
     fault: Fault = Fault.NONE
+    uncertain: bool = False
+    """Beside RETRY: nobody knows whether it went out (the answer to a complete send was lost). Rule 12 decides."""
