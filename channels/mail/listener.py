@@ -1,0 +1,210 @@
+"""The SMTP port of all mail accounts: connections in, `RawMessage`s to the intake, answers out."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+
+from channels.contract import Clock, Intake, Unavailable
+from channels.mail import identity
+from channels.mail.addresses import Recipients
+from channels.mail.certificate import Certificate
+from channels.mail.server import Connection
+from channels.mail.settings import MailAccount, SmtpOptions
+from channels.mail.spool import PREFIX, Spool, sweep
+from channels.mail.wire_text import readable
+from normalizer.message import Body, Facts, InlineBody, RawMessage, SpooledBody
+
+log = logging.getLogger(__name__)
+
+FORMAT = "mail/1"
+CLOSING_SECONDS = 5.0
+"""How long a connection has to take its last reply before it is cut."""
+_DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+TRY_LATER = "451 4.3.0 We cannot take mail in at the moment, please try again later"
+DISK_FULL = "452 4.3.1 Our disk is full, please try again later"
+
+
+class SmtpListener:
+    """One port for all mail accounts."""
+
+    def __init__(
+        self,
+        accounts: Mapping[str, MailAccount],
+        options: SmtpOptions,
+        *,
+        clock: Clock,
+        spool: Path,
+        unique: Callable[[], str],
+        upload_url: str = "",
+        on_stop: Sequence[Callable[[], Awaitable[None]]] = (),
+    ) -> None:
+        """`unique` gives an id that no other transaction ever had; `on_stop` closes what else the channel keeps."""
+        self.options = options
+        self.upload_url = upload_url
+        self._recipients = Recipients(accounts)
+        self.hostname = options.hostname or self._recipients.domain
+        self._clock = clock
+        self._spool = spool
+        self._unique = unique
+        self._on_stop = on_stop
+        self._certificate: Certificate | None = None
+        self._intake: Intake | None = None
+        self._server: asyncio.Server | None = None
+        self._open: set[Connection] = set()
+        self._per_client: Counter[str] = Counter()
+        self._all_gone: asyncio.Future[None] | None = None
+        self._commits: set[asyncio.Task[str]] = set()
+
+    # -- Listener -------------------------------------------------------------------------
+
+    async def start(self, intake: Intake) -> None:
+        """Open the port. Raises OSError when it is taken or the certificate cannot be read."""
+        # Stock aiosmtpd logs addresses and text at info and debug.
+        logging.getLogger("mail.log").setLevel(logging.ERROR)
+        if self.options.certificate and self.options.key:
+            self._certificate = Certificate(self.options.certificate, self.options.key)
+        self._intake = intake
+        await asyncio.to_thread(self._prepare_spool)
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(
+            lambda: Connection(self, loop, self._certificate.context() if self._certificate else None),
+            self.options.host,
+            self.options.port,
+            backlog=max(100, self.options.connections),
+        )
+
+    def listening(self) -> dict[str, str]:
+        """`{"smtp": "127.0.0.1:2525"}`."""
+        if self._server is None or not self._server.sockets:
+            return {}
+        host, port = self._server.sockets[0].getsockname()[:2]
+        return {"smtp": f"[{host}]:{port}" if ":" in host else f"{host}:{port}"}
+
+    async def stop(self) -> None:
+        """Take nothing more in, answer what is being committed, close the rest with 421."""
+        if self._server is not None:
+            self._server.close()
+        for connection in list(self._open):
+            connection.say_goodbye("421 4.3.2 Shutting down, please try again later")
+        if self._commits:
+            await asyncio.wait(set(self._commits), timeout=self.options.commit_time.total_seconds())
+        if self._open:
+            self._all_gone = asyncio.get_running_loop().create_future()
+            await asyncio.wait({self._all_gone}, timeout=CLOSING_SECONDS)
+        for connection in list(self._open):
+            connection.abort()
+        for close in self._on_stop:
+            await close()
+
+    # -- what a connection asks -----------------------------------------------------------
+
+    def admit(self, connection: Connection, client: str) -> str:
+        """Count a connection in; the reply that refuses it, or ""."""
+        if self._server is None or not self._server.is_serving():
+            return "421 4.3.2 Shutting down, please try again later"
+        if len(self._open) >= self.options.connections:
+            return "421 4.7.0 Too many connections, please try again later"
+        if self._per_client[client] >= self.options.connections_per_client:
+            return "421 4.7.0 Too many connections from your address, please try again later"
+        self._open.add(connection)
+        self._per_client[client] += 1
+        return ""
+
+    def gone(self, connection: Connection, client: str) -> None:
+        """Count it out; may be called twice."""
+        if connection in self._open:
+            self._open.discard(connection)
+            self._per_client[client] -= 1
+            if not self._per_client[client]:
+                del self._per_client[client]
+        if self._all_gone is not None and not self._open and not self._all_gone.done():
+            self._all_gone.set_result(None)
+
+    def account_of(self, address: str) -> str | None:
+        """Whose mail this is."""
+        return self._recipients.account_of(address)
+
+    def new_spool(self) -> Spool:
+        """A place for a body."""
+        return Spool(self._spool / f"{PREFIX}{self._unique()}")
+
+    def _prepare_spool(self) -> None:
+        self._spool.mkdir(parents=True, exist_ok=True)
+        if left := sweep(self._spool):
+            log.info("removed %d bodies that had not arrived completely when we stopped", left)
+
+    def failed(self, error: Exception) -> None:
+        """Record an error that no message is to blame for."""
+        log.error("error in an SMTP dialogue: %s", type(error).__name__, exc_info=error)
+
+    async def accept(self, connection: Connection, spool: Spool) -> str:
+        """Commit one complete message; the reply. The commit goes on when the client hangs up (it will repeat)."""
+        commit = asyncio.get_running_loop().create_task(self._commit(spool, *_envelope(connection)))
+        self._commits.add(commit)
+        commit.add_done_callback(self._commits.discard)
+        # `wait` does not cancel what it waits for, neither at its own cancellation nor at the time limit.
+        done, _ = await asyncio.wait({commit}, timeout=self.options.commit_time.total_seconds())
+        return commit.result() if done else TRY_LATER
+
+    async def _commit(self, spool: Spool, recipients: Sequence[str], facts: Facts) -> str:
+        try:
+            raw = await self._raw(spool.finish(), recipients, facts)
+            assert self._intake is not None
+            await self._intake([raw])
+        except Unavailable:
+            return TRY_LATER
+        except OSError as error:
+            self.failed(error)
+            return DISK_FULL if error.errno in _DISK_FULL else TRY_LATER
+        except Exception as error:  # noqa: BLE001 - whatever failed is ours: the client must repeat, and learn nothing
+            self.failed(error)
+            return TRY_LATER
+        finally:
+            # A body that was taken over has another name by now.
+            spool.discard()
+        return "250 2.0.0 OK, taken in"
+
+    async def _raw(self, body: Body, recipients: Sequence[str], facts: Facts) -> RawMessage:
+        match body:
+            case InlineBody():
+                who = identity.of_bytes(body.content)
+            case SpooledBody():
+                who = await asyncio.to_thread(_identify, body)
+        deliveries = tuple(dict.fromkeys((self.account_of(address) or "", readable(address)) for address in recipients))
+        return RawMessage(
+            channel="mail",
+            account=deliveries[0][0],
+            format=FORMAT,
+            external_id=who.message_id or f"smtp:{self._unique()}",
+            fingerprint=who.fingerprint,
+            peer=who.peer or str(facts["mail_from"]).lower()[: identity.PEER_LIMIT],
+            received_at=self._clock(),
+            body=body,
+            facts=facts,
+            deliveries=deliveries,
+        )
+
+
+def _envelope(connection: Connection) -> tuple[Sequence[str], Facts]:
+    """Recipients and transport facts, taken before anything can change them."""
+    envelope, session = connection.mail, connection.dialogue
+    sender = readable(envelope.mail_from or "")
+    recipients = list(envelope.rcpt_tos)
+    return recipients, {
+        "transport": "smtp",
+        "client_ip": connection.client,
+        "helo": readable(session.host_name or ""),
+        "mail_from": "" if sender == "<>" else sender,
+        "rcpt_to": [readable(address) for address in recipients],
+        "tls": session.ssl is not None,
+    }
+
+
+def _identify(body: SpooledBody) -> identity.Identity:
+    with body.path.open("rb") as file:
+        return identity.of_file(file)

@@ -1,0 +1,145 @@
+"""What a mail account and the SMTP port may be told."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+from channels.contract import AccountSettings
+from channels.durations import Duration, Size, parse_duration
+
+_ADDRESS = re.compile(r"[^\s<>()\[\]\\,;:@\"\x00-\x1f\x7f]{1,64}@[^\s<>()\[\]\\,;:@\"\x00-\x1f\x7f]{1,255}")
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+_RELAY_PORTS = {"starttls": 587, "tls": 465, "none": 25}
+
+
+def _address(text: str) -> str:
+    if not _ADDRESS.fullmatch(text):
+        raise ValueError("should be a plain mail address: name@domain.example")
+    local, _, domain = text.partition("@")
+    return f"{local}@{domain.lower()}"
+
+
+def _own_address(text: str) -> str:
+    address = _address(text)
+    if "+" in address.partition("@")[0]:
+        raise ValueError("write it without the plus part: what follows a + is ours to use")
+    return address
+
+
+MailAddress = Annotated[str, AfterValidator(_address)]
+OwnAddress = Annotated[str, AfterValidator(_own_address)]
+
+
+class Model(BaseModel):
+    """A part of the mail settings."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Relay(Model):
+    """The mail server that carries our mail."""
+
+    host: str = Field(min_length=1)
+    port: int = Field(0, ge=0, le=65535)
+    """0: what is usual for `tls` (587, 465 or 25)."""
+    tls: Literal["starttls", "tls", "none"] = "starttls"
+    """The certificate is always verified. none: only for a relay on this machine or a trusted network."""
+    ca: Path | None = None
+    """PEM file of an authority of your own, when the relay's certificate is not publicly signed."""
+    user: str = ""
+    password: SecretStr | None = None
+    """`env:NAME` or `file:PATH`."""
+    connections: int = Field(2, ge=1, le=32)
+    """Kept connections at the same time."""
+    timeout: Duration = parse_duration("50s")
+    """Hard limit of one delivery, connecting included."""
+
+    @property
+    def actual_port(self) -> int:
+        """The port, with the usual one filled in."""
+        return self.port or _RELAY_PORTS[self.tls]
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.user and self.password is None:
+            raise ValueError("user needs a password: env:NAME or file:PATH")
+        if self.user and self.tls == "none" and self.host not in _LOOPBACK:
+            raise ValueError("a password is not sent without TLS; set tls to starttls or tls")
+        return self
+
+
+class Sender(Model):
+    """Who notices are from."""
+
+    name: str = ""
+    address: MailAddress
+
+
+class MailAccount(AccountSettings):
+    """One mailbox of the desk."""
+
+    addresses: tuple[OwnAddress, ...] = Field(min_length=1)
+    """Mail to these (and to their plus-addresses) is taken in; the first is where answers go to."""
+    relay: Relay | None = None
+    """None: notices are written to `var/outgoing/<notice>.eml`."""
+    from_: Sender | None = Field(None, alias="from")
+    """Empty: the first address, with the brand as its name."""
+    authserv_ids: tuple[str, ...] = ()
+    """Names under which our own mail servers write Authentication-Results (RFC 8601); nobody else is believed."""
+
+    def endpoints(self) -> tuple[str, ...]:
+        """The addresses."""
+        return self.addresses
+
+    def sender_name(self) -> str:
+        """The display name in From."""
+        return (self.from_.name if self.from_ else "") or self.brand
+
+    @property
+    def sender_address(self) -> str:
+        """The address in From and of the envelope."""
+        return self.from_.address if self.from_ else self.addresses[0]
+
+
+class SmtpOptions(Model):
+    """The SMTP port that all mail accounts share. A limit that is reached gets a clear answer on the wire."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(2525, ge=0, le=65535)
+    """0 means any free one; see `var/listening.json`."""
+    hostname: str = Field("", pattern=r"^[A-Za-z0-9.\-]*$")
+    """The name in the greeting. Empty: the domain of the first account."""
+    certificate: Path | None = None
+    """PEM chain for STARTTLS; read again when the file changes. None: no STARTTLS."""
+    key: Path | None = None
+    """Its private key."""
+    require_tls: bool = False
+    """Refuse mail before STARTTLS."""
+    message_size: Size = Field(50 * 1024 * 1024, ge=64 * 1024)
+    line_length: Size = Field(4 * 1024 * 1024, ge=1000)
+    """The longest line; RFC 5321 asks for 1000, sloppy senders write far longer ones."""
+    connections: int = Field(500, ge=1)
+    connections_per_client: int = Field(100, ge=1)
+    """Connections of one IP address."""
+    recipients: int = Field(100, ge=1)
+    """Of one message; RFC 5321 section 4.5.3.1.8 asks for 100."""
+    commands: int = Field(500, ge=10)
+    """Commands without a message accepted between them."""
+    idle_time: Duration = parse_duration("5m")
+    """Silence after which a connection is closed (RFC 5321 section 4.5.3.2.7 asks for 5 minutes)."""
+    data_time: Duration = parse_duration("30m")
+    """The longest time one message may take to arrive."""
+    commit_time: Duration = parse_duration("2m")
+    """How long an answer waits for the commit; then 451, and the repeat is recognised."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("certificate and key go together")
+        if self.require_tls and self.certificate is None:
+            raise ValueError("require_tls needs a certificate and a key")
+        return self

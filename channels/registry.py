@@ -1,0 +1,47 @@
+"""The channels there are: one visible line each. Nothing is scanned, and importing this starts nothing.
+
+A channel's settings are imported here (they are plain models); its parts and SDKs when it is built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from types import MappingProxyType
+from typing import Any, TypeAlias, cast
+
+from pydantic import BaseModel
+
+from channels.contract import AccountSettings, Parts, Wiring
+from channels.mail.settings import MailAccount, SmtpOptions
+
+Build: TypeAlias = Callable[[Mapping[str, Any], Wiring], Parts]
+"""Accounts by name, each of the channel's own model, and the wiring -> the channel's parts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Channel:
+    """What the gateway knows of a channel before it is built."""
+
+    settings: type[AccountSettings]
+    """Model of `channels.<channel>.<account>`."""
+    options: type[BaseModel] | None = None
+    """Model of the channel's own section, where it has one."""
+    build: Build
+
+
+def _later(module: str) -> Build:
+    """The module's `build`, imported at the first call: an account that nobody configured costs no SDK."""
+
+    def build(accounts: Mapping[str, Any], wiring: Wiring) -> Parts:
+        return cast(Build, import_module(module).build)(accounts, wiring)
+
+    return build
+
+
+CHANNELS: Mapping[str, Channel] = MappingProxyType(
+    {
+        "mail": Channel(settings=MailAccount, options=SmtpOptions, build=_later("channels.mail.build")),
+    }
+)
