@@ -212,10 +212,12 @@ class _Reader:
         if value.reaction and value.resolution and value.reaction > value.resolution:
             document.problem((*at, "reaction"), "is longer than the resolution; one of them is wrong")
         for name in ("reaction", "resolution"):
-            if getattr(value, name) is not None and not getattr(value, name):
-                document.problem(
-                    (*at, name), "is no time at all; at least 1m, or leave it out when nothing is promised"
-                )
+            amount = getattr(value, name)
+            if amount is not None and not amount:
+                document.problem((*at, name), "is no time at all; at least 1m, or leave it out: nothing is promised")
+            if amount and calendar and not calendar.always and re.search("[dw]", document.text(at, name)):
+                said = f"counts open hours of calendar {calendar.key}, where a day is not 24 h; write hours"
+                document.problem((*at, name), said)
 
     # -- routing --------------------------------------------------------------------------
 

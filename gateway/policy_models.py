@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     Date: TypeAlias = str
     Holiday: TypeAlias = str
     Phone: TypeAlias = str
+    MaybePhone: TypeAlias = str
     Chat: TypeAlias = str
 else:
     Name = _shaped(r"[a-z0-9][a-z0-9_.-]{0,63}", "a short name of a-z, 0-9, _ . and -")
@@ -55,6 +56,7 @@ else:
     Date = _shaped(r"\d{4}-\d\d-\d\d", "a date like 2026-12-31")
     Holiday = _shaped(r"(?:\d{4}-)?\d\d-\d\d", "a date like 2026-12-31, or 12-31 for every year")
     Phone = _shaped(r"\+[1-9]\d{6,14}", "a number in international form, digits only: +380441234567")
+    MaybePhone = _shaped(r"(?:\+[1-9]\d{6,14})?", "empty, or a number in international form: +380441234567")
     Chat = _shaped(r"[a-z]+:\S+", "a channel and a chat: telegram:-100123")
 
 Texts: TypeAlias = tuple[Annotated[str, StringConstraints(min_length=1, max_length=200)], ...]
@@ -145,7 +147,7 @@ class ContractFile(Section):
     """The lines that exist for this client, lowest first."""
     first_line: Literal["direct", "confirm"] = "direct"
     """direct: a confident class goes to its line at once; confirm: line 1 accepts it with one action."""
-    emergency_phone: Phone = ""
+    emergency_phone: MaybePhone = ""
     classes: dict[Class, TermsFile] = {}
     """Class 1-6 -> what is promised. A class that is not named is covered without a promised time."""
 

@@ -77,17 +77,17 @@ class LogLinear:
         found = features(self.by_key, message)
         if not found:
             return None
-        odds = _scores(self.weights["class"], found, 6)
+        odds = scores(self.weights["class"], found, 6)
         probabilities = dict(enumerate(softmax(odds), start=1))
         best = max(probabilities, key=lambda class_: (probabilities[class_], -class_))
-        lines = softmax(_scores(self.weights["line"], found, 4))
+        lines = softmax(scores(self.weights["line"], found, 4))
         line = max(range(4), key=lambda n: (lines[n], -n))
         return Guess(
             class_=best,
-            confidence=sigmoid(self.slope * _margin(odds, best - 1) + self.intercept),
+            confidence=sigmoid(self.slope * margin(odds, best - 1) + self.intercept),
             line=LINES[line],
             line_confidence=lines[line],
-            onsite=sigmoid(_scores(self.weights["onsite"], found, 1)[0]),
+            onsite=sigmoid(scores(self.weights["onsite"], found, 1)[0]),
             evidence=self._evidence(found, best - 1),
             probabilities=probabilities,
         )
@@ -115,6 +115,8 @@ def features(by_key: Mapping[str, Sequence[tuple[str, Phrase]]], message: Reduce
                 concepts[name] = message.tokens[at : at + len(phrase)]
     out = dict(concepts)
     names = sorted(concepts)
+    if "?" in message.text:
+        out["?"] = ()
     for n, one in enumerate(names):
         for other in names[n + 1 :]:
             out[f"{one}+{other}"] = concepts[one] + concepts[other]
@@ -136,13 +138,14 @@ def sigmoid(value: float) -> float:
     return 1 / (1 + exp(-value)) if value >= 0 else exp(value) / (1 + exp(value))
 
 
-def _margin(odds: Sequence[float], best: int) -> float:
+def margin(odds: Sequence[float], best: int) -> float:
     """Log odds of the best label against all others together."""
     top = max(value for n, value in enumerate(odds) if n != best)
     return odds[best] - top - log(sum(exp(value - top) for n, value in enumerate(odds) if n != best))
 
 
-def _scores(weights: Mapping[str, Sequence[float]], found: Iterable[str], width: int) -> list[float]:
+def scores(weights: Mapping[str, Sequence[float]], found: Iterable[str], width: int) -> list[float]:
+    """Sum of the weights of the features found, the bias "" included: log odds for each of `width` labels."""
     scores = list(weights.get("", (0.0,) * width))
     for name in found:
         row = weights.get(name)

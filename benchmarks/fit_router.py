@@ -1,0 +1,197 @@
+"""Fit the classifier's weights: `python benchmarks/fit_router.py DATA.jsonl [config/classifier.json]`.
+
+DATA has rows `{subject, text, class, also_ok, line, line_ok, onsite, abstain_ok}`. Printed are figures of k-fold
+cross-validation (fitted on the other folds, concepts as they stand); calibration is fitted on those held-out scores.
+Without the second argument nothing is written. Plain Python and a fixed order: the same data give the same file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import sqrt
+from pathlib import Path
+from typing import Any
+
+from gateway.policy_models import ConceptsFile
+from gateway.yaml_files import load
+from router.classifier import LINES, LogLinear, features, margin, scores, sigmoid, softmax
+from router.words import phrase, reduce
+
+FOLDS = 10
+EPOCHS = 60
+RATE = 0.3
+PENALTY = {"class": 0.003, "line": 0.003, "onsite": 0.004}
+STEM_VALUE = 0.6
+"""Stems count less than concepts, which hold across languages."""
+LEAST = {"concept": 2, "pair": 3, "stem": 2}
+"""In how many rows a feature must occur."""
+WIDTH = {"class": 6, "line": 4, "onsite": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One labelled request as features and targets."""
+
+    found: tuple[str, ...]
+    target: Mapping[str, tuple[float, ...]]
+    right: frozenset[int]
+    """Classes that count as right."""
+    onsite: bool
+    lines: frozenset[str]
+
+
+def kind(name: str) -> str:
+    """Of a feature: stem, pair or concept."""
+    return "stem" if name.startswith("=") else "pair" if "+" in name else "concept"
+
+
+def value(name: str) -> float:
+    """How much a feature counts where it occurs."""
+    return STEM_VALUE if name.startswith("=") else 1.0
+
+
+def shares(best: Any, also: Sequence[Any], labels: Sequence[Any], first: float) -> tuple[float, ...]:
+    """The right label gets `first`, accepted ones share the rest."""
+    if not also:
+        first = 1.0
+    return tuple(first if label == best else (1 - first) / len(also) if label in also else 0.0 for label in labels)
+
+
+def rows(path: Path, model: LogLinear) -> list[Row]:
+    """Read the data."""
+    out = []
+    for text in path.read_text(encoding="utf-8").splitlines():
+        row = json.loads(text)
+        reduced = reduce(row["subject"], row["text"])
+        out.append(
+            Row(
+                tuple(features(model.by_key, reduced)),
+                {
+                    "class": shares(row["class"], row["also_ok"], range(1, 7), 0.7),
+                    "line": shares(row["line"], row["line_ok"], LINES, 0.75),
+                    "onsite": (float(row["onsite"]),),
+                },
+                frozenset([row["class"], *row["also_ok"]]),
+                row["onsite"],
+                frozenset([row["line"], *row["line_ok"]]),
+            )
+        )
+    return out
+
+
+def fit(head: str, data: Sequence[Row]) -> dict[str, list[float]]:
+    """Adagrad over the rows in a fixed order, with an L2 penalty."""
+    counts = Counter(name for row in data for name in row.found)
+    width = WIDTH[head]
+    weights = {"": [0.0] * width} | {n: [0.0] * width for n, c in counts.items() if c >= LEAST[kind(n)]}
+    squares = {name: [1e-6] * width for name in weights}
+    known = [[name for name in row.found if name in weights] for row in data]
+    order = sorted(range(len(data)), key=lambda n: hashlib.sha256(str(n).encode()).digest())
+    for _ in range(EPOCHS):
+        for n in order:
+            raw = list(weights[""])
+            for name in known[n]:
+                for k, weight in enumerate(weights[name]):
+                    raw[k] += weight * value(name)
+            guess = softmax(raw) if width > 1 else [sigmoid(raw[0])]
+            wrong = [guess[k] - data[n].target[head][k] for k in range(width)]
+            for name in (*known[n], ""):
+                row, square, much = weights[name], squares[name], value(name)
+                for k in range(width):
+                    slope = wrong[k] * much + (PENALTY[head] * row[k] if name else 0)
+                    square[k] += slope * slope
+                    row[k] -= RATE * slope / sqrt(square[k])
+    return {name: [weight * value(name) for weight in row] for name, row in weights.items()}
+
+
+def platt(pairs: Sequence[tuple[float, bool]]) -> tuple[float, float]:
+    """Slope and intercept of a one-dimensional logistic regression by Newton's method, weakly held to (1, 0)."""
+    slope, intercept = 1.0, 0.0
+    for _ in range(50):
+        a = b = aa = ab = bb = 0.0
+        for score, right in pairs:
+            p = sigmoid(slope * score + intercept)
+            a += (p - right) * score
+            b += p - right
+            aa += p * (1 - p) * score * score
+            ab += p * (1 - p) * score
+            bb += p * (1 - p)
+        a, b, aa, bb = a + (slope - 1), b + intercept, aa + 1, bb + 1
+        down = aa * bb - ab * ab
+        slope, intercept = slope - (a * bb - b * ab) / down, intercept - (b * aa - a * ab) / down
+    return slope, intercept
+
+
+def held_out(data: Sequence[Row]) -> list[tuple[int, float, str, float]]:
+    """(class, margin, line, on-site probability) of each row by a model that has not seen it."""
+    out: list[tuple[int, float, str, float]] = [(0, 0.0, "", 0.0)] * len(data)
+    for fold in range(FOLDS):
+        train = [row for n, row in enumerate(data) if n % FOLDS != fold]
+        models = {head: fit(head, train) for head in WIDTH}
+        for n in range(fold, len(data), FOLDS):
+            odds = scores(models["class"], data[n].found, 6)
+            line = scores(models["line"], data[n].found, 4)
+            best = odds.index(max(odds))
+            onsite = sigmoid(scores(models["onsite"], data[n].found, 1)[0])
+            out[n] = best + 1, margin(odds, best), LINES[line.index(max(line))], onsite
+    return out
+
+
+def report(data: Sequence[Row], guesses: Sequence[tuple[int, float, str, float]], slope: float, bias: float) -> None:
+    """The figures of the held-out guesses."""
+    right = [guess[0] in row.right for row, guess in zip(data, guesses, strict=True)]
+    sure = [sigmoid(slope * guess[1] + bias) for guess in guesses]
+    line = sum(guess[2] in row.lines for row, guess in zip(data, guesses, strict=True))
+    print(f"{FOLDS}-fold: class {sum(right) / len(data):.3f}, line {line / len(data):.3f}", end="")
+    ranked = sorted(zip(sure, right, strict=True), reverse=True)
+    good = best = 0
+    for n, (_, hit) in enumerate(ranked, 1):
+        good += hit
+        best = n if good / n >= 0.95 else best
+    print(f", coverage at 95 % {best / len(data):.3f}", end="")
+    for limit in (0.7, 0.75, 0.8, 0.85):
+        kept = [hit for p, hit in ranked if p >= limit]
+        print(f", ≥{limit}: {len(kept) / len(data):.2f}/{sum(kept) / max(1, len(kept)):.3f}", end="")
+    tp = sum(row.onsite and guess[3] >= 0.5 for row, guess in zip(data, guesses, strict=True))
+    said = sum(guess[3] >= 0.5 for guess in guesses)
+    print(f"; on-site {tp} of {sum(row.onsite for row in data)}, {said - tp} false")
+
+
+def main(source: Path, target: Path | None) -> None:
+    """Cross-validate, fit on everything, write."""
+    config = Path(__file__).parent.parent / "config"
+    words, problems = load(config / "concepts.yaml", ConceptsFile)
+    if words is None:
+        raise SystemExit("\n".join(map(str, problems)))
+    concepts = {name: tuple(phrase(text) for text in texts) for name, texts in words.concepts.items()}
+    data = rows(source, LogLinear(version="", concepts=concepts, weights={}))
+    guesses = held_out(data)
+    slope, bias = platt([(guess[1], guess[0] in row.right) for row, guess in zip(data, guesses, strict=True)])
+    report(data, guesses, slope, bias)
+    if target is None:
+        return
+    weights = {
+        head: {name: [round(w, 3) for w in row] for name, row in sorted(fit(head, data).items()) if keep(name, row)}
+        for head in WIDTH
+    }
+    body = {"slope": round(slope, 4), "intercept": round(bias, 4), "weights": weights}
+    version = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:8]
+    lines = [f'{{"version": "{version}", "slope": {body["slope"]}, "intercept": {body["intercept"]}, "weights": {{']
+    for head, table in weights.items():
+        named = ",\n".join(f"{json.dumps(name, ensure_ascii=False)}: {json.dumps(row)}" for name, row in table.items())
+        lines.append(f'"{head}": {{\n{named}\n}}{"," if head != "onsite" else ""}')
+    target.write_text("\n".join(lines) + "\n}}\n", encoding="utf-8")
+
+
+def keep(name: str, row: Sequence[float]) -> bool:
+    """Weights near zero are left out, the bias never."""
+    return not name or max(map(abs, row)) >= 0.02
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]) if len(sys.argv) > 2 else None)
