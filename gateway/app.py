@@ -11,13 +11,14 @@ import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 from aiohttp import web
 from sqlalchemy.exc import SQLAlchemyError
 
-from channels.contract import Clock, Listener, Parts, Prober, Sender, Unavailable, Webhook, Wiring
+from channels.contract import Clock, Listener, Parts, Unavailable, Wiring
 from channels.registry import CHANNELS
 from gateway import health, timers
 from gateway.alerts import Alerts
@@ -37,10 +38,12 @@ from gateway.store import tokens
 from gateway.store.blobs import Blobs
 from gateway.store.database import Database, SchemaTooNew, UnsafeDatabase, migrate, open_database
 from gateway.store.failpoints import FailPoint, nowhere
-from gateway.store.lock import Locked, ServerLock
+from gateway.store.lock import AlreadyRunning, ServerLock
 from gateway.web.application import build_site
 from gateway.web.services import Services
 from gateway.workers import Limits, WorkerPool
+
+T = TypeVar("T")
 
 log = get_logger(__name__)
 
@@ -105,7 +108,7 @@ class Gateway:
         async with AsyncExitStack() as stack:
             try:
                 listening = await self._start(stack)
-            except (Locked, SchemaTooNew, UnsafeDatabase) as error:
+            except (AlreadyRunning, SchemaTooNew, UnsafeDatabase) as error:
                 raise CannotStart(str(error)) from error
             except (OSError, SQLAlchemyError, Unavailable) as error:
                 raise CannotStart(f"{type(error).__name__}: {error}") from error
@@ -120,9 +123,7 @@ class Gateway:
     async def _start(self, stack: AsyncExitStack) -> dict[str, str]:
         folders = self._folders
         folders.make()
-        lock = ServerLock(folders.var / "lock")
-        lock.acquire()
-        stack.callback(lock.release)
+        stack.enter_context(ServerLock(folders.var / "lock"))
         (folders.var / "listening.json").unlink(missing_ok=True)
 
         bound = _bind(self._configuration.settings)
@@ -146,9 +147,14 @@ class Gateway:
 
         outbox = self._outbox(db, ctx, blobs, parts, metrics)
         fired = timers.Timers(db, ctx, CHECKS, self._clock, after=outbox.wake)
+
+        def filed() -> None:
+            outbox.wake()
+            fired.wake()
+
         pipeline = Pipeline(
             db=db, blobs=blobs, pool=pool, ctx=ctx, clock=self._clock, metrics=metrics,
-            failpoint=self._failpoint, after=lambda: (outbox.wake(), fired.wake()),
+            failpoint=self._failpoint, after=filed,
         )  # fmt: skip
         checks = self._checks(db, pool, settings)
         alerts = Alerts(db, ctx, self._clock, checks=checks, metrics=metrics, after=outbox.wake)
@@ -162,7 +168,7 @@ class Gateway:
         listening: dict[str, str] = {}
         services = Services(
             ctx=ctx, db=db, blobs=blobs, clock=self._clock, metrics=metrics, intake=pipeline.accept,
-            webhooks=_by_account(parts, lambda part: part.webhooks), checks=checks, listening=lambda: listening,
+            webhooks=_by_account({name: part.webhooks for name, part in parts.items()}), checks=checks, listening=lambda: listening,
             workers=pool.stats, var=folders.var, started_at=self._clock(), wake_outbox=outbox.wake,
             wake_journal=pipeline.wake, wake_timers=fired.wake, new_secret=self._new_secret,
         )  # fmt: skip
@@ -203,13 +209,19 @@ class Gateway:
         }
 
     def _outbox(self, db: Database, ctx: Context, blobs: Blobs, parts: Mapping[str, Parts], metrics: Metrics) -> Outbox:
-        senders: dict[tuple[str, str], Sender] = _by_account(parts, lambda part: part.senders)
-        probers: dict[tuple[str, str], Prober] = _by_account(parts, lambda part: part.probers)
         return Outbox(
-            db=db, ctx=ctx, senders=senders, probers=probers, capture=CaptureSender(self._folders.outgoing / "captured"),
-            render=lambda conn, row: render(conn, ctx, row, blobs), clock=self._clock, metrics=metrics,
-            random=random.Random(), owner=f"{socket.gethostname()}:{os.getpid()}", failpoint=self._failpoint,
-        )  # fmt: skip
+            db,
+            ctx,
+            senders=_by_account({name: part.senders for name, part in parts.items()}),
+            probers=_by_account({name: part.probers for name, part in parts.items()}),
+            capture=CaptureSender(self._folders.outgoing / "captured"),
+            render=lambda conn, row: render(conn, ctx, row, blobs),
+            clock=self._clock,
+            random=random.Random(),
+            owner=f"{socket.gethostname()}:{os.getpid()}",
+            metrics=metrics,
+            failpoint=self._failpoint,
+        )
 
     def _checks(self, db: Database, pool: WorkerPool, settings: Settings) -> Sequence[health.Check]:
         return (
@@ -299,7 +311,3 @@ def _write_listening(path: Path, listening: Mapping[str, str]) -> None:
     temporary = path.with_suffix(".tmp")
     temporary.write_text(json.dumps(dict(listening), indent=1) + "\n", encoding="utf-8")
     temporary.replace(path)
-
-
-# Housekeeping runs hourly; nothing in it is urgent.
-HOUSEKEEPING_EVERY = timedelta(hours=1)

@@ -31,9 +31,9 @@ class Http(Section):
     """The web server: webhooks, API, rating pages, health."""
 
     host: str = "127.0.0.1"
-    port: int = Field(8080, ge=0, le=65535)
+    port: int = Field(default=8080, ge=0, le=65535)
     """0 means any free one; see `var/listening.json`."""
-    public_url: str = Field("", pattern=r"^(https?://[^\s/]+[^\s]*[^/\s])?$")
+    public_url: str = Field(default="", pattern=r"^(https?://[^\s/]+[^\s]*[^/\s])?$")
     """How people and providers reach us, "https://help.example.com"; links in notices start with it.
     Empty: the address that listens."""
     trusted_proxies: tuple[str, ...] = ()
@@ -47,7 +47,7 @@ class Database(Section):
 
     url: str = ""
     """A SQLAlchemy URL. Empty: SQLite in `var/gateway.db`."""
-    readers: int = Field(4, ge=1, le=64)
+    readers: int = Field(default=4, ge=1, le=64)
     """Threads that read."""
 
 
@@ -56,7 +56,7 @@ class Journal(Section):
 
     keep_raw: Duration = 180 * DAY
     """How long raw bytes are kept for replay. The keys that recognise a repeat are kept for ever."""
-    attempts: int = Field(3, ge=1, le=20)
+    attempts: int = Field(default=3, ge=1, le=20)
     """How often a message that cannot be read is tried before it goes to quarantine."""
     backoff: Duration = timedelta(seconds=2)
     """Pause after the first failed attempt; doubles."""
@@ -65,8 +65,8 @@ class Journal(Section):
 class Workers(Section):
     """The processes that parse and route."""
 
-    count: int = Field(1, ge=1, le=64)
-    seconds: float = Field(10.0, gt=0, le=600)
+    count: int = Field(default=1, ge=1, le=64)
+    seconds: float = Field(default=10.0, gt=0, le=600)
     """Time limit of one message; the process is killed at it."""
     memory: Size = 1024 * 1024 * 1024
     """Memory limit of one process; it is killed above it."""
@@ -75,9 +75,9 @@ class Workers(Section):
 class Outbox(Section):
     """Delivery of notices."""
 
-    concurrency: int = Field(8, ge=1, le=256)
+    concurrency: int = Field(default=8, ge=1, le=256)
     """Sends at the same time, over all accounts."""
-    per_account: int = Field(4, ge=1, le=64)
+    per_account: int = Field(default=4, ge=1, le=64)
     send_timeout: Duration = MINUTE
     """Hard time limit of one try."""
     backoff: Duration = timedelta(seconds=30)
@@ -94,9 +94,9 @@ class Outbox(Section):
 class Numbers(Section):
     """Ticket numbers."""
 
-    first_digit: int = Field(1, ge=1, le=9)
+    first_digit: int = Field(default=1, ge=1, le=9)
     """Choose one that no number of the other ticket store starts with."""
-    width: int = Field(8, ge=7, le=12)
+    width: int = Field(default=8, ge=7, le=12)
     """Digits, the check digit included."""
 
 
@@ -143,16 +143,16 @@ class Tickets(Section):
     """A resolved ticket is closed after this; 0s: never."""
     severe_classes: tuple[int, ...] = (3,)
     """Watchers are told of new tickets of these classes."""
-    warn_at: float = Field(0.75, gt=0, lt=1)
+    warn_at: float = Field(default=0.75, gt=0, lt=1)
     """Share of a deadline's time after which line and watchers are warned."""
 
 
 class Caps(Section):
     """Brakes on automatic mail that hold whatever headers say."""
 
-    per_address_minute: int = Field(5, ge=1)
-    per_address_day: int = Field(40, ge=1)
-    per_account_minute: int = Field(120, ge=1)
+    per_address_minute: int = Field(default=5, ge=1)
+    per_address_day: int = Field(default=40, ge=1)
+    per_account_minute: int = Field(default=120, ge=1)
 
 
 class Alerts(Section):

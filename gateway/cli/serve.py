@@ -42,7 +42,7 @@ async def _serve(configuration: Configuration, asked: Invocation) -> None:
     from gateway.log import configure
 
     settings = configuration.settings
-    configure(settings.log.level, settings.log.format)
+    configure(settings.log.level, format=settings.log.format)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
