@@ -295,10 +295,8 @@ def _with_public_url(settings: Settings, bound: socket.socket) -> Settings:
     return settings.model_copy(update={"http": http})
 
 
-def _by_account(
-    parts: Mapping[str, Parts], chosen: Callable[[Parts], Mapping[str, object]]
-) -> dict[tuple[str, str], object]:
-    return {(channel, account): found for channel, part in parts.items() for account, found in chosen(part).items()}
+def _by_account(found: Mapping[str, Mapping[str, T]]) -> dict[tuple[str, str], T]:
+    return {(channel, account): part for channel, parts in found.items() for account, part in parts.items()}
 
 
 def _write_secret(path: Path, text: str) -> None:

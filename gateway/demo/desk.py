@@ -123,6 +123,7 @@ class Page(HTMLParser):
         self.url = url
         self.content = content
         self.forms: list[tuple[str, dict[str, str]]] = []
+        self.words: list[str] = []
         self.feed(content)
 
     @classmethod
@@ -152,10 +153,10 @@ class Page(HTMLParser):
         with urllib.request.urlopen(request, timeout=PATIENCE) as response:
             return Page(response.url, response.read().decode())
 
+    def handle_data(self, data: str) -> None:
+        """Collect the words."""
+        self.words += data.split()
+
     def text(self) -> str:
         """The words of the page."""
-        words: list[str] = []
-        skip = HTMLParser()
-        skip.handle_data = words.append  # type: ignore[method-assign]  # the parser calls it for each text
-        skip.feed(self.content.partition("<main")[2] or self.content)
-        return " ".join(" ".join(words).split())
+        return " ".join(self.words)
