@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 FailPoint: TypeAlias = Callable[[str], None]
 
-NAMES = (
+ACCEPTING = (
     "blob-before-sync",
     "blob-before-rename",
     "blob-before-folder-sync",
@@ -18,10 +18,11 @@ NAMES = (
     "before-begin",
     "before-commit",
     "after-commit",
-    "sending-committed",
-    "sent-unsettled",
 )
-"""In the order in which accepting a big message passes them; then those of sending a notice."""
+"""In the order in which accepting a big message passes them."""
+SENDING = ("sending-committed", "sent-unsettled")
+"""Of sending a notice."""
+NAMES = ACCEPTING + SENDING
 
 
 def nowhere(name: str) -> None:

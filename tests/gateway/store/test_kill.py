@@ -1,0 +1,106 @@
+"""kill -9 between any two steps of an accept: what was acknowledged is there, once, byte for byte."""
+
+from __future__ import annotations
+
+import hashlib
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, select
+
+from gateway.store.blobs import Blobs
+from gateway.store.failpoints import ACCEPTING
+from gateway.store.schema import entry
+from tests.gateway.store.child import content_of
+from tests.gateway.store.mails import digests
+
+ROOT = Path(__file__).parents[3]
+
+
+def child(folder: Path, *options: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "tests.gateway.store.child", str(folder), *options]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+
+
+def lines(process: subprocess.Popen[str]) -> Iterator[list[str]]:
+    assert process.stdout is not None
+    for line in process.stdout:
+        yield line.split()
+
+
+def run(folder: Path, *options: str) -> list[list[str]]:
+    """All that a child says that is left alone."""
+    with child(folder, *options) as process:
+        said = list(lines(process))
+    assert process.returncode == 0
+    return said
+
+
+def kept(folder: Path) -> dict[str, str]:
+    """External id -> digest of what a fresh process finds. Every row's body is there."""
+    engine = create_engine(f"sqlite:///{folder / 'gateway.db'}")
+    with engine.connect() as conn:
+        found = digests(conn, Blobs(folder / "blobs"))
+        said = {row.external_id: row.sha256 for row in conn.execute(select(entry))}
+    engine.dispose()
+    assert found == said
+    return found
+
+
+def wanted(numbers: set[int]) -> dict[str, str]:
+    return {f"{number}@sender.example": hashlib.sha256(content_of(number)).hexdigest() for number in numbers}
+
+
+@pytest.mark.parametrize("nth", [1, 4])
+@pytest.mark.parametrize("name", ACCEPTING)
+def test_killed_at_a_fail_point(db_url: str, tmp_path: Path, name: str, nth: int) -> None:
+    acknowledged: set[int] = set()
+    with child(tmp_path, "--stop-at", name, "--nth", str(nth)) as process:
+        for word, what, *_ in lines(process):
+            if word == "250":
+                acknowledged.add(int(what))
+            if word == "at":
+                process.kill()
+    assert process.returncode == -signal.SIGKILL
+    survived = kept(tmp_path)
+    assert wanted(acknowledged).items() <= survived.items()
+    assert survived.items() <= wanted(set(range(60))).items()
+
+    again = run(tmp_path)  # the senders repeat everything
+    assert {int(what) for word, what, *_ in again if word == "250"} == set(range(60))
+    assert kept(tmp_path) == wanted(set(range(60)))
+
+
+def test_killed_at_any_moment(db_url: str, tmp_path: Path) -> None:
+    acknowledged: set[int] = set()
+    for turn in range(4):
+        with child(tmp_path, "--mails", "2000") as process:
+            for word, what, *_ in lines(process):
+                if word == "250":
+                    acknowledged.add(int(what))
+                    if len(acknowledged) >= (turn + 1) * 70:
+                        process.kill()
+        assert process.returncode == -signal.SIGKILL
+        assert wanted(acknowledged).items() <= kept(tmp_path).items()
+
+
+def test_a_full_disk_is_451_and_is_left_when_there_is_room_again(db_url: str, tmp_path: Path) -> None:
+    # A limit on the size of a file stands for the disk: writing the WAL fails in the middle of a COMMIT.
+    said = run(tmp_path, "--disk", str(400 * 1024), "--mails", "400", "--senders", "4")
+    refused = {int(what) for word, what, *_ in said if word == "451"}
+    acknowledged = {int(what) for word, what, *_ in said if word == "250"}
+    assert refused
+    assert ["healthy", "False"] in [line[:2] for line in said]
+    assert acknowledged == set(range(400))  # the refused ones at the second try
+    assert kept(tmp_path) == wanted(acknowledged)
+
+
+def test_what_was_left_in_the_spool_is_no_entry(db_url: str, tmp_path: Path) -> None:
+    with child(tmp_path, "--stop-at", "blob-before-rename", "--senders", "1") as process:
+        assert any(word == "at" and not process.kill() for word, *_ in lines(process))
+    assert [path.name for path in (tmp_path / "spool").iterdir()] == ["0.part"]
+    assert kept(tmp_path) == {}
