@@ -78,6 +78,16 @@ class Outbox:
     def ctx(self, ctx: Context) -> None:
         self._despatch.ctx = ctx
 
+    @property
+    def under_way(self) -> frozenset[int]:
+        """Rows that are being sent or settled."""
+        return frozenset(self._sending)
+
+    @property
+    def paused(self) -> frozenset[Account]:
+        """Accounts whose far side is down."""
+        return frozenset(account for account in self._accounts() if self._despatch.circuit(account).reopens_at)
+
     def wake(self) -> None:
         """Something was put. To be called in the event loop, after the commit."""
         self._woken.set()
