@@ -168,7 +168,8 @@ class Gateway:
         listening: dict[str, str] = {}
         services = Services(
             ctx=ctx, db=db, blobs=blobs, clock=self._clock, metrics=metrics, intake=pipeline.accept,
-            webhooks=_by_account({name: part.webhooks for name, part in parts.items()}), checks=checks, listening=lambda: listening,
+            webhooks=_by_account({name: part.webhooks for name, part in parts.items()}), checks=checks,
+            listening=lambda: listening,
             workers=pool.stats, var=folders.var, started_at=self._clock(), wake_outbox=outbox.wake,
             wake_journal=pipeline.wake, wake_timers=fired.wake, new_secret=self._new_secret,
         )  # fmt: skip
