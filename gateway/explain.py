@@ -1,0 +1,117 @@
+"""What a mail means, as the dictionary that `gateway explain` shows: the keys are public and stable."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TypeAlias
+
+from normalizer.message import (
+    Address,
+    Attachment,
+    DeliveryReport,
+    Event,
+    InlineBody,
+    Json,
+    Message,
+    Rating,
+    RawMessage,
+    ReportedRecipient,
+)
+from normalizer.normalize import normalize
+
+Explained: TypeAlias = dict[str, Json]
+
+_CARRIED = {"delivered", "relayed", "expanded"}
+
+
+def raw_mail(content: bytes, *, received_at: datetime, facts: Mapping[str, Json] | None = None) -> RawMessage:
+    """A raw message around the bytes of a mail that came over no wire."""
+    digest = hashlib.sha256(content).hexdigest()
+    return RawMessage(
+        channel="mail",
+        account="explain",
+        format="mail/1",
+        external_id=digest,
+        fingerprint=digest,
+        peer="",
+        received_at=received_at,
+        body=InlineBody(content=content),
+        facts=facts or {},
+    )
+
+
+def explain(raw: RawMessage, *, source: str) -> tuple[Explained, Event]:
+    """The dictionary and the event behind it. No side effect; never raises for what stands in the bytes."""
+    event = normalize(raw)
+    return describe(event, source=source), event
+
+
+def describe(event: Event, *, source: str) -> Explained:
+    """The dictionary of an event."""
+    match event:
+        case Message():
+            return _described(event, source, event.kind, None)
+        case DeliveryReport():
+            content = event.content or Message(sender=Address(address=""), text="", visible_text="")
+            # A report that everything arrived is no bounce.
+            carried = all(one.action in _CARRIED for one in event.recipients)
+            return _described(content, source, "report" if carried else "bounce", _bounce(event))
+        case Rating():
+            return {"source": source, "kind": "rating", "rating": event.score, "text": event.comment}
+
+
+def _described(message: Message, source: str, kind: str, bounce: Json) -> Explained:
+    return {
+        "source": source,
+        "kind": kind,
+        "from": _address(message.sender),
+        "to": _addresses(message.to),
+        "cc": _addresses(message.cc),
+        "reply_to": _addresses(message.reply_to),
+        "subject": message.subject,
+        "message_id": message.message_id,
+        "in_reply_to": list(message.in_reply_to),
+        "references": list(message.references),
+        "date": message.date.isoformat() if message.date else None,
+        "text": message.text,
+        "visible_text": message.visible_text,
+        "attachments": [_attachment(one) for one in message.attachments],
+        "bounce": bounce,
+        "rating": message.rating,
+        "language": message.language,
+        "thanks": message.thanks,
+        "trust": message.trust.value,
+        "errors": list(message.oddities),
+    }
+
+
+def _address(one: Address) -> Json:
+    return {"name": one.name, "address": one.address}
+
+
+def _addresses(found: Sequence[Address]) -> Json:
+    return [_address(one) for one in found]
+
+
+def _attachment(one: Attachment) -> Json:
+    return {
+        "filename": one.filename,
+        "content_type": one.content_type,
+        "size": one.size,
+        "sha256": one.sha256,
+        "inline": one.inline,
+        "content_id": one.content_id,
+    }
+
+
+def _bounce(report: DeliveryReport) -> Json:
+    return {
+        "recipients": [_recipient(one) for one in report.recipients],
+        "original_message_id": report.original_message_id,
+    }
+
+
+def _recipient(one: ReportedRecipient) -> Json:
+    return {"address": one.address, "action": one.action, "status": one.status, "diagnostic": one.diagnostic}

@@ -1,0 +1,84 @@
+"""How far the sender's name can be believed: verdicts (RFC 8601) of relays that we configured, of nobody else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+
+from normalizer.mail import words
+from normalizer.mail.mime import Field
+from normalizer.message import Trust
+
+_COMMENT = re.compile(r"\([^()]{0,1000}\)")
+_RESULT = re.compile(r"\s*([\w-]+)\s*=\s*([\w-]+)")
+_PROPERTY = re.compile(r"([\w-]+)\.([\w-]+)\s*=\s*(?:\"([^\"]*)\"|(\S+))")
+_TWO_LEVEL = re.compile(r"(?:com|co|org|net|gov|edu|ac|in|kiev|kyiv|lviv|msk|spb)\.[a-z]{2}\Z")
+_HEADERS = 20
+
+
+def judge(fields: Field, sender_domain: str, relays: Collection[str]) -> Trust:
+    """`relays`: the authserv-ids whose Authentication-Results are believed; without any the answer is UNKNOWN."""
+    known = {relay.lower() for relay in relays}
+    if not known:
+        return Trust.UNKNOWN
+    verdicts = _verdicts(fields, known)
+    if _spam(fields, verdicts) or verdicts.get("dmarc", ("", {}))[0] == "fail":
+        return Trust.SUSPECT
+    if not sender_domain:
+        return Trust.UNKNOWN
+    if verdicts.get("dmarc", ("", {}))[0] == "pass":
+        # The verdict must be about this From; some mail carries several.
+        named = verdicts["dmarc"][1].get("header.from", sender_domain)
+        return Trust.VERIFIED if _aligned(named, sender_domain) else Trust.UNKNOWN
+    return Trust.VERIFIED if _signed(verdicts, sender_domain) else Trust.UNKNOWN
+
+
+def _signed(verdicts: dict[str, tuple[str, dict[str, str]]], domain: str) -> bool:
+    result, properties = verdicts.get("dkim", ("", {}))
+    signer = properties.get("header.d") or properties.get("header.i", "")
+    if result == "pass" and _aligned(signer, domain):
+        return True
+    result, properties = verdicts.get("spf", ("", {}))
+    return result == "pass" and _aligned(properties.get("smtp.mailfrom", ""), domain)
+
+
+def _verdicts(fields: Field, known: Collection[str]) -> dict[str, tuple[str, dict[str, str]]]:
+    """Method -> (result, properties). The topmost verdict counts: a forged one can only stand below.
+
+    A message may have several DKIM signatures: one that passes is kept as `dkim` whatever the others say.
+    """
+    found: dict[str, tuple[str, dict[str, str]]] = {}
+    for value in fields.all("authentication-results")[:_HEADERS]:
+        text = _COMMENT.sub(" ", words.one_line(value))
+        server, _, rest = text.partition(";")
+        if not server.split() or server.split()[0].lower() not in known:
+            continue
+        for piece in rest.split(";"):
+            result = _RESULT.match(piece)
+            if not result:
+                continue
+            method, verdict = result[1].lower(), result[2].lower()
+            properties = {f"{a}.{b}".lower(): (c or d).lower() for a, b, c, d in _PROPERTY.findall(piece)}
+            if method not in found or (method == "dkim" and verdict == "pass" and found[method][0] != "pass"):
+                found[method] = verdict, properties
+    return found
+
+
+def _spam(fields: Field, verdicts: dict[str, tuple[str, dict[str, str]]]) -> bool:
+    said = (
+        fields.first("x-spam-flag"), fields.first("x-spam"), fields.first("x-spam-status").partition(",")[0],
+        verdicts.get("x-spam", ("", {}))[0],
+    )  # fmt: skip
+    return any(value.strip().lower() in ("yes", "true") for value in said)
+
+
+def _aligned(name: str, domain: str) -> bool:
+    """Relaxed alignment (RFC 7489 section 3.1): the same organisational domain, by a small list of second levels."""
+    other = name.rpartition("@")[2].strip(" .<>\"'").lower()
+    return bool(other) and _organisation(other) == _organisation(domain.lower())
+
+
+def _organisation(domain: str) -> str:
+    labels = domain.split(".")
+    wanted = 3 if _TWO_LEVEL.search(domain) else 2
+    return ".".join(labels[-wanted:])

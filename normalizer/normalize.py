@@ -1,0 +1,24 @@
+"""The way in to the normaliser: raw bytes to an Event, by one table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from normalizer.mail.read import read as read_mail
+from normalizer.message import Event, RawMessage
+
+PARSERS: Mapping[str, Callable[[RawMessage], Event]] = {
+    "mail/1": read_mail,
+}
+"""Format of a raw message -> its parser."""
+
+
+def normalize(raw: RawMessage) -> Event:
+    """What a raw message means. Pure, and total over bytes: it never raises for what stands in the body.
+
+    Raises ValueError for a format that no parser knows and TypeError for a body that was not loaded: both are ours.
+    """
+    parser = PARSERS.get(raw.format)
+    if parser is None:
+        raise ValueError(f"no parser for the format {raw.format!r}")
+    return parser(raw)
