@@ -16,7 +16,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
-from gateway.store.once import insert_once
+from gateway.store.dialect import insert_new
 from gateway.store.schema import idempotency, token
 
 SCOPES = ("read", "reply", "admin")
@@ -166,7 +166,7 @@ def reserve(conn: Connection, token_id: int, key: str, fingerprint: str, now: da
     caller waits here for the first one's commit. Raises KeyReused when it had another request.
     """
     row = {"token_id": token_id, "key": key, "fingerprint": fingerprint, "status": 0, "body": "", "at": now}
-    if insert_once(conn, idempotency, row):
+    if insert_new(conn, idempotency, row) is not None:
         _forget(conn, now - KEEP_ANSWERS)
         return None
     mine = (idempotency.c.token_id == token_id, idempotency.c.key == key)
