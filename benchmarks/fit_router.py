@@ -19,18 +19,17 @@ from typing import Any
 
 from gateway.policy_models import ConceptsFile
 from gateway.yaml_files import load
-from router.classifier import LINES, LogLinear, features, margin, scores, sigmoid, softmax
-from router.words import phrase, reduce
+from router.classifier import LINES, WIDTHS, Head, features, margin, scores, sigmoid, softmax
+from router.words import Phrases, phrase, reduce
 
 FOLDS = 10
 EPOCHS = 60
 RATE = 0.3
-PENALTY = {"class": 0.003, "line": 0.003, "onsite": 0.004}
+PENALTY: Mapping[Head, float] = {"class": 0.003, "line": 0.003, "onsite": 0.004}
 STEM_VALUE = 0.6
 """Stems count less than concepts, which hold across languages."""
 LEAST = {"concept": 2, "pair": 3, "stem": 2}
 """In how many rows a feature must occur."""
-WIDTH = {"class": 6, "line": 4, "onsite": 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +61,7 @@ def shares(best: Any, also: Sequence[Any], labels: Sequence[Any], first: float) 
     return tuple(first if label == best else (1 - first) / len(also) if label in also else 0.0 for label in labels)
 
 
-def rows(path: Path, model: LogLinear) -> list[Row]:
+def rows(path: Path, concepts: Phrases) -> list[Row]:
     """Read the data."""
     out = []
     for text in path.read_text(encoding="utf-8").splitlines():
@@ -70,7 +69,7 @@ def rows(path: Path, model: LogLinear) -> list[Row]:
         reduced = reduce(row["subject"], row["text"])
         out.append(
             Row(
-                tuple(features(model.by_key, reduced)),
+                tuple(features(concepts, reduced)),
                 {
                     "class": shares(row["class"], row["also_ok"], range(1, 7), 0.7),
                     "line": shares(row["line"], row["line_ok"], LINES, 0.75),
@@ -84,10 +83,10 @@ def rows(path: Path, model: LogLinear) -> list[Row]:
     return out
 
 
-def fit(head: str, data: Sequence[Row]) -> dict[str, list[float]]:
+def fit(head: Head, data: Sequence[Row]) -> dict[str, list[float]]:
     """Adagrad over the rows in a fixed order, with an L2 penalty."""
     counts = Counter(name for row in data for name in row.found)
-    width = WIDTH[head]
+    width = WIDTHS[head]
     weights = {"": [0.0] * width} | {n: [0.0] * width for n, c in counts.items() if c >= LEAST[kind(n)]}
     squares = {name: [1e-6] * width for name in weights}
     known = [[name for name in row.found if name in weights] for row in data]
@@ -132,7 +131,7 @@ def held_out(data: Sequence[Row]) -> list[tuple[int, float, str, float]]:
     out: list[tuple[int, float, str, float]] = [(0, 0.0, "", 0.0)] * len(data)
     for fold in range(FOLDS):
         train = [row for n, row in enumerate(data) if n % FOLDS != fold]
-        models = {head: fit(head, train) for head in WIDTH}
+        models = {head: fit(head, train) for head in WIDTHS}
         for n in range(fold, len(data), FOLDS):
             odds = scores(models["class"], data[n].found, 6)
             line = scores(models["line"], data[n].found, 4)
@@ -168,8 +167,8 @@ def main(source: Path, target: Path | None) -> None:
     words, problems = load(config / "concepts.yaml", ConceptsFile)
     if words is None:
         raise SystemExit("\n".join(map(str, problems)))
-    concepts = {name: tuple(phrase(text) for text in texts) for name, texts in words.concepts.items()}
-    data = rows(source, LogLinear(version="", concepts=concepts, weights={}))
+    concepts = Phrases.of((name, phrase(text)) for name, texts in words.concepts.items() for text in texts)
+    data = rows(source, concepts)
     guesses = held_out(data)
     slope, bias = platt([(guess[1], guess[0] in row.right) for row, guess in zip(data, guesses, strict=True)])
     report(data, guesses, slope, bias)
@@ -177,7 +176,7 @@ def main(source: Path, target: Path | None) -> None:
         return
     weights = {
         head: {name: [round(w, 3) for w in row] for name, row in sorted(fit(head, data).items()) if keep(name, row)}
-        for head in WIDTH
+        for head in WIDTHS
     }
     body = {"slope": round(slope, 4), "intercept": round(bias, 4), "weights": weights}
     version = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:8]

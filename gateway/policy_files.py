@@ -17,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 from gateway import policy_models as files
 from gateway.policy_patterns import compile_pattern
 from gateway.yaml_files import Document, Key, Problem, check, read
-from router.classifier import Head, LogLinear
+from router.classifier import WIDTHS, LogLinear
 from router.contracts import coverage
 from router.lines import ORDER
 from router.policy import (
@@ -31,14 +31,13 @@ from router.policy import (
     Terms,
     Thresholds,
     glob,
-    phrase,
 )
+from router.words import Phrases, phrase
 
 M = TypeVar("M", bound=BaseModel)
 T = TypeVar("T")
 NAMES = ("calendars.yaml", "contracts.yaml", "routing.yaml")
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-WIDTHS: Mapping[Head, int] = {"class": 6, "line": 4, "onsite": 1}
 
 
 def load_policy(
@@ -281,8 +280,8 @@ class _Reader:
             trust=frozenset(value.trust),
             languages=frozenset(value.languages),
             hours=value.hours,
-            words=_each(document, (*at, "words"), value.words, phrase),
-            and_words=_each(document, (*at, "and_words"), value.and_words, phrase),
+            words=_phrases(document, (*at, "words"), value.words),
+            and_words=_phrases(document, (*at, "and_words"), value.and_words),
             patterns=_each(document, (*at, "patterns"), value.patterns, compile_pattern),
         )
 
@@ -313,11 +312,15 @@ class _Reader:
         weights = self.weights(value.weights)
         if concepts is None or weights is None:
             return None
-        phrases = {name: _each(words, ("concepts", name), texts, phrase) for name, texts in concepts.concepts.items()}
+        named = [
+            (name, one)
+            for name, texts in concepts.concepts.items()
+            for one in _each(words, ("concepts", name), texts, phrase)
+        ]
         self.problems += words.problems
         return LogLinear(
             version=weights.version,
-            concepts=phrases,
+            concepts=Phrases.of(named),
             weights=weights.weights,
             slope=weights.slope,
             intercept=weights.intercept,
@@ -361,6 +364,10 @@ def _each(document: Document, at: tuple[Key, ...], texts: Iterable[str], make: C
         except ValueError as error:
             document.problem((*at, n), str(error))
     return tuple(out)
+
+
+def _phrases(document: Document, at: tuple[Key, ...], texts: Iterable[str]) -> Phrases:
+    return Phrases.of(("", one) for one in _each(document, at, texts, phrase))
 
 
 def _address(text: str) -> bool:

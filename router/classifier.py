@@ -11,10 +11,12 @@ from math import exp, log
 from typing import Literal, Protocol, TypeAlias, get_args
 
 from router.assignment import Line
-from router.words import Phrase, Reduced
+from router.words import Phrases, Reduced
 
 Head: TypeAlias = Literal["class", "line", "onsite"]
 LINES: tuple[Line, ...] = get_args(Line)
+WIDTHS: Mapping[Head, int] = {"class": 6, "line": 4, "onsite": 1}
+"""Labels of each head."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,50 +57,49 @@ class LogLinear:
     """
 
     version: str
-    concepts: Mapping[str, tuple[Phrase, ...]]
+    concepts: Phrases
     weights: Mapping[Head, Mapping[str, Sequence[float]]]
     """Head -> feature -> one weight for each label (classes 1-6; L1-L4; one for on-site). "" is the bias."""
     slope: float = 1.0
     intercept: float = 0.0
     """Platt scaling of the log odds of the best class, fitted on held-out folds."""
-    by_key: Mapping[str, tuple[tuple[str, Phrase], ...]] = field(init=False)
-    """Stem or beginning of a first word -> concepts to look at."""
+    rows: Mapping[str, Sequence[float]] = field(init=False, repr=False)
+    """Feature -> the weights of all heads side by side."""
 
     def __post_init__(self) -> None:
-        table: dict[str, list[tuple[str, Phrase]]] = {}
-        for name, phrases in self.concepts.items():
-            for phrase in phrases:
-                for key in sorted(phrase[0]):
-                    table.setdefault(key, []).append((name, phrase))
-        object.__setattr__(self, "by_key", {key: tuple(found) for key, found in table.items()})
+        rows: dict[str, Sequence[float]] = {}
+        for name in sorted({name for table in self.weights.values() for name in table}):
+            parts = (self.weights[head].get(name, (0.0,) * width) for head, width in WIDTHS.items())
+            rows[name] = tuple(weight for part in parts for weight in part)
+        object.__setattr__(self, "rows", rows)
 
     def guess(self, message: Reduced) -> Guess | None:
         """See `Classifier`."""
-        found = features(self.by_key, message)
+        found = features(self.concepts, message)
         if not found:
             return None
-        odds = scores(self.weights["class"], found, 6)
-        probabilities = dict(enumerate(softmax(odds), start=1))
-        best = max(probabilities, key=lambda class_: (probabilities[class_], -class_))
-        lines = softmax(scores(self.weights["line"], found, 4))
-        line = max(range(4), key=lambda n: (lines[n], -n))
+        rows = self.rows
+        odds = [sum(column) for column in zip(rows[""], *(rows[name] for name in found if name in rows), strict=True)]
+        classes, (line_odds, onsite) = odds[:6], (odds[6:10], odds[10])
+        best = classes.index(max(classes))
+        lines = softmax(line_odds)
+        line = lines.index(max(lines))
         return Guess(
-            class_=best,
-            confidence=sigmoid(self.slope * margin(odds, best - 1) + self.intercept),
+            class_=best + 1,
+            confidence=sigmoid(self.slope * margin(classes, best) + self.intercept),
             line=LINES[line],
             line_confidence=lines[line],
-            onsite=sigmoid(scores(self.weights["onsite"], found, 1)[0]),
-            evidence=self._evidence(found, best - 1),
-            probabilities=probabilities,
+            onsite=sigmoid(onsite),
+            evidence=self._evidence(found, best),
+            probabilities=dict(enumerate(softmax(classes), start=1)),
         )
 
     def _evidence(self, found: Mapping[str, Sequence[str]], best: int) -> tuple[str, ...]:
-        """The words of the three features that raise the best class most above the mean of the others."""
-        weights = self.weights["class"]
+        """The words of the three features that raise the best class most above the mean of all."""
         gains = []
         for name, words in found.items():
-            row = weights.get(name)
-            if row and words and (gain := row[best] - sum(row) / len(row)) > 0:
+            row = self.rows.get(name)
+            if row and words and (gain := row[best] - sum(row[:6]) / 6) > 0:
                 gains.append((-gain, words))
         seen: dict[str, None] = {}
         for _, words in sorted(gains)[:3]:
@@ -106,22 +107,18 @@ class LogLinear:
         return tuple(seen)
 
 
-def features(by_key: Mapping[str, Sequence[tuple[str, Phrase]]], message: Reduced) -> dict[str, tuple[str, ...]]:
-    """Feature -> the words of the message it was found in; empty when no word is known to anybody."""
-    concepts: dict[str, tuple[str, ...]] = {}
-    for key in message.index:
-        for name, phrase in by_key.get(key, ()):
-            if name not in concepts and (at := message.find(phrase)) is not None:
-                concepts[name] = message.tokens[at : at + len(phrase)]
-    out = dict(concepts)
-    names = sorted(concepts)
-    if "?" in message.text:
-        out["?"] = ()
+def features(concepts: Phrases, message: Reduced) -> dict[str, tuple[str, ...]]:
+    """Feature -> the words of the message it was found in; empty when there are no words."""
+    out = {found.name: message.quote(found) for found in concepts.find(message)}
+    names = sorted(out)
     for n, one in enumerate(names):
+        words = out[one]
         for other in names[n + 1 :]:
-            out[f"{one}+{other}"] = concepts[one] + concepts[other]
+            out[f"{one}+{other}"] = words + out[other]
     for token, stemmed in zip(message.tokens, message.stems, strict=True):
         out.setdefault(f"={stemmed}", (token,))
+    if out and "?" in message.text:
+        out["?"] = ()
     return out
 
 

@@ -17,6 +17,8 @@ from router.policy import Calendar
 DAY = timedelta(days=1)
 MINUTE = timedelta(minutes=1)
 ZERO = timedelta(0)
+BLOCK = 7
+"""Days looked at together; no zone changes its offset twice within them."""
 HORIZON = 400
 """Days without any opening after which a calendar counts as shut for good."""
 
@@ -31,12 +33,16 @@ def is_open(calendar: Calendar, at: datetime) -> bool:
 def next_opening(calendar: Calendar, at: datetime) -> datetime | None:
     """The first open instant from `at` on (`at` itself when it is open); None: shut for good."""
     at = at.astimezone(UTC)
+    if calendar.always:
+        return at
     return next((max(opens, at) for opens, _ in intervals(calendar, at)), None)
 
 
 def next_closing(calendar: Calendar, at: datetime) -> datetime | None:
     """The end of the open time that runs at `at` or begins next, adjoining spans taken together; None: never shuts."""
     end: datetime | None = None
+    if calendar.always:
+        return None
     for opens, closes in intervals(calendar, at.astimezone(UTC)):
         if end is not None and (opens > end or end - at > HORIZON * DAY):
             break
@@ -81,8 +87,8 @@ def intervals(calendar: Calendar, start: datetime) -> Iterator[tuple[datetime, d
     zone = _zone(calendar.zone)
     begins, shut = start.astimezone(UTC), 0
     while shut < HORIZON:
-        ends = begins + DAY
-        shut += 1
+        ends = begins + BLOCK * DAY
+        shut += BLOCK
         for one, other, offset in _segments(zone, begins, ends):
             for found in _in_segment(calendar, one, other, offset):
                 shut = 0
@@ -105,7 +111,7 @@ def _in_segment(
 
 
 def _segments(zone: ZoneInfo, begins: datetime, ends: datetime) -> Iterator[tuple[datetime, datetime, timedelta]]:
-    """Cut a day at the change of the zone's offset, if there is one."""
+    """Cut a block at the change of the zone's offset, if there is one."""
     offset, after = _offset(zone, begins), _offset(zone, ends)
     if offset == after:
         yield begins, ends, offset

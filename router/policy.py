@@ -15,12 +15,13 @@ from normalizer.message import Trust
 from router.assignment import Line
 from router.classifier import Classifier
 from router.contracts import table
-from router.words import Phrase, phrase
+from router.words import Phrases, phrase
 
 Span: TypeAlias = tuple[int, int]
 """Opening and closing in minutes after local midnight, 0 <= opening < closing <= 1440; shut at the second."""
 FirstLine: TypeAlias = Literal["direct", "confirm"]
 DAY_MINUTES = 1440
+NO_PHRASES = Phrases({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,9 +125,9 @@ class Conditions:
     languages: frozenset[str] = frozenset()
     hours: Literal["open", "closed"] | None = None
     """By the contract's calendar, a stranger's by the default one."""
-    words: tuple[Phrase, ...] = ()
+    words: Phrases = NO_PHRASES
     """Any of these phrases, by their stems."""
-    and_words: tuple[Phrase, ...] = ()
+    and_words: Phrases = NO_PHRASES
     """And any of these."""
     patterns: tuple[re.Pattern[str], ...] = ()
     """Any of these in the lower-case text."""
@@ -194,23 +195,11 @@ class Policy:
         return self.calendars.get(key) if key else None
 
 
+def phrases(*texts: str) -> Phrases:
+    """Phrases of a condition. Raises ValueError; see `phrase`."""
+    return Phrases.of(("", phrase(text)) for text in texts)
+
+
 def glob(pattern: str) -> re.Pattern[str]:
     """A pattern of an address: `*` stands for anything, all else for itself, case ignored."""
     return re.compile(".*".join(re.escape(part) for part in pattern.lower().split("*")), re.DOTALL)
-
-
-__all__ = [
-    "Calendar",
-    "Conditions",
-    "Contract",
-    "FirstLine",
-    "Office",
-    "Phrase",
-    "Policy",
-    "Rule",
-    "Span",
-    "Terms",
-    "Thresholds",
-    "glob",
-    "phrase",
-]

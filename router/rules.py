@@ -10,8 +10,8 @@ from datetime import datetime
 from normalizer.message import Message
 from router.contracts import normal
 from router.hours import is_open
-from router.policy import Calendar, Conditions, Phrase, Rule
-from router.words import Reduced
+from router.policy import Calendar, Conditions, Rule
+from router.words import Phrases, Reduced
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,17 +71,11 @@ def _one_of(name: str, value: Callable[[Subject], str]) -> Callable[[Conditions,
 
 def _phrases(name: str) -> Callable[[Conditions, Subject], str | None]:
     def check(conditions: Conditions, subject: Subject) -> str | None:
-        return _first_phrase(getattr(conditions, name), subject.reduced)
+        phrases: Phrases = getattr(conditions, name)
+        found = phrases.find(subject.reduced)
+        return f"“{' '.join(subject.reduced.quote(found[0]))}”" if found else None
 
     return check
-
-
-def _first_phrase(phrases: Iterable[Phrase], reduced: Reduced) -> str | None:
-    for phrase in phrases:
-        at = reduced.find(phrase)
-        if at is not None:
-            return "“" + " ".join(reduced.tokens[at : at + len(phrase)]) + "”"
-    return None
 
 
 def _senders(conditions: Conditions, subject: Subject) -> str | None:

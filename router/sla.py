@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias
 
 from router.assignment import Deadline, Deadlines, Reason
 from router.classes import SEVERITY, title
-from router.hours import ZERO, add_business_time, business_between, next_opening
+from router.hours import ZERO, add_business_time, business_between, is_open, next_opening
 from router.policy import Calendar, Contract, Policy
 
 MomentKind: TypeAlias = Literal[
@@ -219,8 +219,8 @@ def _because(
         yield Reason(what=what, value=value, cause="class:open", detail="the strictest of all classes runs meanwhile")
     else:
         yield Reason(what=what, value=value, cause=f"class:{class_}", detail=title(class_))
-    start = next_opening(calendar, course.opened)
-    if start is not None and start > course.opened:
+    start = None if is_open(calendar, course.opened) else next_opening(calendar, course.opened)
+    if start is not None:
         yield Reason(
             what=what,
             value=value,
@@ -229,8 +229,8 @@ def _because(
         )
     elif _plain(course.running[what], amount) != due:
         yield Reason(what=what, value=value, cause=f"calendar:{calendar.key}", detail="closed hours do not count")
-    unpaused = add_business_time(calendar, course.opened, amount)
-    if unpaused != due:
+    stood = len(course.running[what]) > 1
+    if stood and add_business_time(calendar, course.opened, amount) != due:
         cause = "waiting" if what == "resolution" else "resolved"
         yield Reason(what=what, value=value, cause=cause, detail="the clock stood; what was left runs on")
 

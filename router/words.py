@@ -55,21 +55,63 @@ class Reduced:
     index: Mapping[str, Sequence[int]] = field(default_factory=dict)
     """Where a stem, or a beginning of a word written `abc*`, stands."""
 
-    def find(self, phrase: Phrase) -> int | None:
-        """Position of the first word of `phrase`, or None."""
-        head, rest = phrase[0], phrase[1:]
-        for key in head:
-            for position in self.index.get(key, ()):
-                if self._follows(rest, position):
-                    return position
-        return None
+    def quote(self, found: Found) -> tuple[str, ...]:
+        """The words of a phrase as they stand in the message."""
+        return self.tokens[found.position : found.position + found.length]
 
-    def _follows(self, rest: Phrase, position: int) -> bool:
-        index = self.index
-        for step, keys in enumerate(rest, start=position + 1):
-            if not any(step in index.get(key, ()) for key in keys):
-                return False
-        return True
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A phrase in a message."""
+
+    name: str
+    position: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Phrases:
+    """Phrases under names, looked up all at once."""
+
+    table: Mapping[str, tuple[tuple[str, Phrase, int], ...]]
+    """Key of a phrase's longest word -> name, phrase and which of its words that is."""
+
+    @classmethod
+    def of(cls, named: Iterable[tuple[str, Phrase]]) -> Phrases:
+        """Build the table."""
+        table: dict[str, list[tuple[str, Phrase, int]]] = {}
+        for name, one in named:
+            anchor = max(range(len(one)), key=[len(min(keys, key=len)) for keys in one].__getitem__)
+            for key in sorted(one[anchor]):
+                table.setdefault(key, []).append((name, one, anchor))
+        return cls({key: tuple(found) for key, found in table.items()})
+
+    def __bool__(self) -> bool:
+        return bool(self.table)
+
+    def find(self, message: Reduced) -> list[Found]:
+        """The first place of each name, the longest phrase there; in the order of the text, then of the names."""
+        index, best = message.index, dict[str, tuple[int, int]]()
+        for key in self.table.keys() & index.keys():
+            positions = index[key]
+            for name, one, anchor in self.table[key]:
+                length = len(one)
+                at = positions[0] if length == 1 else _first(one, anchor, positions, index)
+                if at is not None and (at, -length) < best.get(name, (at + 1, 0)):
+                    best[name] = at, -length
+        ranked = sorted((at, name, -length) for name, (at, length) in best.items())
+        return [Found(name=name, position=at, length=length) for at, name, length in ranked]
+
+
+def _first(one: Phrase, anchor: int, positions: Sequence[int], index: Mapping[str, Sequence[int]]) -> int | None:
+    """Where a phrase begins whose word `anchor` stands at one of `positions`."""
+    for position in positions:
+        for step, keys in enumerate(one, start=position - anchor):
+            if step != position and not any(step in index.get(key, ()) for key in keys):
+                break
+        else:
+            return position - anchor
+    return None
 
 
 def reduce(subject: str, body: str, language: str = "") -> Reduced:
@@ -81,7 +123,7 @@ def reduce(subject: str, body: str, language: str = "") -> Reduced:
     tokens = tuple(_APOSTROPHE.sub("", token) for token in _TOKEN.findall(text))
     stems = tuple(stem(token, language) for token in tokens)
     return Reduced(
-        text=text, tokens=tokens, stems=stems, language=language, has_log=has_log, index=_index(tokens, stems)
+        text=text, tokens=tokens, stems=stems, language=language, has_log=has_log, index=_index(tokens, language)
     )
 
 
@@ -160,12 +202,19 @@ def _said_now(body: str) -> tuple[str, bool]:
     return "\n".join(kept), bool(logs)
 
 
-def _index(tokens: Iterable[str], stems: Iterable[str]) -> dict[str, list[int]]:
+def _index(tokens: Iterable[str], language: str) -> dict[str, list[int]]:
     index: dict[str, list[int]] = {}
-    for position, (token, stemmed) in enumerate(zip(tokens, stems, strict=True)):
-        index.setdefault(stemmed, []).append(position)
-        for length in PREFIX_LENGTHS:
-            if length > len(token):
-                break
-            index.setdefault(f"{token[:length]}*", []).append(position)
+    for position, token in enumerate(tokens):
+        for key in _keys(token, language):
+            if key in index:
+                index[key].append(position)
+            else:
+                index[key] = [position]
     return index
+
+
+@lru_cache(maxsize=65536)
+def _keys(token: str, language: str) -> tuple[str, ...]:
+    """What a word can be looked up by."""
+    lengths = range(PREFIX_LENGTHS.start, min(len(token) + 1, PREFIX_LENGTHS.stop))
+    return stem(token, language), *(f"{token[:length]}*" for length in lengths)
