@@ -22,7 +22,7 @@ from gateway.filing_robots import file_rating, file_report, file_robot
 from gateway.filing_threads import find, is_ours, may_write
 from gateway.store import journal, threads, tickets
 from gateway.store.journal import Entry
-from gateway.worker import Parsed
+from gateway.worker_protocol import Parsed
 from normalizer.message import DeliveryReport, Message, Rating
 from router.assignment import Assignment
 

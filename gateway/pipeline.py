@@ -25,7 +25,7 @@ from gateway.store.blobs import Blobs
 from gateway.store.database import Database
 from gateway.store.failpoints import FailPoint, nowhere
 from gateway.store.journal import Entry
-from gateway.worker import Broken, Lost, Parsed, place_of
+from gateway.worker_protocol import Broken, Lost, Parsed, place_of
 from gateway.workers import CHUNK_ENTRIES, Outcome, Suspect, WorkerPool, chunks
 from normalizer.message import INLINE_LIMIT, InlineBody, RawMessage
 

@@ -1,7 +1,6 @@
 """One worker process: reads tasks on stdin, parses and routes, writes results on stdout.
 
-Started by `gateway.workers` as `python -m gateway.worker`. A frame is its length (8 bytes, big
-endian) and a pickle. Both ends are ours and one version; nothing from outside is ever unpickled.
+Started by `gateway.workers` as `python -m gateway.worker`; what is said is in `gateway.worker_protocol`.
 What a message does to this process (time, memory, death) is watched from outside.
 """
 
@@ -10,101 +9,43 @@ from __future__ import annotations
 import argparse
 import ctypes
 import os
-import pickle
 import resource
 import signal
-import struct
 import sys
 from collections.abc import Callable, Mapping, MutableMapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias, cast
+from typing import BinaryIO, TypeAlias, cast
 
 from gateway.store.blobs import Blobs
+from gateway.worker_protocol import (
+    OUT_OF_MEMORY,
+    READY,
+    Broken,
+    Lost,
+    Parsed,
+    Result,
+    UsePolicy,
+    place_of,
+    read_frame,
+    write_frame,
+)
 from normalizer.message import Attachment, DeliveryReport, Event, InlineBody, Message, RawMessage, SpooledBody
 from normalizer.normalize import PARSERS, normalize
 from router.assignment import Assignment
 from router.policy import Policy
 from router.route import route
 
-HEADER = struct.Struct(">Q")
 SPILL = 64 * 1024
 """Bytes: a bigger attachment becomes a blob here, so that it never travels to the main process."""
 SPILL_TOTAL = 512 * 1024
 """Bytes of small attachments that travel with one message; what is over becomes blobs too."""
 ADDRESS_SPACE_SLACK = 512 * 1024 * 1024
 """Over the memory limit: libraries and stacks are mapped without being used."""
-OUT_OF_MEMORY = 77
-"""Exit status after a MemoryError: what this process holds is in doubt then."""
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 
 Parser: TypeAlias = Callable[[RawMessage], Event]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UsePolicy:
-    """Route by this policy from now on."""
-
-    version: int
-    policy: Policy
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
-    """One entry to read; `id` only names it in the answer."""
-
-    id: int
-    raw: RawMessage
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parsed:
-    """What an entry means, and where it would go as a new ticket."""
-
-    event: Event
-    assignment: Assignment | None = None
-    """None for what can open no ticket."""
-    forwarded_assignment: Assignment | None = None
-    """For the message inside a forward, should it open a ticket of its own."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Broken:
-    """The content's fault: counts an attempt. `reason` quotes nothing of the message."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lost:
-    """Our fault (process, disk): counts nothing, to be tried again."""
-
-    reason: str
-
-
-Result: TypeAlias = "Parsed | Broken | Lost"
-
-
-def write_frame(file: BinaryIO, value: object) -> None:
-    """Write one frame and flush it."""
-    payload = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
-    file.write(HEADER.pack(len(payload)))
-    file.write(payload)
-    file.flush()
-
-
-def read_frame(file: BinaryIO) -> Any:
-    """Read one frame. Raises EOFError at the end of the stream."""
-    (length,) = HEADER.unpack(_exactly(file, HEADER.size))
-    return pickle.loads(_exactly(file, length))
-
-
-def _exactly(file: BinaryIO, size: int) -> bytes:
-    content = file.read(size)
-    if len(content) < size:
-        raise EOFError
-    return content
 
 
 # -- one message --------------------------------------------------------------------------
@@ -153,16 +94,6 @@ def _routed(event: Event, raw: RawMessage, policy: Policy) -> Parsed:
     return Parsed(event=event, assignment=to(event), forwarded_assignment=inside)
 
 
-def place_of(error: BaseException) -> str:
-    """File and line where it was raised; the error's text may quote the message, so it is left out."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    if trace is None:
-        return "?"
-    return f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}"
-
-
 # -- attachments --------------------------------------------------------------------------
 
 
@@ -199,7 +130,7 @@ def _spilled(message: Message, blobs: Blobs) -> Message:
 def serve(source: BinaryIO, sink: BinaryIO, blobs: Blobs) -> None:
     """Answer frames until the stream ends: a policy silently, a list of tasks by a list of (id, result)."""
     policy = Policy()
-    write_frame(sink, "ready")
+    write_frame(sink, READY)
     while True:
         try:
             frame = read_frame(source)

@@ -12,15 +12,15 @@ import asyncio
 import contextlib
 import os
 import pickle
-import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 
 from gateway.log import get_logger
-from gateway.worker import HEADER, OUT_OF_MEMORY, Broken, Lost, Parsed, Task, UsePolicy
+from gateway.worker_process import Dead, Process
+from gateway.worker_protocol import Broken, Lost, Parsed, Task, UsePolicy
 from normalizer.message import RawMessage, SpooledBody
 from router.policy import Policy
 
@@ -30,8 +30,6 @@ SUSPECT_PROCESSES = 2
 """One may hang; the entries that were in its company go on in the other."""
 START_SECONDS = 30.0
 """How long a new process may take until it is ready."""
-WATCH_SECONDS = 0.05
-"""How often the memory of a busy process is looked at."""
 RECYCLE_SHARE = 0.5
 """A process that keeps more than this share of its limit after a chunk is replaced."""
 
@@ -80,14 +78,6 @@ class Limits:
     """Bytes resident."""
 
 
-class Dead(Exception):
-    """The worker process is gone; `reason` is a short fixed word."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
 class CannotStart(Exception):
     """No worker process can be started: trouble of ours."""
 
@@ -129,107 +119,6 @@ def must_be_alone(entry: Work) -> bool:
     return entry.alone or isinstance(entry.raw.body, SpooledBody)
 
 
-class _Process:
-    """One running worker. `Dead` after anything went wrong; then it is of no use any more."""
-
-    def __init__(self, process: asyncio.subprocess.Process, limits: Limits) -> None:
-        self._process = process
-        self._limits = limits
-        self.policy_version = -1
-        self._killed_for = ""
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    @property
-    def lives(self) -> bool:
-        return self._process.returncode is None
-
-    async def ask(self, frames: Sequence[bytes], seconds: float) -> Any:
-        """Send frames and read one answer. Raises Dead: out of time, out of memory, gone."""
-        watch = asyncio.create_task(self._watch())
-        try:
-            async with asyncio.timeout(seconds):
-                return await self._exchange(frames)
-        except TimeoutError:
-            await self.kill("time limit")
-            raise Dead("time limit") from None
-        except (EOFError, OSError):
-            raise Dead(await self._why()) from None
-        finally:
-            watch.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await watch
-
-    async def _exchange(self, frames: Sequence[bytes]) -> Any:
-        stdin, stdout = self._process.stdin, self._process.stdout
-        assert stdin is not None and stdout is not None
-        for frame in frames:
-            stdin.write(HEADER.pack(len(frame)))
-            stdin.write(frame)
-        # Written and read at once: a worker that answers early must not wait for us to finish writing.
-        draining = asyncio.ensure_future(stdin.drain())
-        try:
-            (length,) = HEADER.unpack(await stdout.readexactly(HEADER.size))
-            answer = await stdout.readexactly(length)
-            await draining
-        finally:
-            draining.cancel()
-            with contextlib.suppress(asyncio.CancelledError, OSError):
-                await draining
-        return pickle.loads(answer)
-
-    async def _watch(self) -> None:
-        while True:
-            await asyncio.sleep(WATCH_SECONDS)
-            if self.resident() > self._limits.memory:
-                self._killed_for = "memory limit"
-                self._signal()
-                return
-
-    def resident(self) -> int:
-        """Bytes of memory really used; 0 when the process is gone."""
-        try:
-            pages = Path(f"/proc/{self.pid}/statm").read_text("ascii").split()[1]
-        except (OSError, IndexError):
-            return 0
-        return int(pages) * os.sysconf("SC_PAGE_SIZE")
-
-    async def _why(self) -> str:
-        status = await self._ended()
-        if self._killed_for:
-            return self._killed_for
-        if status == OUT_OF_MEMORY:
-            return "memory limit"
-        return f"killed by signal {-status}" if status < 0 else f"exit status {status}"
-
-    async def _ended(self) -> int:
-        try:
-            async with asyncio.timeout(1.0):
-                return await self._process.wait()
-        except TimeoutError:
-            # It closed its pipe and lives on.
-            self._signal()
-            return await self._process.wait()
-
-    async def kill(self, reason: str) -> None:
-        """End it now, whatever it does, and wait until it is gone."""
-        self._killed_for = self._killed_for or reason
-        self._signal()
-        await self._process.wait()
-
-    async def close(self) -> None:
-        """Let it end by itself (its input ends), or kill it after a second."""
-        if self._process.stdin is not None:
-            self._process.stdin.close()
-        await self._ended()
-
-    def _signal(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            self._process.send_signal(signal.SIGKILL)
-
-
 class WorkerPool:
     """`count` processes for ordinary chunks and one more, on demand, for entries that must be alone."""
 
@@ -258,8 +147,8 @@ class WorkerPool:
         self._ordinary = asyncio.Semaphore(count)
         self._single = asyncio.Semaphore(SUSPECT_PROCESSES)
         self._singles = 0
-        self._idle: dict[bool, list[_Process]] = {False: [], True: []}
-        self._alive: set[_Process] = set()
+        self._idle: dict[bool, list[Process]] = {False: [], True: []}
+        self._alive: set[Process] = set()
         self._busy = 0
         self._restarts = 0
         self._stopped = False
@@ -316,7 +205,7 @@ class WorkerPool:
                 spare, self._idle[True] = self._idle[True], []
                 await asyncio.gather(*(self._retire(process) for process in spare))
 
-    async def _ask(self, process: _Process, chunk: Sequence[Work]) -> list[Outcome]:
+    async def _ask(self, process: Process, chunk: Sequence[Work]) -> list[Outcome]:
         frames = [pickle.dumps([Task(id=entry.id, raw=entry.raw) for entry in chunk], pickle.HIGHEST_PROTOCOL)]
         if process.policy_version != self._policy_version:
             process.policy_version = self._policy_version
@@ -326,7 +215,7 @@ class WorkerPool:
         return [results[entry.id] for entry in chunk]
 
     @contextlib.asynccontextmanager
-    async def _process(self, alone: bool) -> AsyncIterator[_Process]:
+    async def _process(self, alone: bool) -> AsyncIterator[Process]:
         """A process for one chunk; put back afterwards unless it died or has grown too big."""
         async with self._single if alone else self._ordinary:
             if self._stopped:
@@ -349,7 +238,7 @@ class WorkerPool:
                 self._busy -= 1
             await self._put_back(process, idle)
 
-    def _take(self, idle: list[_Process]) -> _Process | None:
+    def _take(self, idle: list[Process]) -> Process | None:
         while idle:
             process = idle.pop()
             if process.lives:
@@ -357,7 +246,7 @@ class WorkerPool:
             self._lose(process, "died idle")  # nobody's message is to blame
         return None
 
-    async def _put_back(self, process: _Process, idle: list[_Process]) -> None:
+    async def _put_back(self, process: Process, idle: list[Process]) -> None:
         if self._stopped:
             await self._retire(process)
         elif process.resident() > self._limits.memory * RECYCLE_SHARE:
@@ -366,7 +255,7 @@ class WorkerPool:
         else:
             idle.append(process)
 
-    async def _retire(self, process: _Process) -> None:
+    async def _retire(self, process: Process) -> None:
         await process.close()
         self._alive.discard(process)
 
@@ -376,14 +265,14 @@ class WorkerPool:
             with contextlib.suppress(CannotStart):
                 self._idle[False].append(await self._spawn())
 
-    def _lose(self, process: _Process, reason: str) -> None:
+    def _lose(self, process: Process, reason: str) -> None:
         self._alive.discard(process)
         if not self._stopped:
             self._restarts += 1
             self._on_loss(reason)
             log.warning("worker lost", reason=reason)
 
-    async def _spawn(self) -> _Process:
+    async def _spawn(self) -> Process:
         options = ["--blobs", str(self._blobs), "--memory", str(self._limits.memory), "--parent", str(os.getpid())]
         if self._parsers:
             options += ["--parsers", self._parsers]
@@ -398,7 +287,7 @@ class WorkerPool:
             )
         except OSError as error:
             raise CannotStart(f"cannot start a worker: {error.strerror}") from error
-        process = _Process(started, self._limits)
+        process = Process(started, self._limits.memory)
         try:
             await process.ask([], START_SECONDS)
         except Dead as death:
