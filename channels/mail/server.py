@@ -127,7 +127,7 @@ class Connection(SMTP):
         self.port = port
         self._refused = False
         self._lost = False
-        self._commands_left = port.options.commands
+        self._commands_left = port.options.commands + 1  # the connection itself is counted, too
         self._deadline = 0.0
         self._held = b""
         self.client = ""
