@@ -10,7 +10,6 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
@@ -48,13 +47,12 @@ class Gate:
 class Checkpoints:
     """Runs from `start` to `stop`."""
 
-    def __init__(self, engine: Engine, path: Path, *, interval: float = INTERVAL, long_wal: int = LONG_WAL) -> None:
+    def __init__(self, engine: Engine, *, interval: float = INTERVAL, long_wal: int = LONG_WAL) -> None:
         self._engine = engine
         self._interval = interval
         self._long_wal = long_wal
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
-        self.path = path
         self.wanted = threading.Event()
         """Set after each COMMIT."""
         self.failures = 0

@@ -103,7 +103,7 @@ def open_database(
     """
     path = database_path(url)
     refuse_network_file_system(path)
-    checkpoints = Checkpoints(make_engine(url, "checkpoint", busy_timeout=0.0), path)
+    checkpoints = Checkpoints(make_engine(url, "checkpoint", busy_timeout=0.0))
     writer = Writer(
         lambda: make_engine(url, "writer", busy_timeout=busy_timeout),
         limits=limits or Limits(),

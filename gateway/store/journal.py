@@ -170,7 +170,7 @@ def bounded(text: str, longest: int) -> str:
     clean = text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
     if len(clean) <= longest:
         return clean
-    return f"{clean[: longest - 72]}sha256:{hashlib.sha256(clean.encode()).hexdigest()}"
+    return f"{clean[: longest - 71]}sha256:{hashlib.sha256(clean.encode()).hexdigest()}"
 
 
 def _add_deliveries(conn: Connection, entry_id: int, raw: RawMessage) -> None:

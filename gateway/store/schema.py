@@ -188,6 +188,7 @@ Index("ticket_requester", ticket.c.requester, ticket.c.id)
 Index("ticket_status", ticket.c.status, ticket.c.id)
 Index("ticket_channel", ticket.c.channel, ticket.c.id)
 Index("ticket_contact", ticket.c.requester_id, ticket.c.id)
+Index("ticket_entry", ticket.c.entry_id, unique=True)
 
 participant = Table(
     "participant",

@@ -202,6 +202,7 @@ def _ticket() -> None:
     )
     op.create_index("ticket_channel", "ticket", ["channel", "id"], unique=False)
     op.create_index("ticket_contact", "ticket", ["requester_id", "id"], unique=False)
+    op.create_index("ticket_entry", "ticket", ["entry_id"], unique=True)
     op.create_index("ticket_requester", "ticket", ["requester", "id"], unique=False)
     op.create_index("ticket_status", "ticket", ["status", "id"], unique=False)
     op.create_index("ticket_updated", "ticket", ["updated_at", "id"], unique=False)

@@ -1,0 +1,140 @@
+"""Nothing is looked for row by row: the plans of the questions that are asked for every message."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, Engine, create_engine, event, select, update
+
+from gateway.store import cursors, journal
+from gateway.store.blobs import Blobs, unreferenced
+from gateway.store.schema import (
+    attachment,
+    conversation,
+    delivery,
+    entry,
+    identity,
+    message,
+    outbox,
+    participant,
+    rating,
+    survey,
+    thread_key,
+    ticket,
+    timer,
+    view_token,
+)
+from gateway.store.schema import event as history
+from gateway.store.schema import token as token_table
+from tests.gateway.store.mails import NOW, mail, spooled
+
+
+class Asked:
+    """Records every statement of an engine, to be explained afterwards."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.statements: list[tuple[str, Any]] = []
+        event.listen(engine, "before_cursor_execute", self._note)
+
+    def _note(self, _conn: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, many: bool) -> None:
+        self.statements.append((statement, parameters[0] if many else parameters))
+
+    def scans(self, raw: sqlite3.Connection) -> list[str]:
+        """Steps of the plans that read a whole table or index, or sort."""
+        found = []
+        for statement, parameters in self.statements:
+            for row in raw.execute(f"EXPLAIN QUERY PLAN {statement}", parameters):
+                step = str(row[3])
+                if step.startswith("SCAN") and "CONSTANT ROW" not in step and "entry_pending" not in step:
+                    found.append(f"{step}: {statement}")
+        return found
+
+
+@pytest.fixture
+def engine(db_url: str) -> Iterator[Engine]:
+    made = create_engine(db_url)
+    yield made
+    made.dispose()
+
+
+def check(conn: Connection, asked: Asked) -> None:
+    raw = conn.connection.driver_connection
+    assert isinstance(raw, sqlite3.Connection)
+    assert asked.statements
+    assert asked.scans(raw) == []
+
+
+def test_accepting_and_filing_scan_nothing(engine: Engine, blobs: Blobs, tmp_path: Any) -> None:
+    asked = Asked(engine)
+    with engine.connect() as conn:
+        raws = [mail(1), mail(1), spooled(2, b"x" * 300_000, tmp_path / "spool"), mail(3)]
+        journal.record(conn, journal.prepare(raws, blobs), None, now=NOW, blobs=blobs)
+        cursors.get(conn, "mail", "support", "INBOX")
+        assert len(journal.pending(conn, blobs=blobs, now=NOW, limit=32)) == 3
+        journal.set_alone(conn, [1, 2])
+        journal.failed(conn, 1, reason="x", now=NOW, limit=1)
+        journal.done(conn, 2, outcome={}, now=NOW)
+        journal.replay(conn, [1, 2], reroute=False, notify=False, now=NOW)
+        journal.quarantined(conn, 10)
+        journal.backlog(conn)
+        unreferenced(conn, ["a" * 64])
+        check(conn, asked)
+
+
+def test_entries_whose_bytes_are_old_are_found_by_their_age(engine: Engine) -> None:
+    asked = Asked(engine)
+    with engine.connect() as conn:
+        journal.drop_raw(conn, before=NOW)
+        plans = asked.scans(conn.connection.driver_connection)  # type: ignore[arg-type]  # it is sqlite3's
+    # `raw` is walked from its oldest row and left after `limit` rows.
+    assert [plan.split(":")[0] for plan in plans] in ([], ["SCAN raw"])
+
+
+KEYS = [
+    select(ticket).where(ticket.c.number == "10000016"),
+    select(ticket).where(ticket.c.id == 1),
+    select(thread_key).where(thread_key.c.kind == "message_id", thread_key.c.value.in_(["a", "b"])),
+    select(thread_key).where(thread_key.c.ticket_id == 1),
+    select(conversation).where(
+        conversation.c.channel == "mail", conversation.c.account == "a", conversation.c.peer == "p"
+    ),
+    select(entry.c.id).where(entry.c.channel == "mail", entry.c.external_id == "a"),
+    select(identity).where(identity.c.kind == "mail", identity.c.value == "a"),
+    select(identity).where(identity.c.contact_id == 1),
+    select(delivery).where(delivery.c.entry_id == 1),
+    select(message).where(message.c.ticket_id == 1).order_by(message.c.id),
+    select(message).where(message.c.entry_id == 1, message.c.generation == 0),
+    select(message).where(message.c.entry_id == 1).order_by(message.c.generation.desc()),
+    select(ticket.c.id).where(ticket.c.entry_id == 1),
+    select(attachment).where(attachment.c.message_id == 1),
+    select(participant).where(participant.c.ticket_id == 1),
+    select(history).where(history.c.ticket_id == 1).order_by(history.c.id),
+    select(history.c.id).where(history.c.key == "k"),
+    select(outbox).where(outbox.c.ticket_id == 1).order_by(outbox.c.id),
+    select(outbox).where(outbox.c.message_id == "m"),
+    select(outbox).where(outbox.c.reply_token == "t"),
+    select(outbox.c.id).where(outbox.c.key == "k"),
+    select(timer).where(timer.c.ticket_id == 1, timer.c.kind == "close", timer.c.version == 1),
+    select(timer).where(timer.c.fired_at.is_(None), timer.c.due_at <= NOW).order_by(timer.c.due_at).limit(10),
+    select(survey).where(survey.c.token_hash == "h"),
+    select(survey).where(survey.c.contact_id == 1).order_by(survey.c.asked_at.desc()),
+    select(rating).where(rating.c.ticket_id == 1).order_by(rating.c.id),
+    select(view_token).where(view_token.c.token_hash == "h"),
+    select(token_table).where(token_table.c.token_hash == "h"),
+    select(ticket).where(ticket.c.status == "new").order_by(ticket.c.id.desc()).limit(50),
+    select(ticket).where(ticket.c.channel == "mail").order_by(ticket.c.id.desc()).limit(50),
+    select(ticket).where(ticket.c.requester == "a").order_by(ticket.c.id.desc()).limit(50),
+    select(ticket).where(ticket.c.updated_at > NOW).order_by(ticket.c.updated_at, ticket.c.id).limit(50),
+    update(ticket).where(ticket.c.id == 1).values(status="open"),
+]
+
+
+@pytest.mark.parametrize("query", KEYS, ids=lambda query: " ".join(str(query).split()[-12:]))
+def test_a_row_is_found_by_its_key(engine: Engine, query: Any) -> None:
+    asked = Asked(engine)
+    with engine.connect() as conn:
+        conn.execute(query)
+        check(conn, asked)
