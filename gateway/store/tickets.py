@@ -11,9 +11,9 @@ from sqlalchemy import text as sql
 from sqlalchemy import update as sql_update
 
 from gateway.store.dialect import insert_new
-from gateway.store.numbers import number_for
 from gateway.store.people import normal
 from gateway.store.schema import attachment, event, message, participant, ticket
+from gateway.store.ticket_numbers import number_for
 from normalizer.message import Attachment
 
 REQUESTER, CC, VENDOR = "requester", "cc", "vendor"
