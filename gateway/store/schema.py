@@ -189,6 +189,9 @@ Index("ticket_status", ticket.c.status, ticket.c.id)
 Index("ticket_channel", ticket.c.channel, ticket.c.id)
 Index("ticket_contact", ticket.c.requester_id, ticket.c.id)
 Index("ticket_entry", ticket.c.entry_id, unique=True)
+Index("ticket_assignee", ticket.c.assignee, ticket.c.id)
+Index("ticket_contract", ticket.c.contract, ticket.c.id)
+Index("ticket_line", ticket.c.line, ticket.c.id)
 
 participant = Table(
     "participant",

@@ -200,9 +200,12 @@ def _ticket() -> None:
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("number"),
     )
+    op.create_index("ticket_assignee", "ticket", ["assignee", "id"], unique=False)
     op.create_index("ticket_channel", "ticket", ["channel", "id"], unique=False)
     op.create_index("ticket_contact", "ticket", ["requester_id", "id"], unique=False)
+    op.create_index("ticket_contract", "ticket", ["contract", "id"], unique=False)
     op.create_index("ticket_entry", "ticket", ["entry_id"], unique=True)
+    op.create_index("ticket_line", "ticket", ["line", "id"], unique=False)
     op.create_index("ticket_requester", "ticket", ["requester", "id"], unique=False)
     op.create_index("ticket_status", "ticket", ["status", "id"], unique=False)
     op.create_index("ticket_updated", "ticket", ["updated_at", "id"], unique=False)
