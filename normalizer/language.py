@@ -8,7 +8,7 @@ from normalizer.wordlists import listed
 
 _WORD = re.compile(r"[^\W\d_]+(?:['’ʼ-][^\W\d_]+)*")
 _URLS = re.compile(r"(?:https?://|www\.)\S{1,2000}|\S{1,64}@\S{1,255}")
-_SAMPLE = 2000
+_SAMPLE = 600
 _UKRAINIAN = re.compile("[іїєґІЇЄҐ]")
 _RUSSIAN = re.compile("[ыэъёЫЭЪЁ]")
 _CYRILLIC = re.compile("[\u0400-\u04ff]")
@@ -31,6 +31,7 @@ _UK = listed("""
     відмінно так буде поки відповідь оцінка який яка які повагою пошта пошту сайт пароль комп'ютер договір рахунок звіт
     клієнт клієнти пароль сайт наша без от будь ще бо у в доброго ранку
 """)
+_RU_ONLY, _UK_ONLY = _RU - _UK, _UK - _RU
 _LATIN_WORDS = {
     "en": listed("""
         the and is are was were be been to of in on for with this that it not have has had you your we our please
@@ -77,8 +78,8 @@ def guess(text: str) -> tuple[str, bool]:
 
 
 def _cyrillic(sample: str, words: list[str], enough: bool) -> tuple[str, bool]:
-    uk = 2 * len(_UKRAINIAN.findall(sample)) + 3 * sum(word in _UK and word not in _RU for word in words)
-    ru = 2 * len(_RUSSIAN.findall(sample)) + 3 * sum(word in _RU and word not in _UK for word in words)
+    uk = 2 * len(_UKRAINIAN.findall(sample)) + 3 * sum(map(_UK_ONLY.__contains__, words))
+    ru = 2 * len(_RUSSIAN.findall(sample)) + 3 * sum(map(_RU_ONLY.__contains__, words))
     if uk == ru == 0:
         ru = 1  # no letter and no word of its own: Russian is the likelier by its share of mail
     code, more, less = ("uk", uk, ru) if uk > ru else ("ru", ru, uk)
@@ -86,7 +87,10 @@ def _cyrillic(sample: str, words: list[str], enough: bool) -> tuple[str, bool]:
 
 
 def _latin(words: list[str], enough: bool) -> tuple[str, bool]:
-    counts = {code: sum(word in known for word in words) for code, known in _LATIN_WORDS.items()}
+    counts = {"en": sum(map(_LATIN_WORDS["en"].__contains__, words))}
+    if counts["en"] * 3 >= len(words):
+        return "en", enough
+    counts |= {code: sum(map(known.__contains__, words)) for code, known in _LATIN_WORDS.items()}
     best = max(counts, key=lambda code: (counts[code], code == "en"))
     if counts[best] == 0:
         return "", False

@@ -162,4 +162,8 @@ def _only_names(visible: str, strange: list[str]) -> bool:
 
 
 def _signed_off(text: str) -> str:
-    return _SIGN_OFF.sub("", text)
+    """Without "Best regards, …" at the end."""
+    if len(text) <= 2 * _SHORT:
+        return _SIGN_OFF.sub("", text)
+    tail = text.rfind("\n\n")
+    return text[:tail] if tail >= 0 and _SIGN_OFF.match(text[tail:].lstrip("\n")[:80]) else text

@@ -1,5 +1,4 @@
-"""Mail that no person wrote: loops, reports, feedback, auto-replies, robots. Tables of header rules first, words"
-" last."""
+"""Mail that no person wrote: loops, reports, feedback, auto-replies, robots. Header rules first, words last."""
 
 from __future__ import annotations
 

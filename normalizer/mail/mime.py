@@ -73,11 +73,30 @@ def fields(part: Part) -> Field:
 def parse(data: bytes, *, headers_only: bool) -> Part:
     """The tree. `data` has passed `limits.check`."""
     text = data.decode("ascii", "surrogateescape")
+    if not headers_only:
+        simple = _simple(text)
+        if simple is not None:
+            return simple
     parser: FeedParser[Part] = FeedParser(policy=compat32)
     if headers_only:
         parser._set_headersonly()  # type: ignore[attr-defined]  # what HeaderParser does
     parser.feed(text)
     return parser.close()
+
+
+def _simple(text: str) -> Part | None:
+    """A mail of one part without giving its body to the parser, which looks at every line; None for any other."""
+    ends = [(at, at + len(mark)) for mark in ("\n\r\n", "\n\n") if (at := text.find(mark)) >= 0]
+    if not ends:
+        return None
+    end, body = min(ends)
+    parser: FeedParser[Part] = FeedParser(policy=compat32)
+    parser.feed(text[: end + 1])
+    part = parser.close()
+    if part.defects or inside(part) != "" or part.get_content_maintype() in ("multipart", "message"):
+        return None
+    part.set_payload(text[body:])
+    return part
 
 
 def content_type(part: Part) -> tuple[str, dict[str, str]]:

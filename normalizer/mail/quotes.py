@@ -35,7 +35,6 @@ _START = re.compile(
     rf"|[\"«]?[^<>\n]{{1,60}}<[^<>@\s]{{1,64}}@)",
     re.IGNORECASE,
 )
-_GREETED = 3
 _WRAPPED = 55
 
 
@@ -54,27 +53,44 @@ def visible(text: str, *, forward: bool) -> str:
     lines = text.split("\n")
     rest = lines[_LINES:]
     lines = lines[:_LINES]
-    if is_forward(lines, forward=forward):
+    marked = _marked(lines)
+    if is_forward(lines, marked, forward=forward):
         return _plain([*lines, *rest])
-    end = _cut(lines)
+    end = _cut(lines, marked)
     if end < len(lines) and _something(lines[:end]):
         lines, rest = lines[:end], []
-    kinds = _kinds(lines)
-    shown = _keep(lines, kinds)
+    shown = _keep(lines, _kinds(lines))
     return _plain([*shown, *rest]) if shown or rest else _plain(lines)
 
 
 def _plain(lines: Sequence[str]) -> str:
-    return "\n".join(line.replace(CUT, "").replace(QUOTED, "").rstrip() for line in lines).strip()
+    text = "\n".join(map(str.rstrip, lines)).strip()
+    return text.replace(CUT, "").replace(QUOTED, "").strip() if CUT in text or QUOTED in text else text
 
 
 def _something(lines: Sequence[str]) -> bool:
     return any(line.strip(" \t\xa0") for line in lines)
 
 
-def is_forward(lines: Sequence[str], *, forward: bool) -> bool:
+def _marked(lines: Sequence[str]) -> list[int]:
+    """The few lines that may start an earlier message: with a label, a ruled line, a colon at the end."""
+    return [
+        at
+        for at, line in enumerate(lines)
+        if ":" in line[:44] or line.rstrip()[-1:] in (":", "：") or "--" in line or "__" in line or CUT in line
+    ]
+
+
+def forwards(text: str) -> bool:
+    """Whether a text without a telling subject contains a forwarded message, marked as such."""
+    lines = text.split("\n")[:200]
+    return is_forward(lines, _marked(lines), forward=False)
+
+
+def is_forward(lines: Sequence[str], marked: Sequence[int], *, forward: bool) -> bool:
     """Whether the earlier message in the text is what the sender wants to show."""
-    for at, line in enumerate(lines):
+    for at in marked:
+        line = lines[at]
         found = blocks.separator(line) if len(line) < 200 else ""
         if found == "forwarded" and (forward or not line.lstrip().startswith(">")):
             return True
@@ -85,16 +101,18 @@ def is_forward(lines: Sequence[str], *, forward: bool) -> bool:
     return False
 
 
-def _cut(lines: Sequence[str]) -> int:
+def _cut(lines: Sequence[str], marked: Sequence[int]) -> int:
     """The line at which unmarked earlier messages start, to the end of the text."""
-    for at, line in enumerate(lines):
+    for at in marked:
+        line = lines[at]
         if CUT in line or blocks.separator(line) == "original":
             return at
         if not line.startswith(">") and blocks.block_at(lines, at):
             return _before_rule(lines, at)
-        if line.rstrip()[-1:] in (":", "：") and "@" in line and not _quote_follows(lines, at):
+        if line.rstrip()[-1:] in (":", "：") and not _quote_follows(lines, at):
             start = _introduction(lines, at)
-            if start is not None and _WHEN.search(" ".join(lines[start : at + 1])):
+            joined = " ".join(lines[start : at + 1]) if start is not None else ""
+            if start is not None and "@" in joined and _WHEN.search(joined):
                 return start
     return len(lines)
 
@@ -111,22 +129,35 @@ def _before_rule(lines: Sequence[str], at: int) -> int:
 
 def _kinds(lines: Sequence[str]) -> list[_Kind]:
     kinds = [_kind(line) for line in lines]
-    _unwrap(lines, kinds)
-    for at, line in enumerate(lines):
-        if kinds[at] is _Kind.OWN and line.rstrip()[-1:] in (":", "：", ">", "а", "e") and _quote_follows(lines, at):
-            start = _introduction(lines, at, weak=True)
-            if start is not None:
-                kinds[start : at + 1] = [_Kind.INTRO] * (at + 1 - start)
+    if _Kind.QUOTE in kinds:
+        _unwrap(lines, kinds)
+        _mark_introductions(lines, kinds)
     _mark_signatures(lines, kinds)
     return kinds
 
 
 def _kind(line: str) -> _Kind:
-    if line.startswith((">", "|>")) or (line[:1] == " " and line.lstrip()[:2] in ("> ", ">>")):
+    first = line[:1]
+    if first == ">" or (first in "| " and line.lstrip(" |")[:2] in ("> ", ">>")):
         return _Kind.QUOTE
-    if QUOTED in line:
+    if first == QUOTED:
         return _Kind.INTRO
     return _Kind.OWN if line.strip(" \t\xa0") else _Kind.BLANK
+
+
+def _mark_introductions(lines: Sequence[str], kinds: list[_Kind]) -> None:
+    """The "On …, X wrote:" before each quoted piece, with at most two blank lines between."""
+    for at, kind in enumerate(kinds):
+        if kind is not _Kind.QUOTE or not at or kinds[at - 1] is _Kind.QUOTE:
+            continue
+        last = at - 1
+        while last > 0 and at - last < 3 and kinds[last] is _Kind.BLANK:
+            last -= 1
+        if kinds[last] is not _Kind.OWN:
+            continue
+        start = _introduction(lines, last, weak=True)
+        if start is not None:
+            kinds[start : last + 1] = [_Kind.INTRO] * (last + 1 - start)
 
 
 def _unwrap(lines: Sequence[str], kinds: list[_Kind]) -> None:
@@ -143,14 +174,8 @@ def _unwrap(lines: Sequence[str], kinds: list[_Kind]) -> None:
 
 
 def _quote_follows(lines: Sequence[str], at: int) -> bool:
-    return any(line.startswith(">") for line in lines[at + 1 : at + 4] if line.strip()) and _first_is_quote(lines, at)
-
-
-def _first_is_quote(lines: Sequence[str], at: int) -> bool:
-    for line in lines[at + 1 : at + 4]:
-        if line.strip():
-            return line.startswith(">")
-    return False
+    following = (line for line in lines[at + 1 : at + 4] if line.strip())
+    return next(following, "").startswith(">")
 
 
 def _introduction(lines: Sequence[str], at: int, *, weak: bool = False) -> int | None:

@@ -225,7 +225,7 @@ class _Reader:
             return _inside(self._contents.messages[0], self._depth)
         if says == "reply":
             return None
-        if says == "forward" or quotes.is_forward(body.text.split("\n")[:200], forward=False):
+        if says == "forward" or quotes.forwards(body.text):
             found = forward.inline(body.text)
             return found[0] if found else None
         return None

@@ -25,6 +25,8 @@ def clean(text: str) -> str:
 
 def one_line(text: str) -> str:
     """Cleaned, with every run of white space as one space."""
+    if text.isprintable() and "  " not in text:
+        return clean(text).strip()
     return clean(_SPACE.sub(" ", text)).strip()
 
 
