@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import AwareDatetime, Base64Bytes, BeforeValidator, Field, StringConstraints
+from pydantic import AwareDatetime, BeforeValidator, Field, StringConstraints, WithJsonSchema
 
 from gateway.web.frame import ApiModel, Asked
 
 Status: TypeAlias = Literal["new", "open", "waiting", "resolved", "closed", "held"]
 LineName: TypeAlias = Literal["L1", "L2", "L3", "L4"]
 ClassNumber: TypeAlias = Annotated[int, Field(ge=1, le=6)]
-Text: TypeAlias = Annotated[
+
+
+def _without_nul(value: object) -> object:
     # NUL is no text, and PostgreSQL refuses it.
-    str,
-    BeforeValidator(lambda value: value.replace("\0", "") if isinstance(value, str) else value),
-    StringConstraints(strip_whitespace=True, min_length=1),
+    return value.replace("\0", "") if isinstance(value, str) else value
+
+
+def _from_base64(value: object) -> object:
+    # Strict: what is not Base64 is refused, not skipped.
+    try:
+        return base64.b64decode(value, validate=True) if isinstance(value, str) else value
+    except binascii.Error:
+        raise ValueError("this is no Base64 (RFC 4648 section 4)") from None
+
+
+Text: TypeAlias = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), BeforeValidator(_without_nul)]
+Base64: TypeAlias = Annotated[
+    bytes, BeforeValidator(_from_base64), WithJsonSchema({"type": "string", "contentEncoding": "base64"})
 ]
 Limit: TypeAlias = Annotated[int, Field(ge=1, le=200)]
 
@@ -290,8 +305,7 @@ class Upload(Asked):
     content_type: Annotated[str, StringConstraints(max_length=127, pattern=r"^[\w.+-]+/[\w.+-]+$")] = (
         "application/octet-stream"
     )
-    content: Base64Bytes
-    """Base64."""
+    content: Base64
 
 
 class Words(Asked):
