@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from gateway.survey_policy import SurveyPolicy
 
 if TYPE_CHECKING:
     from gateway.keyring import Keyring
@@ -18,3 +20,4 @@ class Context:
     settings: Settings
     policy: Policy
     keyring: Keyring
+    surveys: SurveyPolicy = field(default_factory=SurveyPolicy)

@@ -1,0 +1,189 @@
+"""What every notice is made with: the change, the ticket and the account it goes out from, and the draft itself.
+
+Keys, Message-IDs and reply tokens are derived from the key file and the draft's own key, so composing the
+same change twice gives the same notice (rules 6 and 11).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, select
+
+from channels.contract import AccountSettings
+from gateway.context import Context
+from gateway.store import outbox, people, schema
+from gateway.store.dialect import upsert
+from normalizer.message import Json
+
+LANGUAGES = ("ru", "uk", "en")
+STATUS = "status"
+"""What status notices of one ticket replace each other by (rule 13)."""
+VIEW_LIFE = timedelta(days=90)
+"""How long the link to a ticket works after the last notice that carried it."""
+GONE = ("replaced", "suppressed")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """Something happened to a ticket."""
+
+    ticket_id: int
+    event_id: int | None
+    """None: the event was there already, so everybody has been told."""
+    kind: str
+    """opened message revised reply question note resolved closed reopened status class line onsite visit
+    assigned requester warning breach rating unreadable undelivered"""
+    actor: str
+    data: Mapping[str, Any] = field(default_factory=dict)
+    """Of the event, with what the person wrote (`text`)."""
+    automatic_ok: bool = True
+    """False: rule 9 forbids automatic answers (old, replayed, a robot's, held)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """A change with everything that deciding about notices looks at."""
+
+    conn: Connection
+    ctx: Context
+    change: Change
+    ticket: Row[Any]
+    now: datetime
+
+    @property
+    def account(self) -> AccountSettings | None:
+        """The account that the ticket came to; None when the configuration no longer has it."""
+        return self.ctx.settings.account(self.ticket.channel, self.ticket.account)
+
+    def key(self, template: str) -> str:
+        """What makes a notice about this change happen once."""
+        return f"{template}:{self.change.event_id}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Letter:
+    """A notice to one person, as the tables of `updates` describe it."""
+
+    key: str
+    kind: str
+    template: str
+    recipient: str
+    recipient_name: str = ""
+    channel: str
+    account: str
+    language: str
+    variables: Mapping[str, Json] = field(default_factory=dict)
+    automatic: bool = True
+    repeatable: bool = False
+    replaces: str | None = None
+    due_at: datetime | None = None
+    answerable: bool = True
+    """An answer to it belongs to the ticket: it carries a reply token, and its Message-ID is a key of ours."""
+
+
+def put(scene: Scene, letter: Letter) -> int | None:
+    """Queue a notice. Returns its id, or None when it was queued before."""
+    ctx = scene.ctx
+    domain = domain_of(ctx.settings.account(letter.channel, letter.account))
+    draft = outbox.Draft(
+        key=letter.key,
+        lane=f"{scene.ticket.id}:{letter.recipient}",
+        kind=letter.kind,
+        ticket_id=scene.ticket.id,
+        channel=letter.channel,
+        account=letter.account,
+        recipient=letter.recipient,
+        recipient_name=letter.recipient_name,
+        language=letter.language,
+        template=letter.template,
+        variables=letter.variables,
+        message_id=f"{ctx.keyring.token('message-id', letter.key)}@{domain}" if letter.answerable and domain else "",
+        reply_token=ctx.keyring.token("reply", letter.key) if letter.answerable and domain else "",
+        repeatable=letter.repeatable,
+        automatic=letter.automatic,
+        replaces=letter.replaces,
+        due_at=letter.due_at,
+    )
+    return outbox.put(scene.conn, draft, scene.now)
+
+
+def domain_of(account: AccountSettings | None) -> str:
+    """The domain of the account's first address; "" for accounts without addresses."""
+    endpoints = account.endpoints() if account else ()
+    return endpoints[0].rpartition("@")[2] if endpoints and "@" in endpoints[0] else ""
+
+
+def numbered(scene: Scene, template: str, recipient: str) -> str:
+    """The key of one of several notices about a change: an address may be longer than a key."""
+    return f"{scene.key(template)}:{scene.ctx.keyring.token('recipient', people.normal(recipient))[:16]}"
+
+
+# -- the person who asked -----------------------------------------------------------------
+
+
+def language_for(conn: Connection, channel: str, address: str, ticket_language: str) -> str:
+    """The person's own choice, else the ticket's language (contract, sure guess, account: decided at opening)."""
+    identity = people.find(conn, channel, address)
+    chosen = people.get(conn, identity.contact_id).language if identity is not None else None
+    return next((language for language in (chosen, ticket_language) if language in LANGUAGES), "en")
+
+
+def to_requester(scene: Scene, kind: str, template: str, key: str, **changes: Any) -> Letter:
+    """A notice to the requester, with the link to the ticket kept alive."""
+    ticket = scene.ticket
+    show_ticket_to(scene.conn, scene.ctx, ticket, ticket.requester, scene.now)
+    return Letter(
+        key=key,
+        kind=kind,
+        template=template,
+        recipient=ticket.requester,
+        recipient_name=_name(scene, ticket.requester),
+        channel=ticket.channel,
+        account=ticket.account,
+        language=language_for(scene.conn, ticket.channel, ticket.requester, ticket.language),
+        **changes,
+    )
+
+
+def _name(scene: Scene, address: str) -> str:
+    name = scene.conn.scalar(
+        select(schema.participant.c.name).where(
+            schema.participant.c.ticket_id == scene.ticket.id, schema.participant.c.address == people.normal(address)
+        )
+    )
+    return name or ""
+
+
+def last_status_at(scene: Scene) -> datetime | None:
+    """When the last status notice of the ticket went out, or was to."""
+    last: datetime | None = scene.conn.scalar(
+        select(func.max(schema.outbox.c.due_at)).where(
+            schema.outbox.c.ticket_id == scene.ticket.id,
+            schema.outbox.c.replaces == STATUS,
+            schema.outbox.c.state.not_in(("waiting", *GONE)),
+        )
+    )
+    return last
+
+
+# -- the link to a ticket -----------------------------------------------------------------
+
+
+def view_token(ctx: Context, ticket: Row[Any], recipient: str) -> str:
+    """The token of `/t/{token}` for this person and ticket; only its hash is stored."""
+    return ctx.keyring.token("view", ticket.number, ticket.opened_at.isoformat(), people.normal(recipient))
+
+
+def show_ticket_to(conn: Connection, ctx: Context, ticket: Row[Any], recipient: str, now: datetime) -> None:
+    """Let this person's link work for `VIEW_LIFE` from now."""
+    row = {
+        "token_hash": ctx.keyring.hash(view_token(ctx, ticket, recipient)),
+        "ticket_id": ticket.id,
+        "recipient": people.normal(recipient),
+        "expires_at": now + VIEW_LIFE,
+    }
+    upsert(conn, schema.view_token, row, keys=("token_hash",))

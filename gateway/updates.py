@@ -1,0 +1,273 @@
+"""The one place where a change of a ticket becomes notices.
+
+Two tables say who is told of what: `REQUESTER` here, `STAFF` in `gateway.updates_staff`. Nothing is rendered
+here: a row holds a template's name and what a person wrote, the rest is read when it goes out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any, TypeAlias
+
+from sqlalchemy import Connection, select
+
+from gateway import notices, survey_asking
+from gateway.automatic import within_caps
+from gateway.context import Context
+from gateway.log import get_logger
+from gateway.notices import STATUS, Change, Letter, Scene
+from gateway.store import people, schema, surveys, tickets
+from gateway.updates_staff import STAFF, low_rating_mark
+from router.assignment import Line
+
+__all__ = ["REQUESTER", "Change", "compose", "low_rating_mark"]
+
+Composer: TypeAlias = Callable[[Scene], Iterable[Letter]]
+MINUTES = timedelta(minutes=5)
+"""A deadline that moves by less is not worth a message."""
+
+log = get_logger(__name__)
+
+
+def compose(conn: Connection, ctx: Context, change: Change, now: datetime) -> None:
+    """Queue whatever notices this change makes, in the caller's transaction. May be called twice (rule 6)."""
+    if change.event_id is None:
+        return
+    ticket = tickets.get(conn, change.ticket_id)
+    scene = Scene(conn=conn, ctx=ctx, change=change, ticket=ticket, now=now)
+    if change.kind == "reopened":
+        surveys.close_all(conn, ticket.id, now)
+    for letter in STAFF.get(change.kind, _nobody)(scene):
+        notices.put(scene, letter)
+    if not change.automatic_ok:
+        return
+    for letter in REQUESTER.get(change.kind, _nobody)(scene):
+        if letter.automatic and (reason := _why_silent(scene, letter)):
+            _note_silence(scene, letter, reason)
+            continue
+        notices.put(scene, letter)
+
+
+def _nobody(_scene: Scene) -> Iterable[Letter]:
+    return ()
+
+
+def _why_silent(scene: Scene, letter: Letter) -> str:
+    """Rule 9 for what goes to the requester by itself; "" when it may go out.
+
+    What opens or reopens a ticket by mail was looked at, and counted, when it was filed.
+    """
+    ctx, ticket = scene.ctx, scene.ticket
+    identity = people.find(scene.conn, ticket.channel, letter.recipient)
+    tests = (
+        ("no address", not letter.recipient),
+        ("no account", scene.account is None),
+        ("held", ticket.status == "held"),
+        ("own address", people.normal(letter.recipient) in ctx.settings.own_addresses()),
+        ("staff", ctx.settings.agent_by_address(letter.recipient) is not None),
+        ("unreachable", identity is not None and identity.unreachable_at is not None),
+    )
+    found = next((reason for reason, holds in tests if holds), "")
+    if found or _counted_before(scene):
+        return found
+    within = within_caps(scene.conn, ctx, ticket.channel, ticket.account, letter.recipient, scene.now)
+    return "" if within else "cap"
+
+
+def _counted_before(scene: Scene) -> bool:
+    return scene.change.kind in ("opened", "reopened", "revised") and not scene.change.actor.startswith("agent:")
+
+
+def _note_silence(scene: Scene, letter: Letter, reason: str) -> None:
+    data = {"notice": letter.template, "reason": reason}
+    key = f"silent:{letter.key}"[:128]
+    tickets.add_event(scene.conn, scene.ticket.id, at=scene.now, actor="gateway", kind="silent", data=data, key=key)
+
+
+# -- the requester ------------------------------------------------------------------------
+
+
+def _acknowledgement(scene: Scene) -> Iterable[Letter]:
+    """One per ticket. What was promised stands in the row, so that a later time can be told."""
+    if scene.ticket.status == "held":
+        return
+    due = scene.ticket.reaction_due
+    yield notices.to_requester(
+        scene,
+        "acknowledgement",
+        "acknowledgement",
+        f"ack:{scene.ticket.id}",
+        variables={"promised": due.isoformat() if due else None},
+        due_at=scene.now + scene.ctx.settings.outbox.acknowledgement_delay,
+    )
+
+
+def _new_requester(scene: Scene) -> Iterable[Letter]:
+    due = scene.ticket.reaction_due
+    yield notices.to_requester(
+        scene,
+        "acknowledgement",
+        "acknowledgement",
+        scene.key("ack"),
+        variables={"promised": due.isoformat() if due else None, "registered": True},
+    )
+
+
+def _status(scene: Scene, template: str, **variables: Any) -> Letter:
+    """Status notices of one ticket within the debounce time are one, with the last state."""
+    return notices.to_requester(
+        scene,
+        "status",
+        template,
+        scene.key(template),
+        variables=variables,
+        replaces=STATUS,
+        due_at=scene.now + scene.ctx.settings.outbox.debounce,
+    )
+
+
+def _reply(scene: Scene) -> Iterable[Letter]:
+    """What a person wrote, at once, to the requester and everybody who was in copy."""
+    said = {"text": scene.change.data.get("text", ""), "message": scene.change.data.get("message")}
+    words: dict[str, Any] = {"variables": said, "automatic": False, "repeatable": True}
+    first = notices.to_requester(scene, "reply", "reply", scene.key("reply"), **words)
+    if first.recipient:
+        yield first
+    skipped = {people.normal(scene.ticket.requester), *scene.ctx.settings.own_addresses()}
+    for person in tickets.participants(scene.conn, scene.ticket.id):
+        if person.role != tickets.CC or person.address in skipped:
+            continue
+        if scene.ctx.settings.agent_by_address(person.address) is not None:
+            continue
+        yield Letter(
+            key=notices.numbered(scene, "reply", person.address),
+            kind="reply",
+            template="reply",
+            recipient=person.address,
+            recipient_name=person.name,
+            channel=scene.ticket.channel,
+            account=scene.ticket.account,
+            language=notices.language_for(scene.conn, scene.ticket.channel, person.address, scene.ticket.language),
+            **words,
+        )
+
+
+def _question(scene: Scene) -> Iterable[Letter]:
+    data = scene.change.data
+    said = {"text": data.get("text", ""), "message": data.get("message")}
+    if data.get("reminder"):
+        variables = {**said, "closes_at": data.get("closes_at")}
+        yield notices.to_requester(scene, "reminder", "question_reminder", scene.key("reminder"), variables=variables)
+        return
+    yield notices.to_requester(
+        scene, "question", "question", scene.key("question"), variables=said, automatic=False, repeatable=True
+    )
+
+
+def _resolved(scene: Scene) -> Iterable[Letter]:
+    """At once, unless a status notice went out a moment ago; what was still waiting gives way to it."""
+    last = notices.last_status_at(scene)
+    pause = scene.ctx.settings.outbox.debounce
+    due_at = scene.now if last is None else max(scene.now, last + pause)
+    survey = survey_asking.with_resolved(scene.conn, scene.ctx, scene.ticket, scene.now)
+    yield notices.to_requester(
+        scene,
+        "resolved",
+        "resolved",
+        scene.key("resolved"),
+        variables={"survey": survey} if survey is not None else {},
+        replaces=STATUS,
+        due_at=due_at,
+    )
+
+
+def _closed(scene: Scene) -> Iterable[Letter]:
+    """Not after "resolved": that notice said all there is to say."""
+    before, _ = scene.change.data.get("status", ["", ""])
+    if before not in ("resolved", "held"):
+        yield _status(scene, "closed")
+
+
+def _reopened(scene: Scene) -> Iterable[Letter]:
+    yield _status(scene, "reopened")
+
+
+def _in_work(scene: Scene) -> Iterable[Letter]:
+    """Staff took it up; letting a held ticket go is the acknowledgement that it did not get."""
+    before, after = scene.change.data.get("status", ["", ""])
+    if after != "open":
+        return
+    if before == "held":
+        young = scene.now - scene.ticket.opened_at <= scene.ctx.settings.tickets.automatic_age
+        yield from _acknowledgement(scene) if young else ()
+    elif before == "new":
+        yield _status(scene, "in_work")
+
+
+HANDED: Mapping[Line, str] = {"L2": "handed_engineer", "L3": "handed_developers", "L4": "handed_provider"}
+"""Line -> template. Nobody hears of the first line: that is where every ticket begins."""
+
+
+def _line(scene: Scene) -> Iterable[Letter]:
+    """Handed on to a specialist; handing back is nobody's business but ours."""
+    line, before = scene.change.data.get("line", ""), scene.change.data.get("before", "")
+    if line > before and line in HANDED and scene.ticket.status not in ("resolved", "closed"):
+        yield _status(scene, HANDED[line])
+
+
+def _later(scene: Scene) -> Iterable[Letter]:
+    """The time of reply that we told is later now. An earlier one is our own affair."""
+    due, promised = scene.ticket.reaction_due, _promised(scene)
+    if promised is None or due is None or scene.ticket.reaction_met_at is not None:
+        return
+    if due >= promised + MINUTES:
+        yield _status(scene, "later", promised=due.isoformat())
+
+
+def _missed(scene: Scene) -> Iterable[Letter]:
+    """The time of reply that we told has passed."""
+    if scene.change.data.get("clock") == "reaction" and _promised(scene) is not None:
+        yield _status(scene, "later", promised=None)
+
+
+def _promised(scene: Scene) -> datetime | None:
+    """The time of reply that the requester was last told; None: none."""
+    rows = scene.conn.scalars(
+        select(schema.outbox.c.variables)
+        .where(
+            schema.outbox.c.ticket_id == scene.ticket.id,
+            schema.outbox.c.recipient == scene.ticket.requester,
+            schema.outbox.c.template.in_(("acknowledgement", "later")),
+            schema.outbox.c.state.not_in(notices.GONE),
+        )
+        .order_by(schema.outbox.c.id.desc())
+    )
+    told = next((variables["promised"] for variables in rows if variables.get("promised")), None)
+    return datetime.fromisoformat(told) if told else None
+
+
+def _visit(scene: Scene) -> Iterable[Letter]:
+    if scene.change.data.get("agreed"):
+        yield _status(scene, "visit")
+
+
+def _class(scene: Scene) -> Iterable[Letter]:
+    yield from _later(scene)
+
+
+REQUESTER: Mapping[str, Composer] = {
+    "opened": _acknowledgement,
+    "reply": _reply,
+    "question": _question,
+    "resolved": _resolved,
+    "closed": _closed,
+    "reopened": _reopened,
+    "status": _in_work,
+    "line": _line,
+    "class": _class,
+    "breach": _missed,
+    "visit": _visit,
+    "requester": _new_requester,
+}
+"""Kind of change -> what the requester is told. Kinds that are absent are not their business."""
