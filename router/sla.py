@@ -40,6 +40,7 @@ class Moment:
 class _Course:
     """The history reduced to what the clocks need."""
 
+    moments: Sequence[Moment]
     opened: datetime
     class_: int | None
     contract: str | None
@@ -100,6 +101,7 @@ def _read(history: Sequence[Moment]) -> _Course:
         reaction.go(at, running=done is None)
         resolution.go(at, running=done is None and not waiting)
     return _Course(
+        moments=moments,
         opened=opened,
         class_=class_,
         contract=contract,
@@ -110,7 +112,7 @@ def _read(history: Sequence[Moment]) -> _Course:
     )
 
 
-_ENDS = ("resolved", "closed")
+_ENDS: tuple[MomentKind, ...] = ("resolved", "closed")
 
 
 def _last_said(moments: Sequence[Moment], name: str, first: Moment) -> Any:
@@ -219,20 +221,18 @@ def _because(
         yield Reason(what=what, value=value, cause="class:open", detail="the strictest of all classes runs meanwhile")
     else:
         yield Reason(what=what, value=value, cause=f"class:{class_}", detail=title(class_))
-    start = None if is_open(calendar, course.opened) else next_opening(calendar, course.opened)
-    if start is not None:
-        yield Reason(
-            what=what,
-            value=value,
-            cause=f"calendar:{calendar.key}",
-            detail=f"came out of hours, the clock starts {_show(start)}",
-        )
-    elif _plain(course.running[what], amount) != due:
-        yield Reason(what=what, value=value, cause=f"calendar:{calendar.key}", detail="closed hours do not count")
-    stood = len(course.running[what]) > 1
-    if stood and add_business_time(calendar, course.opened, amount) != due:
-        cause = "waiting" if what == "resolution" else "resolved"
-        yield Reason(what=what, value=value, cause=cause, detail="the clock stood; what was left runs on")
+    if _plain(course.running[what], amount) != due:
+        start = None if is_open(calendar, course.opened) else next_opening(calendar, course.opened)
+        said = f"came out of hours, the clock starts {_show(start)}" if start else "closed hours do not count"
+        yield Reason(what=what, value=value, cause=f"calendar:{calendar.key}", detail=said)
+    if len(course.running[what]) > 1:
+        for cause, kinds in _STOPS.items():
+            without = _read([moment for moment in course.moments if moment.kind not in kinds])
+            if _due(without.running[what], calendar, amount) != due:
+                yield Reason(what=what, value=value, cause=cause, detail="the clock stood; what was left runs on")
+
+
+_STOPS: Mapping[str, tuple[MomentKind, ...]] = {"waiting": ("waiting",), "resolved": _ENDS}
 
 
 def _plain(stretches: Sequence[tuple[datetime, datetime | None]], amount: timedelta) -> datetime:

@@ -21,7 +21,15 @@ from router.hours import (
 from router.policy import Calendar, Span
 from tests.router.building import ALWAYS, HOUR, MINUTE, NEVER, ODD, WEEKDAYS, at
 
-ZONES = ("UTC", "Europe/Kyiv", "Asia/Kathmandu", "America/St_Johns", "Australia/Lord_Howe", "America/Havana", "Asia/Beirut")
+ZONES = (
+    "UTC",
+    "Europe/Kyiv",
+    "Asia/Kathmandu",
+    "America/St_Johns",
+    "Australia/Lord_Howe",
+    "America/Havana",
+    "Asia/Beirut",
+)
 CHANGES = {  # days on which the zones above change their clocks
     "Europe/Kyiv": ("2026-03-29", "2026-10-25"),
     "America/St_Johns": ("2026-03-08", "2026-11-01"),
