@@ -50,8 +50,12 @@ def build_site(services: Services, pages: Sequence[web.AbstractRouteDef] = ()) -
     if services.intake is not None:
         for (channel, account), webhook in services.webhooks.items():
             below = f"/channels/{channel}/{account}"
-            for route in webhook.routes(services.intake):
-                site.router.add_route(route.method, below + route.path.rstrip("/"), route.handler, **route.kwargs)
+            site.add_routes(
+                [
+                    web.RouteDef(route.method, below + route.path.rstrip("/"), route.handler, route.kwargs)
+                    for route in webhook.routes(services.intake)
+                ]
+            )
     return site
 
 

@@ -163,8 +163,8 @@ async def _write(route: Route, call: Call) -> web.Response:
         answer, repeated = await call.services.db.write(transaction)
     except tokens.KeyReused:
         raise Problem(422, "this Idempotency-Key was used with another request; use a new one") from None
-    call.services.wake_outbox()
-    call.services.wake_timers()
+    for wake in (call.services.wake_outbox, call.services.wake_timers, call.services.wake_journal):
+        wake()  # whatever the transaction put there need not wait for the next look
     response = _respond(answer.status, answer.body)
     if repeated:
         response.headers["Idempotent-Replayed"] = "true"

@@ -34,7 +34,7 @@ async def test_an_act_changes_the_ticket_and_its_history(
     status, state = await site.post(f"/tickets/{ticket}/{act}", token, body)
     assert status == 200, state
     assert state.items() >= expected.items()
-    assert site.woken == ["outbox"]
+    assert "outbox" in site.woken
     _, found = await site.get(f"/tickets/{ticket}/events", token)
     last = found["items"][-1]
     assert (last["id"], last["actor"]) == (state["event"], "agent:olena")
