@@ -57,10 +57,15 @@ def insert_new(conn: Connection, table: Table, values: Mapping[str, Any]) -> Any
     return conn.execute(_insert_new(conn.dialect.name, table), dict(values)).scalar_one_or_none()
 
 
+@lru_cache(maxsize=256)
+def _insert_missing(dialect: str, table: Table) -> postgresql.Insert | sqlite.Insert:
+    return insert_into(dialect, table).on_conflict_do_nothing()
+
+
 def insert_missing(conn: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert the rows whose keys are not there yet; the others stay as they are."""
     if rows:
-        conn.execute(insert_into(conn.dialect.name, table).on_conflict_do_nothing(), [dict(row) for row in rows])
+        conn.execute(_insert_missing(conn.dialect.name, table), [dict(row) for row in rows])
 
 
 def upsert(conn: Connection, table: Table, values: Mapping[str, Any], *, keys: Iterable[str]) -> None:

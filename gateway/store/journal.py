@@ -68,6 +68,7 @@ ACCEPTED = (
     *("size", "sha256", "blob", "facts"),
 )
 """Columns of `entry` that `record` writes."""
+_INSERT_RAW = insert(raw_table)
 
 
 # -- accepting ----------------------------------------------------------------------------
@@ -125,7 +126,7 @@ def _record_one(conn: Connection, raw: RawMessage, now: datetime, blobs: Blobs) 
         _add_deliveries(conn, known, raw)
         return Accepted(entry=known, duplicate=True)
     if isinstance(raw.body, InlineBody):
-        conn.execute(insert(raw_table), {"entry_id": new.id, "content": raw.body.content})
+        conn.execute(_INSERT_RAW, {"entry_id": new.id, "content": raw.body.content})
     _add_deliveries(conn, new.id, raw)
     return Accepted(entry=new.id, duplicate=False, variant=new.variant)
 

@@ -17,7 +17,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from channels.contract import Unavailable
+from channels.contract import Cursor, Unavailable
 from gateway.store.blobs import Blobs
 from gateway.store.database import Database, Limits, open_database
 from gateway.store.failpoints import FailPoint
@@ -61,19 +61,20 @@ async def send(db: Database, blobs: Blobs, spool: Path, numbers: Sequence[int], 
     refused: list[int] = []
     waiting = iter(numbers)
 
-    async def sender() -> None:
+    async def sender(name: str) -> None:
         for number in waiting:
             raw = message(number, spool)
             say(f"received {number}")
             try:
-                await accept(db, blobs, raw)
+                cursor = Cursor(channel="mail", account="support", name=name, value=str(number))
+                await accept(db, blobs, raw, cursor)
             except (Unavailable, OSError):
                 refused.append(number)
                 say(f"451 {number}")
             else:
                 say(f"250 {number}")
 
-    await asyncio.gather(*(sender() for _ in range(senders)))
+    await asyncio.gather(*(sender(f"sender {n}") for n in range(senders)))
     return refused
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from channels.contract import Accepted
+from channels.contract import Accepted, Cursor
 from gateway.store import journal
 from gateway.store.blobs import Blobs
 from gateway.store.database import Database
@@ -55,10 +55,11 @@ def recording(raw: RawMessage, blobs: Blobs, now: datetime = NOW) -> Callable[[C
     return partial(journal.record, raws=[raw], cursor=None, now=now, blobs=blobs)
 
 
-async def accept(db: Database, blobs: Blobs, raw: RawMessage) -> Accepted:
+async def accept(db: Database, blobs: Blobs, raw: RawMessage, cursor: Cursor | None = None) -> Accepted:
     """Both steps of an accept."""
     prepared = await asyncio.to_thread(journal.prepare, [raw], blobs)
-    return (await db.write(recording(prepared[0], blobs), urgent=True))[0]
+    job = partial(journal.record, raws=prepared, cursor=cursor, now=NOW, blobs=blobs)
+    return (await db.write(job, urgent=True))[0]
 
 
 def digests(conn: Connection, blobs: Blobs) -> dict[str, str]:

@@ -14,7 +14,7 @@ from sqlalchemy import create_engine, select
 
 from gateway.store.blobs import Blobs
 from gateway.store.failpoints import ACCEPTING
-from gateway.store.schema import entry
+from gateway.store.schema import cursor, entry
 from tests.gateway.store.child import content_of
 from tests.gateway.store.mails import digests
 
@@ -46,8 +46,10 @@ def kept(folder: Path) -> dict[str, str]:
     with engine.connect() as conn:
         found = digests(conn, Blobs(folder / "blobs"))
         said = {row.external_id: row.sha256 for row in conn.execute(select(entry))}
+        passed = set(conn.execute(select(cursor.c.value)).scalars())
     engine.dispose()
     assert found == said
+    assert {f"{number}@sender.example" for number in passed} <= found.keys(), "a cursor passed what is not there"
     return found
 
 
