@@ -7,27 +7,34 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 _LABELS = {
-    "from": ("from", "от", "от кого", "отправитель", "від", "від кого", "відправник", "von", "de", "da", "od"),
+    "from": (
+        "from", "от", "от кого", "отправитель", "від", "від кого", "відправник", "von", "de", "da", "od", "van",
+        "fra", "från",
+    ),
     "date": (
         "sent", "date", "отправлено", "отправленные", "отправлен", "дата", "надіслано", "надісланий", "gesendet",
-        "datum", "envoyé", "enviado", "data", "дата отправки", "wysłano", "fecha",
+        "datum",
+        "envoyé", "envoyé le", "enviado", "data", "дата отправки", "wysłano", "fecha", "verzonden", "inviato", "dato",
+        "sendt", "skickat",
     ),
-    "to": ("to", "кому", "an", "à", "para", "do", "получатель", "одержувач"),
-    "cc": ("cc", "копия", "копія", "kopie", "dw", "копии"),
-    "subject": ("subject", "тема", "betreff", "objet", "asunto", "oggetto", "temat", "тема письма", "assunto"),
+    "to": ("to", "кому", "an", "à", "para", "do", "получатель", "одержувач", "aan", "a", "til", "till"),
+    "cc": ("cc", "копия", "копія", "kopie", "dw", "копии", "kopi", "kopia"),
+    "subject": (
+        "subject", "тема", "betreff", "objet", "asunto", "oggetto", "temat", "тема письма", "assunto", "onderwerp",
+        "emne", "ämne",
+    ),
     "reply_to": ("reply-to", "ответить", "reply to"),
     "other": ("importance", "важность", "attachments", "вложения", "priority", "вкладення"),
 }  # fmt: skip
 _FIELD = {label: name for name, labels in _LABELS.items() for label in labels}
-_LABEL = re.compile(
-    r"[>\s]{0,20}\*{0,2}([A-Za-zÀ-ÿА-Яа-яІіЇїЄєҐґ][A-Za-zÀ-ÿА-Яа-яІіЇїЄєҐґ -]{0,18})\*{0,2}\s?:\*{0,2}(?:\s|$)"
-)
+_LABEL = re.compile(r"[>\s]{0,20}\*{0,2}([A-Za-zÀ-ÿА-Яа-яІіЇїЄєҐґ][A-Za-zÀ-ÿА-Яа-яІіЇїЄєҐґ -]{0,18})\*{0,2}\s?:(?!/)")
 _QUOTE_MARK = re.compile(r"^[> ]+")
 
 _ORIGINAL = (
     "original message|original appointment|исходное сообщение|исходное письмо|вихідне повідомлення|оригинальное"
     " сообщение|оригінальне повідомлення|початкове повідомлення|первоначальное сообщение|ursprüngliche nachricht"
     "|message d'origine|mensaje original|wiadomość oryginalna|reply message|исходное приглашение|вихідний лист"
+    "|oprindelig besked|ursprungligt meddelande|oorspronkelijk bericht"
 )
 _FORWARDED = (
     "forwarded message|пересылаемое сообщение|пересланное сообщение|пересланное письмо|пересылаемое письмо|переслане"

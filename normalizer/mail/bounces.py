@@ -75,7 +75,8 @@ _REPLY_CODE = re.compile(r"(?<![\d.])([45])\d\d(?= )")
 _ESCAPED = re.compile(r"\\x\{([0-9A-Fa-f]{1,6})\}")
 _ORIGINAL_ID = re.compile(r"^[>\s]{0,10}message-id:\s*(<[^<>\n]{1,998}>)", re.IGNORECASE | re.MULTILINE)
 _EXPANDED = re.compile(
-    r"([^\s<>]{1,64}@[^\s<>:;]{1,190})[>:;]{0,2}\s{1,20}\((?:expanded )?from:? <?([^\s<>()]{1,64}@[^\s<>()]{1,190})>?\)"
+    r"([^\s<>@]{1,64}@[^\s<>@:;]{1,190})[>:;]{0,2}\s{1,20}\("
+    r"(?:expanded )?from:? <?([^\s<>@()]{1,64}@[^\s<>@()]{1,190})>?\)"
 )
 _TEXT = 20_000
 _RECIPIENTS = 500
@@ -188,7 +189,8 @@ def from_words(
         action = "delayed" if _DELAYED.search(notice) and not _permanent(notice) else "failed"
         return [_spoken(addresses.lower_domain(address), action, notice) for address in named]
     temporary, permanent = _by_library(root, oddities)
-    expanded = {one.lower() for one, alias in _EXPANDED.findall(notice) if alias.lower() in map(str.lower, permanent)}
+    aliases = _EXPANDED.findall(notice) if "from:" in notice else []
+    expanded = {one.lower() for one, alias in aliases if alias.lower() in map(str.lower, permanent)}
     permanent = {one for one in permanent if one.lower() not in expanded}  # we know the alias that we wrote to
     found = [_spoken(address, "delayed", notice) for address in sorted(temporary - permanent)]
     found += [_spoken(address, "failed", notice) for address in sorted(permanent)]

@@ -20,8 +20,12 @@ HEADER_LINES = 2000
 DEPTH = 40
 """Containers (multipart, message) inside one another."""
 PARTS = 1000
-HTML_BYTES = 2 * 1024 * 1024
+HTML_BYTES = 1024 * 1024
 """Characters of HTML that are given to a parser; more is cut off."""
+SHOWN_HTML = 512 * 1024
+"""Characters of HTML that are sanitised for showing; the sanitiser takes a second per megabyte of entities."""
+BOUNCE_BYTES = 128 * 1024
+"""Bytes of a suspected bounce that are searched for words of mail servers: sixty patterns a line."""
 HTML_DEPTH = 400
 TEXT_CHARS = 1024 * 1024
 """Characters of text of one message; more is cut off."""

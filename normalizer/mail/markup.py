@@ -82,7 +82,9 @@ def render(html: str, oddities: list[str]) -> Rendered:
     structured = any(hint in html for hint in _QUOTE_HINTS)
     root = LexborHTMLParser(html).body
     marked = _Writer().write(root) if root is not None else ""
-    return Rendered(words.clean(marked), sanitise(html), structured)
+    if len(html) > limits.SHOWN_HTML:
+        oddities.append("limit:html-size")
+    return Rendered(words.clean(marked), sanitise(html[: limits.SHOWN_HTML]), structured)
 
 
 def sanitise(html: str) -> str:

@@ -273,6 +273,8 @@ def _text(part: Part, kind: str, params: dict[str, str], found: Contents) -> Non
         text = text[: limits.TEXT_CHARS]
     if "\r" in text:
         text = _BROKEN_CR.sub("\n", text)
+    if "\x00" in text:
+        found.oddities.append("text:nul")
     if params.get("format", "").lower() == "flowed" and kind == "text/plain":
         text = _unflow(text, params.get("delsp", "").lower() == "yes")
     (found.htmls if kind == "text/html" else found.texts).append(words.clean(text))

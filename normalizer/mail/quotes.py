@@ -18,7 +18,8 @@ _LINES = 4000
 
 _VERB = (
     r"(?:wrote|writes|schrieb|a écrit|escribió|ha scritto|said|napisał\(?a?\)?|написал(?:\(а\)|а)?|писал(?:\(а\)|а)?"
-    r"|пишет|пише|написав(?:\(ла\))?|писав(?:\(ла\))?|писала|написала|сообщает|повідомляє|цитирует|вы писали|ви писали)"
+    r"|пишет|пише|написав(?:\(ла\))?|писав(?:\(ла\))?|писала|написала|сообщает|повідомляє|цитирует|вы писали"
+    r"|ви писали|escreveu|skrev|schreef|kirjoitti)"
 )
 _WORD = re.compile(rf"{_VERB}\b|\bцитирование\b|\bцитування\b|\bquoting\b|\bцитата\b", re.IGNORECASE)
 _WHEN = re.compile(r"\b(?:19|20)\d\d\b|\b\d{1,2}[./-]\d{1,2}[./-]\d{2,4}\b|\b\d{1,2}:\d\d\b")
@@ -28,8 +29,15 @@ _DAYS = (
     r"|суббота|субботу|воскресенье|понеділок|вівторок|середа|середу|четвер|п.ятниця|п.ятницю|субота|суботу|неділя"
     r"|неділю)"
 )
+_PAST = re.compile(
+    r"\b(?:wrote|schrieb|a écrit|escribió|ha scritto|написал\w{0,2}|писал\w{0,2}|написал\(а\)|написав\w{0,2}|писав"
+    r"|escreveu|skrev|schreef)"
+    r"\s?[:：]?[\s–—-]*$",
+    re.IGNORECASE,
+)
 _START = re.compile(
-    rf"[*\s]*(?:on\s.{{0,30}}\d|le\s.{{0,20}}\d|am\s.{{0,20}}\d|el\s.{{0,20}}\d|w dniu\s"
+    rf"[-*\s]*(?:on\s.{{0,30}}\d|le\s.{{0,20}}\d|am\s.{{0,20}}\d|el\s.{{0,20}}\d|w dniu\s|em\s.{{0,20}}\d"
+    rf"|op\s.{{0,20}}\d|den\s.{{0,20}}\d|il\s.{{0,20}}\d"
     rf"|{_DAYS}[a-zа-яіїє]{{0,6}}[,.]?\s|"
     rf"\d{{1,2}}[./\s-]|\d{{4}}[-./]\d{{1,2}}|в\s(?:{_DAYS}|письме)|у\s{_DAYS}"
     rf"|[\"«]?[^<>\n]{{1,60}}<[^<>@\s]{{1,64}}@)",
@@ -109,12 +117,19 @@ def _cut(lines: Sequence[str], marked: Sequence[int]) -> int:
             return at
         if not line.startswith(">") and blocks.block_at(lines, at):
             return _before_rule(lines, at)
-        if line.rstrip()[-1:] in (":", "：") and not _quote_follows(lines, at):
-            start = _introduction(lines, at)
-            joined = " ".join(lines[start : at + 1]) if start is not None else ""
-            if start is not None and "@" in joined and _WHEN.search(joined):
-                return start
+        start = _introduction(lines, at) if _ends_introduction(line) and not _quote_follows(lines, at) else None
+        if start is not None and _certain(" ".join(lines[start : at + 1])):
+            return start
     return len(lines)
+
+
+def _ends_introduction(line: str) -> bool:
+    return line.rstrip()[-1:] in (":", "：") or (len(line) < 400 and bool(_PAST.search(line)))
+
+
+def _certain(introduction: str) -> bool:
+    """Whether an introduction is one even though nothing after it is marked as quoted."""
+    return bool(_WHEN.search(introduction)) and ("@" in introduction or bool(_PAST.search(introduction)))
 
 
 def _before_rule(lines: Sequence[str], at: int) -> int:
@@ -168,9 +183,16 @@ def _unwrap(lines: Sequence[str], kinds: list[_Kind]) -> None:
             and kinds[at - 1] is _Kind.QUOTE
             and kinds[at + 1] is _Kind.QUOTE
             and len(lines[at - 1]) >= _WRAPPED
-            and len(lines[at]) < 30
+            and _continues(lines[at - 1], lines[at])
         ):
             kinds[at] = _Kind.QUOTE
+
+
+def _continues(quoted: str, remnant: str) -> bool:
+    """Whether a line goes on with the sentence of the quoted line above it."""
+    return (
+        len(remnant) <= 60 and quoted.rstrip()[-1:] not in (".", "?", "!", ":", ";", ">") and not remnant[:1].isupper()
+    )
 
 
 def _quote_follows(lines: Sequence[str], at: int) -> bool:

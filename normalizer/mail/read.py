@@ -69,6 +69,7 @@ class _Reader:
     def __init__(self, data: bytes, facts: Facts, *, depth: int) -> None:
         checked = limits.check(data.lstrip(b"\r\n") if data[:1] in (b"\r", b"\n") else data)
         self._facts = facts
+        self._data = checked.data
         self._depth = depth
         self._root = mime.parse(checked.data, headers_only=checked.flat)
         self._oddities = [*checked.oddities]
@@ -174,6 +175,8 @@ class _Reader:
         code, sure = language.guess(body.visible or body.text or self._subject)
         score, comment = answers.rating(body.visible)
         relays = self._facts.get("authserv_ids")
+        if "message-id" not in self._fields:
+            self._oddities.append("message-id:missing")
         return Message(
             sender=self._sender,
             text=body.text,
@@ -244,8 +247,11 @@ class _Reader:
             return []
         daemon = sight.null_sender or bounces.is_daemon(sight.sender, self._sender.name)
         named = [one.address for value in failed for one in addresses.parse(value, []) if one.address]
+        root = self._root
+        if len(self._data) > limits.BOUNCE_BYTES:
+            root = mime.parse(self._data[: limits.BOUNCE_BYTES], headers_only=False)
         return bounces.from_words(
-            self._root, body.text, daemon=daemon, ours=self._own(), oddities=self._oddities, named=named
+            root, body.text, daemon=daemon, ours=self._own(), oddities=self._oddities, named=named
         )
 
     def _own(self) -> list[str]:

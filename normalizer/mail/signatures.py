@@ -8,6 +8,9 @@ from collections.abc import Sequence
 _DELIMITER = re.compile(r"(?:--|—|––)[ \xa0]?$")
 _TAIL = 14
 """Lines after a delimiter without the trailing space that still look like a signature."""
+_RULE = re.compile(r"(?:_{2,80}|[—–]{2,80})\s*$")
+_FOOTER = 7
+"""Lines after a drawn line that look like the footer of a mailing list or a card."""
 _APPENDED = re.compile(
     r"[\s*_(\[-]{0,8}(?:"
     r"sent (?:from|via|using|with) |get outlook for |скачать outlook |отправлено (?:с|со|из|с помощью|через) "
@@ -29,10 +32,12 @@ def start(lines: Sequence[str], first: int, end: int) -> int:
         line = lines[at]
         if len(line) <= 3 and _DELIMITER.match(line) and (line == "-- " or end - at <= _TAIL):
             return at
+        if end - at <= _FOOTER and _RULE.match(line):
+            return at
     last = end
     for at in range(end - 1, first - 1, -1):
         line = lines[at]
-        if len(line) < 200 and _APPENDED.match(line):
+        if len(line) < 200 and "," not in line and _APPENDED.match(line):
             last = at
         elif line.strip(" \t\xa0") and not _LINK.match(line):
             break

@@ -10,6 +10,7 @@ from normalizer.mail import charsets
 
 _SPACE = re.compile(r"[ \t\r\n\x0b\x0c]+")
 _ODD = re.compile("[\x00-\x08\x0e-\x1f\x7f\u200b\u2060\ufeff\ud800-\udfff]")
+_JUNK = re.compile(rb"[^A-Za-z0-9+/=\s]|=\s*[A-Za-z0-9+/]")
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]+")
 
 
@@ -33,8 +34,8 @@ def one_line(text: str) -> str:
 def unquoted_base64(data: bytes) -> tuple[bytes, bool]:
     """Decoded, whatever the padding and the rubbish between; False when something was wrong."""
     packed = _NOT_BASE64.sub(b"", data)
-    sound = len(packed) % 4 != 1
-    if not sound:
+    sound = len(packed) % 4 != 1 and not _JUNK.search(data)
+    if len(packed) % 4 == 1:
         packed = packed[:-1]
     return binascii.a2b_base64(packed + b"=" * (-len(packed) % 4)), sound
 
