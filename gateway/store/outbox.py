@@ -246,6 +246,14 @@ def abandoned(conn: Connection, owner: str) -> list[Row]:
     return [_row(row) for row in conn.execute(statement).mappings()]
 
 
+def is_sending(conn: Connection, channel: str, recipient: str) -> bool:
+    """Whether a notice to this person is on its way: what they say may name an id that is not stored yet (rule 11)."""
+    wanted = select(outbox.c.id).where(
+        is_one_of(outbox.c.state, "sending"), outbox.c.channel == channel, outbox.c.recipient == recipient
+    )
+    return conn.execute(wanted.limit(1)).first() is not None
+
+
 def release(conn: Connection, owner: str, sending: Sequence[int]) -> int:
     """Put back rows of `owner` that it is not sending: a claim whose COMMIT seemed to fail. Returns how many."""
     statement = (

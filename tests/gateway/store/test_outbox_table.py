@@ -179,3 +179,14 @@ async def test_claiming_reads_indexes_only(db: Database) -> None:
     shown = await db.read(plan)
     assert "outbox_due" in shown and "outbox_lane" in shown
     assert "SCAN" not in shown and "TEMP B-TREE" not in shown
+
+
+async def test_who_is_being_written_to(db: Database) -> None:
+    def work(conn: Connection) -> list[bool]:
+        outbox.put(conn, draft("a"), START)
+        seen = [outbox.is_sending(conn, "mail", "ann@client.example")]
+        claim(conn)
+        people = [("mail", "ann@client.example"), ("mail", "eve@client.example"), ("sms", "ann@client.example")]
+        return seen + [outbox.is_sending(conn, *person) for person in people]
+
+    assert await db.write(work) == [False, True, False, False]
