@@ -71,6 +71,19 @@ def why_silent(conn: Connection, asked: Asked, now: datetime) -> str:
     return "" if within_caps(conn, asked.ctx, raw.channel, raw.account, asked.recipient, now) else "cap"
 
 
+def is_circling(conn: Connection, ctx: Context, entry: Entry, sender: str, now: datetime) -> bool:
+    """Mail from an address that we tell of tickets, more than its cap: a robot there answers our notices.
+
+    Counts. Staff are not told of such a message; it is filed like any other.
+    """
+    settings = ctx.settings
+    told = {normal(address) for desk in settings.lines.values() for address in desk.recipients}
+    told |= {normal(address) for address in (*settings.watchers, *settings.operators)}
+    if normal(sender) not in told:
+        return False
+    return not within_caps(conn, ctx, entry.raw.channel, "", f"from:{normal(sender)}", now)
+
+
 def within_caps(conn: Connection, ctx: Context, channel: str, account: str, address: str, now: datetime) -> bool:
     """Count one automatic message to `address`; False when it is one too many for the minute or the day."""
     caps = ctx.settings.caps

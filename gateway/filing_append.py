@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Row
 
 from gateway import clocks, surveys, updates
-from gateway.automatic import Asked, why_silent
+from gateway.automatic import Asked, is_circling, why_silent
 from gateway.filing_case import Case, Filed
 from gateway.filing_open import add_people
 from gateway.filing_threads import Found, named_keys, own_key, tie
@@ -78,7 +78,7 @@ def _vote(conn: Connection, case: Case, ticket: Row[Any]) -> bool:
     if survey is None:
         return False
     if said.stop_surveys:
-        people.set_no_surveys(conn, survey.contact_id, True)
+        surveys.opt_out(conn, survey.id, case.now)
     if said.rating is not None:
         surveys.rate(
             conn,
@@ -143,6 +143,8 @@ def _compose(
     *,
     automatic_ok: bool,
 ) -> None:
+    if is_circling(conn, case.ctx, case.entry, case.sender.address, case.now):
+        return
     change = updates.Change(
         ticket_id=ticket_id, event_id=event_id, kind=kind, actor=actor, data=data, automatic_ok=automatic_ok
     )

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from gateway import clocks, updates
-from gateway.automatic import Asked, why_silent
+from gateway.automatic import Asked, is_circling, why_silent
 from gateway.context import Context
 from gateway.filing_case import Case, Conflict, Filed
 from gateway.filing_threads import Key, named_keys, numbered_tickets, own_key, tie
@@ -72,7 +72,8 @@ def _tie_all(conn: Connection, ticket_id: int, case: Case, keys: Sequence[Key] |
 
 def _announce(conn: Connection, case: Case, ticket_id: int, message_id: int, related: Sequence[str]) -> None:
     asked = Asked(ctx=case.ctx, entry=case.entry, message=case.message, recipient=case.sender.address)
-    silent = why_silent(conn, asked, case.now)
+    # What an agent registers is counted where it is composed.
+    silent = why_silent(conn, asked, case.now, counted=not case.registered_by)
     actor = f"agent:{case.registered_by}" if case.registered_by else "requester"
     data: dict[str, Any] = {
         "class": case.assignment.class_,
@@ -87,6 +88,8 @@ def _announce(conn: Connection, case: Case, ticket_id: int, message_id: int, rel
     at = case.entry.raw.received_at
     event_id = tickets.add_event(conn, ticket_id, at=at, actor=actor, kind="opened", data=data, key=case.key("opened"))
     clocks.recompute(conn, case.ctx, ticket_id, case.now)
+    if is_circling(conn, case.ctx, case.entry, case.sender.address, case.now):
+        return
     change = updates.Change(
         ticket_id=ticket_id, event_id=event_id, kind="opened", actor=actor, data=data, automatic_ok=not silent
     )

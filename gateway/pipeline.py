@@ -97,6 +97,11 @@ class Pipeline:
         except OSError as error:
             raise Unavailable(f"the disk refuses a body: {error.strerror or type(error).__name__}") from error
 
+    @property
+    def paused(self) -> bool:
+        """Claiming waits because of trouble of ours."""
+        return time.monotonic() < self._paused_until
+
     def wake(self) -> None:
         """There may be entries to file (a replay was asked for)."""
         self._wake.set()
@@ -142,7 +147,7 @@ class Pipeline:
         """Start work on what is pending, as far as there is room. False when there is nothing (more) to start now."""
         # One chunk more than processes: the next is ready when one is done.
         room = self._pool.width + 1 - self._ordinary
-        if room <= 0 or time.monotonic() < self._paused_until:
+        if room <= 0 or self.paused:
             return False
         now, busy = self._clock(), tuple(self._busy)
         try:
