@@ -1,9 +1,10 @@
-"""Fit the classifier's weights: `python -m benchmarks.fit_router DATA.jsonl [config/classifier.json] [--held-out FILE]`.
+"""Fit the classifier's weights: `python -m benchmarks.fit_router DATA.jsonl [config/classifier.json]`.
 
 DATA has rows `{subject, text, class, also_ok, line, line_ok, onsite, abstain_ok}`. Printed are figures of k-fold
 cross-validation (fitted on the other folds, concepts as they stand); calibration is fitted on those held-out scores.
-Without the second argument nothing is written. `--held-out` writes what each row would get from a model that has not seen
-it, with the rules of `config/`, in the form of `gateway route --json`. Plain Python and a fixed order: the same data give the same file.
+Without the second argument nothing is written. `--held-out FILE` writes what each row would get from a model that has
+not seen it, with the rules of `config/`, in the form of `gateway route --json`.
+Plain Python and a fixed order: the same data give the same file.
 """
 
 from __future__ import annotations
