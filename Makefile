@@ -6,7 +6,7 @@ STAMP := $(VENV)/.stamp
 SET ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv run demo test check format services bench chaos clean lock
+.PHONY: help venv run demo test check format services bench chaos docs clean lock
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ bench: $(STAMP) ## speeds as ratios against a bare counterpart in the same run
 
 chaos: $(STAMP) ## the long kill test: 30 kills at random moments and named points
 	$(BIN)/python -m pytest -p no:xdist -s tests/chaos --kills 30
+
+docs: $(STAMP) ## make docs/settings.md again from the models
+	$(BIN)/python -m gateway.settings_text > docs/settings.md
 
 lock: ## make the pins again from requirements/*.in (needs uv)
 	for f in run dev; do uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

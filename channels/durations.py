@@ -40,6 +40,12 @@ def show_duration(value: timedelta) -> str:
     return f"{seconds // _UNITS[unit]}{unit}"
 
 
+def show_size(value: int) -> str:
+    """The shortest text that `parse_size` reads back."""
+    unit = next((u for u in ("GB", "MB", "KB") if value and value % _SIZES[u] == 0), "B")
+    return f"{value // _SIZES[unit]}{unit}"
+
+
 Duration = Annotated[
     timedelta,
     BeforeValidator(parse_duration),

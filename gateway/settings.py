@@ -31,6 +31,7 @@ class Http(Section):
     """The web server: webhooks, API, rating pages, health."""
 
     host: str = "127.0.0.1"
+    """Where it listens; loopback until you say otherwise."""
     port: int = Field(default=8080, ge=0, le=65535)
     """0 means any free one; see `var/listening.json`."""
     public_url: str = Field(default="", pattern=r"^(https?://[^\s/]+[^\s]*[^/\s])?$")
@@ -66,6 +67,7 @@ class Workers(Section):
     """The processes that parse and route."""
 
     count: int = Field(default=1, ge=1, le=64)
+    """Processes. One reads hundreds of mails a second."""
     seconds: float = Field(default=10.0, gt=0, le=600)
     """Time limit of one message; the process is killed at it."""
     memory: Size = 1024 * 1024 * 1024
@@ -78,11 +80,13 @@ class Outbox(Section):
     concurrency: int = Field(default=8, ge=1, le=256)
     """Sends at the same time, over all accounts."""
     per_account: int = Field(default=4, ge=1, le=64)
+    """Sends at the same time by one account."""
     send_timeout: Duration = MINUTE
     """Hard time limit of one try."""
     backoff: Duration = timedelta(seconds=30)
     """Pause after the first failed try; doubles up to `backoff_limit`, with jitter."""
     backoff_limit: Duration = HOUR
+    """The longest pause between two tries."""
     max_age: Duration = 3 * DAY
     """After this a notice is a dead letter: staff see it and can send it again."""
     debounce: Duration = 2 * MINUTE
@@ -104,19 +108,24 @@ class Desk(Section):
     """The desk as people know it."""
 
     name: str = "Support"
+    """Signs the notices."""
     phone: str = ""
     """Shown in the signature of notices; empty: left out."""
     contact_url: str = ""
+    """A page about the desk; empty: left out."""
 
 
 class Agent(Section):
     """One person of staff."""
 
     name: str
+    """Shown to requesters under answers."""
     addresses: tuple[str, ...] = ()
     """Mail addresses this person writes from."""
     lines: tuple[LineName, ...] = ()
+    """Support lines this person works on."""
     languages: tuple[str, ...] = ()
+    """Languages this person writes: ru, uk, en."""
     trust_unknown: bool = False
     """Believe mail in this name without a relay's verdict (only where strangers cannot reach the SMTP port)."""
 
@@ -151,8 +160,11 @@ class Caps(Section):
     """Brakes on automatic mail that hold whatever headers say."""
 
     per_address_minute: int = Field(default=5, ge=1)
+    """Automatic mails to one address a minute."""
     per_address_day: int = Field(default=40, ge=1)
+    """Automatic mails to one address a day."""
     per_account_minute: int = Field(default=120, ge=1)
+    """Automatic mails of one account a minute."""
 
 
 class Alerts(Section):
@@ -176,6 +188,7 @@ class Log(Section):
     """What is logged: ids and counts; never bodies, addresses or secrets."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
+    """What is left out below it."""
     format: Literal["auto", "json", "console"] = "auto"
     """auto: console on a terminal, JSON otherwise."""
 
