@@ -88,6 +88,19 @@ async def test_a_lone_sender_waits_for_nobody(db_url: str, blobs: Blobs) -> None
     assert db.stats.urgent_commits == 20
 
 
+async def test_where_several_came_together_the_next_ones_wait_for_each_other(db_url: str, blobs: Blobs) -> None:
+    db = open_database(db_url, limits=Limits(gather=30.0))
+    await asyncio.gather(*(db.write(recording(mail(n), blobs), urgent=True) for n in range(3)))
+    before = db.stats.urgent_commits
+    async with asyncio.timeout(20):
+        early = asyncio.ensure_future(db.write(recording(mail("early"), blobs), urgent=True))
+        await asyncio.sleep(0.05)  # time to go wrong, not to be in step
+        late = [db.write(recording(mail(f"late {n}"), blobs), urgent=True) for n in range(2)]
+        await asyncio.gather(early, *late)
+    assert db.stats.urgent_commits == before + 1
+    await db.close()
+
+
 @pytest.mark.parametrize("place", [0, 2, 4])
 async def test_one_that_breaks_a_unique_key_takes_nobody_along(db: Database, blobs: Blobs, place: int) -> None:
     def twice(conn: Connection) -> None:
