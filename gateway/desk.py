@@ -6,7 +6,7 @@ and a key that makes it happen once. Events written here, with their data:
 - `reply {message}`, `question {message}`, `note {message}`: who wrote is the event's actor;
 - `resolved {result}`, `closed {}`, `reopened {}`, `status {}`: with `status: [before, after]`;
 - those of `gateway.desk_fields`: class, line, onsite, visit, assigned, requester;
-- `survey {}`: staff asked for a rating at once.
+- `survey {survey, before}`: staff asked for a rating at once; `before`: the question was out already.
 
 A reply or question that changes the status has `status: [before, after]` too. An answer counts as a
 reaction when its actor is a person (`agent:…`).
@@ -84,6 +84,7 @@ TRANSITIONS: Mapping[str, frozenset[str]] = {
 }
 """Status -> the statuses that staff may give it next."""
 
+ASKED_BEFORE = "asked before"
 _TAKEN_UP = {"new": "open", "held": "open"}
 _LONGEST_TEXT = 1_000_000
 
@@ -246,17 +247,21 @@ def ask_survey(
 ) -> Done:
     """Ask the requester for a rating at once, whatever the survey policy's delay.
 
-    Raises NotFound, Conflict (not resolved yet).
+    One who was asked about this resolution before is not asked again; the event says so.
+    Raises NotFound, Conflict (not resolved yet, or a person who is not to be asked).
     """
     row = locked(conn, ticket_id)
     if done := earlier(conn, ticket_id, key):
         return done
     if row.status not in ("resolved", "closed"):
         raise Conflict("a rating is asked for after the resolution; resolve the ticket first")
-    event_id = tickets.add_event(conn, ticket_id, at=now, actor=actor, kind="survey", data={}, key=key)
+    asked = surveys.ask(conn, ctx, ticket_id, now)
+    if asked.refused and asked.refused != ASKED_BEFORE:
+        raise Conflict(f"this person is not asked for a rating: {asked.refused}")
+    data: dict[str, Json] = {"survey": asked.survey_id, "before": bool(asked.refused)}
+    event_id = tickets.add_event(conn, ticket_id, at=now, actor=actor, kind="survey", data=data, key=key)
     if event_id is None:
         raise Conflict("the same act is being carried out; ask again")
-    surveys.ask(conn, ctx, ticket_id, now)
     return Done(ticket_id=ticket_id, event_id=event_id)
 
 

@@ -11,7 +11,7 @@ import logging
 import re
 import sys
 import traceback
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Any, Literal, TextIO, TypeAlias, cast
 
 import structlog
@@ -53,6 +53,8 @@ def clean(value: object, depth: int = 0) -> object:
             return {str(key): _field(str(key), item, depth + 1) for key, item in value.items()}
         case list() | tuple() | set() | frozenset() if depth < _DEEPEST:
             return [clean(item, depth + 1) for item in list(value)[:50]]
+        case Mapping() | list() | tuple() | set() | frozenset():
+            return "[deep]"
         case BaseException():
             return type(value).__name__
         case _:
@@ -90,6 +92,17 @@ def _exception(_logger: object, _method: str, record: Record) -> Record:
     return record
 
 
+_STEPS: Sequence[Processor] = (
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_log_level,
+    structlog.stdlib.add_logger_name,
+    structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+    cast(Processor, _exception),
+    cast(Processor, redact),
+)
+"""What becomes of every record, ours and the libraries'."""
+
+
 def configure(level: str = "info", stream: TextIO | None = None, *, format: Format = "auto") -> None:  # noqa: A002
     """Set up logging of the whole process, the libraries' included; call it once, at the start.
 
@@ -97,14 +110,6 @@ def configure(level: str = "info", stream: TextIO | None = None, *, format: Form
     """
     handler = logging.StreamHandler(stream)
     human = format == "console" or (format == "auto" and handler.stream.isatty())
-    shared: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.add_logger_name,
-        structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
-        cast(Processor, _exception),
-        cast(Processor, redact),
-    ]
     renderer: Processor = (
         structlog.dev.ConsoleRenderer(timestamp_key="at")
         if human
@@ -112,7 +117,7 @@ def configure(level: str = "info", stream: TextIO | None = None, *, format: Form
     )
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
+            foreign_pre_chain=_STEPS,
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
@@ -121,18 +126,17 @@ def configure(level: str = "info", stream: TextIO | None = None, *, format: Form
     root.setLevel(level.upper())
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.ERROR)
-    structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            *shared,
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
-        cache_logger_on_first_use=False,
-    )
 
 
 def get_logger(name: str) -> FilteringBoundLogger:
-    """A logger; log as `logger.info("filed", entry=7, ticket=12)`: an event word and ids."""
-    return cast(FilteringBoundLogger, structlog.stdlib.get_logger(name))
+    """A logger; log as `logger.info("filed", entry=7, ticket=12)`: an event word and ids.
+
+    It works before `configure` too: then warnings and worse go to stderr, and nothing to stdout.
+    """
+    made = structlog.wrap_logger(
+        logging.getLogger(name),
+        processors=[structlog.stdlib.filter_by_level, *_STEPS, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    return cast(FilteringBoundLogger, made)

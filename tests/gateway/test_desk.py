@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Connection
 
 from gateway import desk
-from gateway.store import tickets
+from gateway.store import people, tickets
 from gateway.store.database import Database
 from tests.gateway.conftest import START, FrozenClock
 from tests.gateway.outgoing import open_ticket
@@ -186,6 +186,16 @@ async def test_a_survey_is_asked_after_the_resolution_only(acts: Acts) -> None:
     await acts.do(desk.resolve, ticket, result="done")
     done = await acts.do(desk.ask_survey, ticket, key="k")
     assert (await acts.do(desk.ask_survey, ticket, key="k")).event_id == done.event_id
+    assert await acts.read(lambda conn: count(conn, "survey")) == 1
+
+
+async def test_a_person_who_wants_no_surveys_is_not_asked(acts: Acts, db: Database) -> None:
+    ticket = await acts.open()
+    await acts.do(desk.resolve, ticket, result="done")
+    contact = (await acts.row(ticket)).requester_id
+    await db.write(lambda conn: people.set_no_surveys(conn, contact, True))
+    with pytest.raises(desk.Conflict, match="wants no surveys"):
+        await acts.do(desk.ask_survey, ticket)
 
 
 async def test_an_act_that_fails_leaves_its_transaction_as_it_was(acts: Acts) -> None:
