@@ -237,8 +237,9 @@ def _spoken(address: str, action: str, notice: str) -> ReportedRecipient:
     """With the status and the diagnostic that stand by the address."""
     at = max(notice.lower().find(address.lower()), 0)
     nearby = notice[at : at + 600]
-    status = _STATUS.search(nearby) or _STATUS.search(notice)
-    code = _REPLY_CODE.search(nearby)
+    status, code = _STATUS.search(nearby), _REPLY_CODE.search(nearby)
+    if status is None and code is None:
+        status = _STATUS.search(notice)
     line = _status_line(nearby, status[1] if status else code[0] if code else "")
     guessed = f"{code[1]}.0.0" if code else ""
     return ReportedRecipient(

@@ -20,7 +20,7 @@ from normalizer.message import Attachment
 
 _CONTROL_OR_SLASH = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|\u202a-\u202e\u2066-\u2069]+')
 _META_CHARSET = re.compile(rb"<meta[^>]{0,200}charset\s*=\s*[\"']?([\w.:-]{2,40})", re.IGNORECASE)
-_UU_BEGIN = re.compile(rb"^begin \d{3,4} [^\r\n]*$", re.MULTILINE)
+_UU_BEGIN = re.compile(rb"^begin \d{3,4} [^\r\n]*\r?$", re.MULTILINE)
 _BROKEN_CR = re.compile(r"\r\n?")
 
 
