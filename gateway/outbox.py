@@ -153,13 +153,13 @@ class Outbox:
             self._doubtful_claim = False
 
     def _rooms(self, now: datetime) -> tuple[int, dict[Account, int]]:
-        """How many more sends may begin, in all and by account."""
-        rules = self.ctx.settings.outbox
-        free = max(rules.concurrency - len(self._sending), 0)
-        sending = Counter(self._sending.values())
+        """How many more may be claimed, in all and by account."""
+        rules, sending, despatch = self.ctx.settings.outbox, Counter(self._sending.values()), self._despatch
+        ahead = {account: despatch.ahead(account) for account in self._accounts()}
+        free = max(rules.concurrency * max(ahead.values(), default=1) - len(self._sending), 0)
         rooms = {
-            account: min(free, self._despatch.circuit(account).room(now, sending[account], rules.per_account))
-            for account in self._accounts()
+            account: min(free, despatch.circuit(account).room(now, sending[account], rules.per_account * times))
+            for account, times in ahead.items()
         }
         return free, {account: room for account, room in rooms.items() if room > 0}
 

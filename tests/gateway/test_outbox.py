@@ -175,8 +175,22 @@ async def test_limits_hold_in_all_and_for_each_account(bench: Bench) -> None:
     assert max(waited) < 30, "a long queue of one account leaves room for the other"
 
 
+async def test_only_quick_sends_are_claimed_ahead(bench: Bench) -> None:
+    """What is claimed is in doubt after a crash, so no more is claimed than goes out at once."""
+    bench.sender.script = {f"a{n}": _slow for n in range(40)}
+    await bench.put(*(draft(f"a{n}") for n in range(40)), *(draft(f"b{n}", account="sales") for n in range(200)))
+    engine = bench.engine(outbox={"concurrency": 8, "per_account": 2})
+    claimed: list[int] = []
+    while taken := await engine.claim():
+        claimed.append(taken)
+        await engine.finish(20)
+    assert claimed[0] == 4, "two for each account, before anything is known of them"
+    assert 4 < max(claimed) <= 2 + 16, "sales answers at once"
+    assert bench.sender.most == 2 and bench.sales.most <= 2, "but never more at the same time"
+
+
 async def _slow(_: Any) -> Receipt:
-    await asyncio.sleep(0.01)
+    await asyncio.sleep(0.02)
     return SENT
 
 
