@@ -101,9 +101,9 @@ class Despatch:
         self._failpoint("sent-unsettled")
         if not captured:
             self._judge(row, answer)
-        if isinstance(answer, Receipt):
-            return self._of_receipt(row, answer, captured=captured)
-        return await self._in_doubt(row, notice, answer.detail, at_once=False)
+        if isinstance(answer, NoAnswer) or answer.uncertain:
+            return await self._in_doubt(row, notice, answer.detail, at_once=False)
+        return self._of_receipt(row, answer, captured=captured)
 
     async def _call(self, sender: Sender, notice: Notice, account: Account) -> Receipt | NoAnswer:
         loop = asyncio.get_running_loop()

@@ -303,7 +303,14 @@ async def test_a_broken_template_blocks_nothing(bench: Bench) -> None:
 # -- doubt --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("behaviour", [never, half], ids=["never answers", "breaks off half way"])
+def lost(_: Any) -> Receipt:
+    """All was sent, and then the relay's answer was lost."""
+    return retry(fault=Fault.FAR_SIDE, uncertain=True)
+
+
+@pytest.mark.parametrize(
+    "behaviour", [never, half, lost], ids=["never answers", "breaks off half way", "the answer is lost"]
+)
 @pytest.mark.parametrize(("repeatable", "state"), [(True, "waiting"), (False, "unknown")])
 async def test_without_an_answer_the_kind_decides(bench: Bench, behaviour: Any, repeatable: bool, state: str) -> None:
     bench.sender.script = {"a": behaviour}
