@@ -192,18 +192,17 @@ def _attachment(file: Attachment) -> tuple[list[str], bytes]:
 
 
 def _filename(name: str) -> str:
-    """The parameter in both forms: for RFC 2231 readers, and something for those who know only ASCII."""
+    """The file name as a parameter: quoted, or encoded and continued (RFC 2231 sections 3 and 4)."""
     if not name:
         return ""
-    plain = re.sub(r"[^ !#-\[\]-~]", "_", name)[:60]
-    parameter = f';\r\n filename="{plain}"'
-    if plain == name:
-        return parameter
-    pieces = re.findall(r"(?:%..|[^%]){1,20}", quote(name[:120], safe=""))
+    short = name if len(name) <= 150 else name[:130] + name[-20:]
+    if short.isascii():
+        return ';\r\n filename="' + short.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    pieces = re.findall(r"(?:%..|[^%]){1,20}", quote(short, safe=""))
     if len(pieces) == 1:
-        return f"{parameter};\r\n filename*=utf-8''{pieces[0]}"
+        return f";\r\n filename*=utf-8''{pieces[0]}"
     pieces[0] = "utf-8''" + pieces[0]
-    return parameter + "".join(f";\r\n filename*{at}*={piece}" for at, piece in enumerate(pieces))
+    return "".join(f";\r\n filename*{at}*={piece}" for at, piece in enumerate(pieces))
 
 
 def _multipart(subtype: str, parts: Sequence[tuple[list[str], bytes]], seed: str) -> tuple[list[str], bytes]:
@@ -213,7 +212,7 @@ def _multipart(subtype: str, parts: Sequence[tuple[list[str], bytes]], seed: str
     body = b"".join(
         delimiter + b"\r\n" + "\r\n".join(head).encode() + b"\r\n\r\n" + content + b"\r\n" for head, content in parts
     )
-    return [f'Content-Type: multipart/{subtype}; boundary="{boundary}"'], body + delimiter + b"--\r\n"
+    return [f'Content-Type: multipart/{subtype};\r\n boundary="{boundary}"'], body + delimiter + b"--\r\n"
 
 
 def _base64(content: bytes) -> bytes:

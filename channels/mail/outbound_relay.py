@@ -202,6 +202,8 @@ class UnreachableAddress(SMTPException):
 
 def receipt_for(error: Exception, stage: Stage) -> Receipt:
     """The receipt of a delivery that failed at `stage`."""
+    if isinstance(error.__cause__, ssl.SSLError):  # aiosmtplib wraps what goes wrong while connecting
+        return receipt_for(error.__cause__, stage)
     match error:
         case UnreachableAddress():
             return _receipt(Delivery.UNREACHABLE, Fault.FAR_SIDE, f"5.6.7 {error}")

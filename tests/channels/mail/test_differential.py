@@ -54,9 +54,9 @@ DIALOGUES = [
     b"HELO x\r\n" + BEGIN + b"k\r\n" * 200_000 + b".\r\n" + BEGIN + b".\r\n",
     b"NOOP\r\nMAIL FROM:<a@b.example>\r\nHELO x\r\nRCPT TO:<support@desk.example>\r\nDATA\r\nRSET\r\n",
     b"HELO x\r\nMAIL FROM:<a@b.example>\r\nMAIL FROM:<a@b.example>\r\nDATA\r\nRCPT TO:<no@where.example>\r\nDATA\r\n",
-    b"EHLO x\r\nMAIL FROM:<a@b.example> SIZE=10 BODY=8BITMIME SMTPUTF8\r\nRSET x\r\nRSET\r\nHELP\r\nVRFY a@b.example\r\n",
+    b"EHLO x\r\nMAIL FROM:<a@b.example> SIZE=10 BODY=8BITMIME SMTPUTF8\r\nRSET x\r\nRSET\r\nHELP\r\nVRFY a@b.c\r\n",
     b"EHLO x\r\nMAIL FROM:<a@b.example> FOO=BAR\r\nMAIL FROM:<a@b.example> BODY=BINARYMIME\r\nMAIL FROM:<>\r\nRSET\r\n",
-    b"EHLO x\r\nMAIL FROM:a@b.example\r\nRSET\r\nMAIL from: <a@b.example>\r\nRCPT to: support@desk.example\r\nDATA x\r\n",
+    b"EHLO x\r\nMAIL FROM:a@b.c\r\nRSET\r\nMAIL from: <a@b.c>\r\nRCPT to: support@desk.example\r\nDATA x\r\n",
     b"EHLO x\r\n" + b"NOOP " + b"n" * 70_000 + b"\r\nNOOP\r\nNOOP\nNOOP\n",
 ]
 
@@ -104,7 +104,7 @@ ADDRESSES = [
     "<a@b.example>", "<a.b+c@d-e.example> SIZE=12 BODY=8BITMIME", "<a@b.example>  SIZE=1", "<a@b.example>\tSIZE=1",
     "<>", "<> SIZE=5", "<a@b.example", "a@b.example", "a@b.example SIZE=1", "<a..b@c.example>", "<.a@b.example>",
     "<a@b..example>", "<a@.example>", "<a@b.example.>", '<"a b"@c.example>', '<"a\\"b"@c.example>', "<a@[127.0.0.1]>",
-    "<@x.example:a@b.example>", "<a@b.example>x", "<a@b.example>(comment) SIZE=1", "<(c)a@b.example>", "< a@b.example >",
+    "<@x.example:a@b.example>", "<a@b.example>x", "<a@b.example>(comment) SIZE=1", "<(c)a@b.c>", "< a@b.example >",
     "<анна@пример.example>", "<a@b@c.example>", "<a b@c.example>", "<a@b.example>>", "<<a@b.example>>", "<a@-.example>",
     "<a_b%c!d#e@f.example>", "<a@b.example> =x", "<a@b.example> SIZE", "<a@localhost>",
 ]  # fmt: skip

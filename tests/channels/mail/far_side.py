@@ -1,0 +1,121 @@
+"""A mail server to send to: real aiosmtpd with TLS and AUTH, that answers what a test scripts.
+
+A script line is `verb reply`: the reply of MAIL, RCPT, DATA (at its end) for one transaction, in order; `-` means the
+usual one, `close` closes the connection before the reply, `hang` never replies, `late` replies after `release` is set.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+import warnings
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiosmtpd.smtp import SMTP, AuthResult
+
+
+@dataclass
+class FarSide:
+    """What it is told to do, and what it got."""
+
+    script: dict[str, list[str]] = field(default_factory=dict)
+    user: str = "relay-user"
+    password: str = "hunter2"
+    got: list[tuple[str, list[str], bytes]] = field(default_factory=list)
+    """(sender, recipients, content) of each message that came in whole, accepted or not."""
+    connections: int = 0
+    tls: list[bool] = field(default_factory=list)
+    port: int = 0
+    release: asyncio.Event = field(default_factory=asyncio.Event)
+    servers: list[Server] = field(default_factory=list)
+
+    async def answer(self, server: Server, verb: str, usual: str) -> str:
+        lines = self.script.get(verb, [])
+        reply = lines.pop(0) if lines else "-"
+        match reply:
+            case "-":
+                return usual
+            case "close":
+                server.transport.abort()  # type: ignore[union-attr]
+                return usual
+            case "hang":
+                await asyncio.Event().wait()
+            case "late":
+                await self.release.wait()
+                return usual
+        return reply
+
+    async def handle_MAIL(self, server: Server, _session: Any, envelope: Any, address: str, options: list[str]) -> str:
+        reply = await self.answer(server, "MAIL", "250 2.1.0 ok")
+        if reply.startswith("250"):
+            envelope.mail_from = address
+            envelope.mail_options.extend(options)
+        return reply
+
+    async def handle_RCPT(self, server: Server, _session: Any, envelope: Any, address: str, _options: list[str]) -> str:
+        reply = await self.answer(server, "RCPT", "250 2.1.5 ok")
+        if reply.startswith("250"):
+            envelope.rcpt_tos.append(address)
+        return reply
+
+    async def handle_DATA(self, server: Server, session: Any, envelope: Any) -> str:
+        self.got.append((envelope.mail_from, envelope.rcpt_tos, envelope.content))
+        self.tls.append(session.ssl is not None or server.inside_tls)
+        return await self.answer(server, "DATA", "250 2.0.0 queued as 4XYZ")
+
+    def authenticate(self, _server: Any, _session: Any, _envelope: Any, _mechanism: str, data: Any) -> AuthResult:
+        good = (data.login.decode(), data.password.decode()) == (self.user, self.password)
+        return AuthResult(success=good, handled=False)
+
+    async def hang_up(self) -> None:
+        """Close every connection, as a relay does with idle ones."""
+        for server in self.servers:
+            if server.transport is not None:
+                server.transport.close()
+
+
+class Server(SMTP):
+    """One connection."""
+
+    inside_tls = False
+    line_length_limit = 65536
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        if self._original_transport is None:
+            self.event_handler.connections += 1
+            self.event_handler.servers.append(self)
+
+
+@asynccontextmanager
+async def far_side(
+    *, tls: ssl.SSLContext | None = None, inside_tls: bool = False, auth: bool = False, smtputf8: bool = True
+) -> AsyncIterator[FarSide]:
+    """A server on a free port of 127.0.0.1: STARTTLS with `tls`, or TLS from the first byte with `inside_tls` too."""
+    logging.getLogger("mail.log").setLevel(logging.CRITICAL)
+    side, loop = FarSide(), asyncio.get_running_loop()
+
+    def connection() -> Server:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # aiosmtpd does not know that it is inside TLS, and warns about AUTH
+            server = Server(
+                side, hostname="relay.example", enable_SMTPUTF8=smtputf8, loop=loop, auth_required=auth,
+                auth_require_tls=not inside_tls, authenticator=side.authenticate,
+                tls_context=None if inside_tls else tls,
+            )  # fmt: skip
+        server.inside_tls = inside_tls
+        return server
+
+    listening = await loop.create_server(connection, "127.0.0.1", 0, ssl=tls if inside_tls else None)
+    side.port = listening.sockets[0].getsockname()[1]
+    try:
+        yield side
+    finally:
+        listening.close()
+        await side.hang_up()
+        await listening.wait_closed()
+        await asyncio.sleep(0)
