@@ -310,14 +310,14 @@ class _Reader:
             return None
         concepts, words = self.file(value.concepts, files.ConceptsFile)
         weights = self.weights(value.weights)
-        if concepts is None or weights is None:
-            return None
         named = [
             (name, one)
-            for name, texts in concepts.concepts.items()
+            for name, texts in (concepts.concepts if concepts else {}).items()
             for one in _each(words, ("concepts", name), texts, phrase)
         ]
         self.problems += words.problems
+        if weights is None:
+            return None
         return LogLinear(
             version=weights.version,
             concepts=Phrases.of(named),
@@ -343,6 +343,7 @@ class _Reader:
             if "" not in rows or any(len(row) != width for row in rows.values()):
                 message = f"needs a bias and rows of {width} numbers; fit it again"
                 self.problems.append(Problem(file=str(path), line=0, column=0, key=f"weights.{head}", message=message))
+                return None
         self.contents.append(content)
         return value
 

@@ -92,17 +92,20 @@ class Document:
     def problem(self, loc: Sequence[Key], message: str, *, of_key: bool = False) -> Problem:
         """A fault at `loc`; added to `problems` and returned."""
         line, column = self.place(loc, of_key=of_key)
-        found = Problem(file=self.file, line=line, column=column, key=dotted(loc), message=message)
+        found = Problem(file=self.file, line=line, column=column, key=self.dotted(loc), message=message)
         self.problems.append(found)
         return found
 
-
-def dotted(loc: Sequence[Key]) -> str:
-    """("rules", 0, "id") -> "rules[0].id"."""
-    out = ""
-    for part in loc:
-        out += f"[{part}]" if isinstance(part, int) else f".{part}" if out else part
-    return out
+    def dotted(self, loc: Sequence[Key]) -> str:
+        """("rules", 0, "set") -> "rules[0].set"; a number that is a key stands after a dot."""
+        out, here = "", self.data
+        for part in loc:
+            if isinstance(here, list) and isinstance(part, int):
+                out, here = f"{out}[{part}]", here[part] if part < len(here) else None
+            else:
+                out = f"{out}.{part}" if out else str(part)
+                here = here.get(part) if isinstance(here, dict) else None
+        return out
 
 
 # -- reading ------------------------------------------------------------------------------
@@ -200,7 +203,7 @@ def _mapping(node: MappingNode, loc: Loc, above: tuple[int, ...], document: Docu
             line, column = _mark(key_node)
             said = f"stands twice (first in line {document.place((*loc, key), of_key=True)[0]}); keep one of them"
             document.problems.append(
-                Problem(file=document.file, line=line, column=column, key=dotted((*loc, key)), message=said)
+                Problem(file=document.file, line=line, column=column, key=document.dotted((*loc, key)), message=said)
             )
             continue
         document.keys[tuple(map(str, (*loc, key)))] = _mark(key_node)

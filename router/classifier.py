@@ -69,7 +69,7 @@ class LogLinear:
     def __post_init__(self) -> None:
         rows: dict[str, Sequence[float]] = {}
         for name in sorted({name for table in self.weights.values() for name in table}):
-            parts = (self.weights[head].get(name, (0.0,) * width) for head, width in WIDTHS.items())
+            parts = (self.weights.get(head, {}).get(name, (0.0,) * width) for head, width in WIDTHS.items())
             rows[name] = tuple(weight for part in parts for weight in part)
         object.__setattr__(self, "rows", rows)
 
