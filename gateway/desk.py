@@ -5,7 +5,7 @@ and a key that makes it happen once. Events written here, with their data:
 
 - `reply {message}`, `question {message}`, `note {message}`: who wrote is the event's actor;
 - `resolved {result}`, `closed {}`, `reopened {}`, `status {}`: with `status: [before, after]`;
-- those of `gateway.desk_fields`: class, line, onsite, visit, assigned, requester;
+- those of `gateway.desk_fields`: class, contract, line, onsite, visit, assigned, requester;
 - `survey {survey, before}`: staff asked for a rating at once; `before`: the question was out already.
 
 A reply or question that changes the status has `status: [before, after]` too. An answer counts as a
@@ -39,6 +39,7 @@ from gateway.desk_fields import (
     accept_proposal,
     assign,
     set_class,
+    set_contract,
     set_line,
     set_onsite,
     set_requester,
@@ -67,6 +68,7 @@ __all__ = [
     "resolve",
     "routed",
     "set_class",
+    "set_contract",
     "set_line",
     "set_onsite",
     "set_requester",

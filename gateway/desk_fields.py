@@ -1,6 +1,6 @@
-"""What staff decide about a ticket: class, line, on site, visit, assignee, requester.
+"""What staff decide about a ticket: class, contract, line, on site, visit, assignee, requester.
 
-Events: `class {class, before}`, `line {line, before, reason}`, `onsite {onsite}`,
+Events: `class {class, before}`, `contract {contract, before}`, `line {line, before, reason}`, `onsite {onsite}`,
 `visit {wanted, agreed, office}`, `assigned {agent, before}`, `requester {address, before}`.
 A proposal that is accepted is a `class` and a `line` event with `proposal: true`.
 """
@@ -45,6 +45,36 @@ def set_class(
         if row.class_ == class_:
             raise Conflict("the ticket has this class already")
         return _class_step(row, class_)
+
+    return perform(conn, ctx, ticket_id, decide, actor=actor, now=now, key=key)
+
+
+def set_contract(
+    conn: Connection,
+    ctx: Context,
+    ticket_id: int,
+    *,
+    actor: str,
+    now: datetime,
+    key: str | None = None,
+    contract: str | None,
+) -> Done:
+    """Say which contract covers the ticket, or None; the deadlines are recomputed from the whole history.
+
+    Raises NotFound, Invalid (no such contract, or one without the ticket's line), Conflict (it is covered by it).
+    """
+    found = ctx.policy.contracts.get(contract) if contract else None
+    if contract is not None and found is None:
+        raise Invalid("no such contract; contracts are named in contracts.yaml")
+
+    def decide(row: TicketRow) -> Step:
+        if row.contract == contract:
+            raise Conflict("the ticket is under this contract already" if contract else "no contract covers it already")
+        if found is not None and row.line not in found.lines:
+            raise Invalid(f"this contract has no {row.line}; set the line to one of {', '.join(found.lines)} first")
+        return Step(
+            kind="contract", data={"contract": contract, "before": row.contract}, columns={"contract": contract}
+        )
 
     return perform(conn, ctx, ticket_id, decide, actor=actor, now=now, key=key)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from aiohttp import web
 
 from gateway import status
-from gateway.web import api_acts, api_models, api_ops, api_tickets, openapi
+from gateway.web import api_acts, api_asked, api_models, api_ops, api_tickets, api_tokens, openapi
 from gateway.web.frame import ApiModel, Asked, Call, Nothing, Reads, Route, Writes, endpoint
 
 _TICKET = "/tickets/{ticket}"
@@ -19,7 +19,7 @@ async def document(_call: Call) -> web.Response:
 
 
 _READS: Sequence[tuple[str, str, type[ApiModel] | None, Reads, type[Asked]]] = (
-    ("/tickets", "List tickets", api_models.TicketPage, api_tickets.listing, api_models.TicketQuery),
+    ("/tickets", "List tickets", api_models.TicketPage, api_tickets.listing, api_asked.TicketQuery),
     (_TICKET, "Show a ticket", api_models.TicketDetail, api_tickets.one, Nothing),
     (f"{_TICKET}/events", "What happened to a ticket", api_models.EventList, api_tickets.events, Nothing),
     (f"{_TICKET}/decision", "Why it is filed and routed so", api_models.Decision, api_tickets.decision, Nothing),
@@ -34,14 +34,14 @@ _OPERATOR_READS: Sequence[tuple[str, str, type[ApiModel] | None, Reads, type[Ask
     ("/journal/{entry}", "One journal entry", api_ops.EntryItem, api_ops.entry, Nothing),
     ("/journal/{entry}/raw", "Its exact bytes", None, api_ops.raw, Nothing),
     ("/outbox", "Notices that need somebody", api_models.NoticePage, api_ops.notices, api_ops.OutboxQuery),
-    ("/tokens", "List tokens", api_ops.TokenList, api_ops.token_list, Nothing),
+    ("/tokens", "List tokens", api_tokens.TokenList, api_tokens.token_list, Nothing),
 )
 _OPERATOR_WRITES: Sequence[tuple[str, str, type[ApiModel], Writes, type[Asked]]] = (
     ("/journal/replay", "Process entries again", api_ops.Replayed, api_ops.replay, api_ops.Replay),
     ("/outbox/{notice}/retry", "Send a notice again", api_models.NoticeItem, api_ops.retry, Nothing),
     ("/outbox/{notice}/drop", "Never send a notice", api_models.NoticeItem, api_ops.drop, Nothing),
-    ("/tokens", "Make a token", api_ops.MadeToken, api_ops.token_create, api_ops.NewToken),
-    ("/tokens/{token}/revoke", "End a token", api_ops.TokenList, api_ops.token_revoke, Nothing),
+    ("/tokens", "Make a token", api_tokens.MadeToken, api_tokens.token_create, api_tokens.NewToken),
+    ("/tokens/{token}/revoke", "End a token", api_tokens.TokenList, api_tokens.token_revoke, Nothing),
 )
 
 ROUTES: Sequence[Route] = (
@@ -51,7 +51,7 @@ ROUTES: Sequence[Route] = (
         for path, summary, answer, reads, query in _READS
     ),
     Route(method="POST", path="/tickets", summary="Register a ticket for somebody", scope="reply", status=201,
-          answer=api_models.TicketState, writes=api_acts.register, body=api_models.NewTicket),
+          answer=api_models.TicketState, writes=api_acts.register, body=api_asked.NewTicket),
     *(
         Route(method="POST", path=f"{_TICKET}/{act.path}", summary=act.summary, scope="reply",
               answer=api_models.TicketState, writes=api_acts.writer(act), body=act.body)

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from gateway import desk
 from gateway.desk_open import Registration, open_ticket, routed
 from gateway.store import tickets as store
+from gateway.web import api_asked as asked
 from gateway.web import api_models as models
 from gateway.web import api_show
 from gateway.web.api_tickets import visible
@@ -39,49 +40,53 @@ class Act:
 
 ACTS: Sequence[Act] = (
     Act(
-        path="reply", summary="Answer the requester", body=models.Words, act=desk.reply, words=True,
+        path="reply", summary="Answer the requester", body=asked.Words, act=desk.reply, words=True,
         arguments=lambda body: {"text": body.text},
     ),
     Act(
-        path="note", summary="Write a note for staff", body=models.Words, act=desk.note, words=True,
+        path="note", summary="Write a note for staff", body=asked.Words, act=desk.note, words=True,
         arguments=lambda body: {"text": body.text},
     ),
     Act(
-        path="ask", summary="Ask the requester; the ticket waits", body=models.Words, act=desk.ask, words=True,
+        path="ask", summary="Ask the requester; the ticket waits", body=asked.Words, act=desk.ask, words=True,
         arguments=lambda body: {"text": body.text},
     ),
     Act(
-        path="resolve", summary="Resolve with a result in plain words", body=models.Resolution, act=desk.resolve,
+        path="resolve", summary="Resolve with a result in plain words", body=asked.Resolution, act=desk.resolve,
         arguments=lambda body: {"result": body.result},
     ),
     Act(
-        path="status", summary="Set the status by hand", body=models.NewStatus, act=desk.set_status,
+        path="status", summary="Set the status by hand", body=asked.NewStatus, act=desk.set_status,
         arguments=lambda body: {"status": body.status},
     ),
     Act(
-        path="class", summary="Set the class", body=models.NewClass, act=desk.set_class,
+        path="class", summary="Set the class", body=asked.NewClass, act=desk.set_class,
         arguments=lambda body: {"class_": body.class_},
     ),
     Act(
-        path="line", summary="Hand over to another line, with a reason", body=models.NewLine, act=desk.set_line,
+        path="contract", summary="Say which contract covers it", body=asked.NewContract, act=desk.set_contract,
+        arguments=lambda body: {"contract": body.contract},
+    ),
+    Act(
+        path="line", summary="Hand over to another line, with a reason", body=asked.NewLine, act=desk.set_line,
         arguments=lambda body: {"line": body.line, "reason": body.reason},
     ),
     Act(
-        path="onsite", summary="Say whether somebody has to come", body=models.OnSite, act=desk.set_onsite,
+        path="onsite", summary="Say whether somebody has to come", body=asked.OnSite, act=desk.set_onsite,
         arguments=lambda body: {"onsite": body.onsite},
     ),
     Act(
-        path="visit", summary="Note a visit's window", body=models.Visit, act=desk.set_visit,
+        path="visit", summary="Note a visit's window", body=asked.Visit, act=desk.set_visit,
         arguments=lambda body: {
             "wanted": _window(body.wanted), "agreed": _window(body.agreed), "office": body.office
         },
     ),
     Act(
-        path="assignee", summary="Give the ticket to an agent", body=models.Assignee, act=desk.assign,
+        path="assignee", summary="Give the ticket to an agent", body=asked.Assignee, act=desk.assign,
         arguments=lambda body: {"agent": body.agent},
     ),
     Act(
-        path="requester", summary="Make somebody else the requester", body=models.Requester, act=desk.set_requester,
+        path="requester", summary="Make somebody else the requester", body=asked.Requester, act=desk.set_requester,
         arguments=lambda body: {"address": body.address, "name": body.name},
     ),
     Act(path="proposal", summary="Accept the proposed class and line", body=Nothing, act=desk.accept_proposal),
@@ -95,6 +100,8 @@ def writer(act: Act) -> Writes:
     async def prepare(call: Call) -> Job:
         services, caller, now = call.services, call.caller, call.services.clock()
         arguments = dict(act.arguments(call.body))
+        if "contract" in arguments and not caller.sees(arguments["contract"]):
+            raise Problem(403, "this token is limited to contracts, and this is none of them")
         if act.words:
             arguments["attachments"] = await stored(call, call.body.attachments)
 
@@ -136,7 +143,7 @@ async def register(call: Call) -> Job:
     return job
 
 
-async def stored(call: Call, uploads: Sequence[models.Upload]) -> list[Attachment]:
+async def stored(call: Call, uploads: Sequence[asked.Upload]) -> list[Attachment]:
     """Uploads as attachments; big ones are blobs on disk when this returns."""
     made = []
     for upload in uploads:
@@ -157,5 +164,5 @@ async def stored(call: Call, uploads: Sequence[models.Upload]) -> list[Attachmen
     return made
 
 
-def _window(window: models.Window | None) -> tuple[Any, Any] | None:
+def _window(window: asked.Window | None) -> tuple[Any, Any] | None:
     return None if window is None else (window.start, window.end)

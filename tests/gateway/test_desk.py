@@ -110,6 +110,18 @@ async def test_changing_the_class_recomputes_from_the_beginning(acts: Acts, cloc
     assert (await acts.row(ticket)).resolution_due == START + timedelta(hours=4)
 
 
+async def test_a_contract_brings_its_deadlines_from_the_beginning(acts: Acts, clock: FrozenClock) -> None:
+    ticket = await acts.open(class_=4, line="L4")
+    clock.forward(timedelta(hours=1))
+    with pytest.raises(desk.Invalid, match="L4"):
+        await acts.do(desk.set_contract, ticket, contract="acme")
+    await acts.do(desk.set_line, ticket, line="L2", reason="ours after all")
+    await acts.do(desk.set_contract, ticket, contract="acme")
+    assert (await acts.row(ticket)).resolution_due == START + timedelta(hours=4)
+    await acts.do(desk.set_contract, ticket, contract=None)
+    assert (await acts.row(ticket)).resolution_due is None
+
+
 async def test_a_key_makes_an_act_happen_once(acts: Acts) -> None:
     ticket, other = await acts.open(), await acts.open()
     first = await acts.do(desk.reply, ticket, text="hello", key="mail:7")

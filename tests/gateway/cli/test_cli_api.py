@@ -67,6 +67,7 @@ async def test_a_ticket_is_worked_on_from_the_terminal(site: Site, run: Run, tmp
         ("line", number, "L3", "needs a developer"),
         ("class", number, "none"),
         ("class", number, "5"),
+        ("contract", number, "acme"),
         ("onsite", number),
         ("visit", number, "2026-03-03T09:00:00Z", "2026-03-03T10:00:00Z"),
         ("requester", number, "bob@client.example", "--name", "Bob"),
@@ -80,10 +81,17 @@ async def test_a_ticket_is_worked_on_from_the_terminal(site: Site, run: Run, tmp
         assert (code, err) == (0, ""), step
         assert out.startswith(f"#{number} "), step
     code, out, _ = await run("tickets", "show", number)
-    for part in ("closed, class 5, L3 on site", "Bob <bob@client.example>", "pavlo", "Готово", "журнал.txt", "## "):
+    for part in (
+        "closed, class 5, L3 on site, contract acme",
+        "Bob <bob@client.example>",
+        "pavlo",
+        "Готово",
+        "журнал.txt",
+        "## ",
+    ):
         assert part in out
     code, out, _ = await run("tickets", "events", number, "--json")
-    assert len(json.loads(out)["items"]) == 17
+    assert len(json.loads(out)["items"]) == 18
     code, out, _ = await run("tickets", "download", number, "1", str(tmp_path / "copy.txt"))
     assert (code, (tmp_path / "copy.txt").read_text(encoding="utf-8")) == (0, "log")
     code, _, err = await run("tickets", "download", number, "1", str(tmp_path / "copy.txt"))

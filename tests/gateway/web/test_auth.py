@@ -67,6 +67,8 @@ async def test_a_token_of_a_contract_sees_only_its_tickets(site: Site) -> None:
         for path in ("", "/events", "/decision", "/notices", "/ratings", "/attachments/1"):
             assert (await site.get(f"/tickets/{hidden}{path}", token))[0] == 404
         assert (await site.post(f"/tickets/{hidden}/note", token, {"text": "x"}))[0] == 404
+    for contract in ("borealis", None):
+        assert (await site.post(f"/tickets/{mine}/contract", token, {"contract": contract}))[0] == 403
     body = {"account": "support", "requester": {"address": "a@b.example"}, "subject": "s", "text": "t"}
     assert (await site.post("/tickets", token, body))[0] == 403
     assert (await site.post("/tickets", token, body | {"contract": "acme"}))[0] == 201
