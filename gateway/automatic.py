@@ -62,11 +62,13 @@ SILENT: tuple[tuple[str, Test], ...] = (
 """Reason to stay silent -> whether it holds."""
 
 
-def why_silent(conn: Connection, asked: Asked, now: datetime) -> str:
-    """ "" when an automatic answer may go out (it is counted then), else the reason why not."""
+def why_silent(conn: Connection, asked: Asked, now: datetime, *, counted: bool = True) -> str:
+    """Why nothing automatic may go out; "" when it may, and then (if `counted`) it is counted."""
     for reason, holds in SILENT:
         if holds(asked):
             return reason
+    if not counted:
+        return ""
     raw = asked.entry.raw
     return "" if within_caps(conn, asked.ctx, raw.channel, raw.account, asked.recipient, now) else "cap"
 
