@@ -75,6 +75,10 @@ class Client:
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
 
+    @classmethod
+    async def to(cls, host: str, port: int) -> Client:
+        return cls(*await asyncio.open_connection(host, port))
+
     async def send(self, data: bytes) -> None:
         self.writer.write(data)
         await self.writer.drain()
@@ -136,7 +140,7 @@ class Port:
     number: int = 0
 
     async def connect(self) -> Client:
-        return Client(*await asyncio.open_connection(self.host, self.number))
+        return await Client.to(self.host, self.number)
 
     @asynccontextmanager
     async def client(self) -> AsyncIterator[Client]:
