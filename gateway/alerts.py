@@ -19,6 +19,7 @@ from gateway import health
 from gateway.context import Context
 from gateway.log import get_logger
 from gateway.metrics import Metrics
+from gateway.notices import domain_of
 from gateway.store import alerts, outbox, queries
 from gateway.store.alerts import Raised
 from gateway.store.database import Database
@@ -220,12 +221,13 @@ def _put(conn: Connection, ctx: Context, trouble: Trouble, state: str, since: da
     account = _way_out(ctx, trouble)
     if account is None:
         return
+    domain = domain_of(ctx.settings.account(CHANNEL, account))
     for operator in ctx.settings.operators:
-        key = f"alert:{state}:{now.isoformat()}:{trouble.name}:{operator}"
+        key = "alert:" + ctx.keyring.token("alert", state, now.isoformat(), trouble.name, operator)
         outbox.put(
             conn,
             outbox.Draft(
-                key="alert:" + ctx.keyring.token("alert", key),
+                key=key,
                 lane="",
                 kind="alert",
                 channel=CHANNEL,
@@ -239,6 +241,7 @@ def _put(conn: Connection, ctx: Context, trouble: Trouble, state: str, since: da
                     "detail": trouble.detail,
                     "since": since.isoformat(),
                 },
+                message_id=f"{ctx.keyring.token('message-id', key)}@{domain}" if domain else "",
                 repeatable=False,
                 automatic=True,
             ),

@@ -7,12 +7,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sqlalchemy import Connection, select
 
 from gateway import checks, clocks, desk
 from gateway.store import outbox, schema, tickets
 from gateway.store.database import Database
 from gateway.timers import Timers
+from router.hours import business_between, is_open
 from router.policy import Calendar, Contract, Policy, Terms
 from tests.gateway.conftest import START, FrozenClock
 from tests.gateway.outgoing import context, open_ticket
@@ -203,6 +206,20 @@ async def test_a_held_ticket_disturbs_nobody(acme: Desk) -> None:
 def test_a_warning_comes_in_open_hours(class_: int, clock: clocks.Clock, due: datetime, warned: datetime) -> None:
     at = clocks.warning_time(POLICY, "acme", class_, clock, opened_at=START, due=due, share=0.75)
     assert at == warned
+
+
+@given(
+    start=st.datetimes(datetime(2026, 3, 1), datetime(2026, 3, 20), timezones=st.just(UTC)),
+    length=st.timedeltas(timedelta(0), timedelta(days=12)),
+    share=st.floats(0.05, 0.95),
+)
+def test_a_warning_leaves_the_rest_of_the_open_time(start: datetime, length: timedelta, share: float) -> None:
+    due = start + length
+    at = clocks.warning_time(POLICY, "acme", 4, "resolution", opened_at=start, due=due, share=share)
+    rest, left = 16 * HOUR * (1 - share), business_between(OFFICE, at, due)
+    assert start <= at <= due
+    assert left == min(rest, business_between(OFFICE, start, due))
+    assert at == start or is_open(OFFICE, at), "somebody is there to be warned"
 
 
 async def test_a_resolved_ticket_is_closed_after_the_configured_days(acme: Desk) -> None:

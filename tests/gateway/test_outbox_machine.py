@@ -38,8 +38,10 @@ ANSWERS = {
     "unreachable": Receipt(delivery=Delivery.UNREACHABLE),
     "retry": Receipt(delivery=Delivery.RETRY, fault=Fault.MESSAGE),
     "later": Receipt(delivery=Delivery.RETRY, fault=Fault.MESSAGE, retry_after=5.0),
+    "lost": Receipt(delivery=Delivery.RETRY, fault=Fault.MESSAGE, uncertain=True),
     BROKEN: None,
 }
+DOUBTS = ("lost", BROKEN)
 
 
 class GatedSender:
@@ -188,11 +190,11 @@ class OutboxMachine(RuleBasedStateMachine):
         row = self.model[key]
         self.do(self.end(self.life, key, how))
         too_old = self.clock() - (row.first_sending or START) >= MAX_AGE
-        if how == BROKEN and not row.repeatable:
+        if how in DOUBTS and not row.repeatable:
             row.state = "unknown"
-        elif how in ("retry", "later", BROKEN):
+        elif how in ("retry", "later", *DOUBTS):
             row.state = "dead" if too_old else "waiting"
-            row.may_begin += how != BROKEN  # it surely did not go out
+            row.may_begin += how not in DOUBTS  # it surely did not go out
             self.read_due(key)
         else:
             row.state = how
