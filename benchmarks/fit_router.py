@@ -13,7 +13,7 @@ import argparse
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from math import sqrt
@@ -24,7 +24,7 @@ from gateway.cli.route import answered
 from gateway.policy_files import load_policy
 from gateway.policy_models import ConceptsFile
 from gateway.yaml_files import load
-from router.classifier import LINES, WIDTHS, Head, LogLinear, features, margin, scores, sigmoid, softmax
+from router.classifier import LINES, WIDTHS, Head, LogLinear, features, margin, sigmoid, softmax
 from router.words import Phrases, phrase, reduce
 
 CONFIG = Path(__file__).parent.parent / "config"
@@ -87,6 +87,17 @@ def rows(path: Path, concepts: Phrases) -> list[Row]:
             )
         )
     return out
+
+
+def scores(weights: Mapping[str, Sequence[float]], found: Iterable[str], width: int) -> list[float]:
+    """Sum of the weights of the features found, the bias "" included: log odds for each of `width` labels."""
+    scores = list(weights.get("", (0.0,) * width))
+    for name in found:
+        row = weights.get(name)
+        if row is not None:
+            for n, weight in enumerate(row):
+                scores[n] += weight
+    return scores
 
 
 def fit(head: Head, data: Sequence[Row]) -> dict[str, list[float]]:

@@ -5,7 +5,7 @@ A guess never decides by itself: `router.route` holds its confidence against the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import exp, log
 from typing import Literal, Protocol, TypeAlias, get_args
@@ -139,14 +139,3 @@ def margin(odds: Sequence[float], best: int) -> float:
     """Log odds of the best label against all others together."""
     top = max(value for n, value in enumerate(odds) if n != best)
     return odds[best] - top - log(sum(exp(value - top) for n, value in enumerate(odds) if n != best))
-
-
-def scores(weights: Mapping[str, Sequence[float]], found: Iterable[str], width: int) -> list[float]:
-    """Sum of the weights of the features found, the bias "" included: log odds for each of `width` labels."""
-    scores = list(weights.get("", (0.0,) * width))
-    for name in found:
-        row = weights.get(name)
-        if row is not None:
-            for n, weight in enumerate(row):
-                scores[n] += weight
-    return scores
