@@ -49,7 +49,7 @@ class Asked:
 
 Test: TypeAlias = Callable[[Asked], bool]
 SILENT: tuple[tuple[str, Test], ...] = (
-    ("robot", lambda asked: asked.message.kind != "message"),
+    ("robot", lambda asked: asked.message.kind != "message" or asked.message.robot),
     ("replayed", lambda asked: not asked.entry.notify),
     ("imported", lambda asked: bool(asked.entry.raw.facts.get("imported"))),
     ("old", lambda asked: asked.age > asked.ctx.settings.tickets.automatic_age),
