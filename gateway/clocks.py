@@ -12,10 +12,12 @@ from datetime import datetime, timedelta
 from itertools import takewhile
 from typing import Any, Literal, TypeAlias
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection, Row, bindparam, select, update
 
 from gateway.context import Context
-from gateway.store import tickets, timers
+from gateway.store import timers
+from gateway.store.schema import event as event_table
+from gateway.store.schema import ticket as ticket_table
 from normalizer.message import Json
 from router import sla
 from router.assignment import Deadline, Deadlines
@@ -27,6 +29,8 @@ CLOCKS: tuple[Clock, ...] = ("reaction", "resolution")
 
 ANSWERS = frozenset({"reply", "question", "call"})
 """Events that are a public answer; by a person of staff they end the reaction clock."""
+COLUMNS = ("reaction_due", "reaction_met_at", "resolution_due")
+"""Of the ticket."""
 STATUS_MOMENTS: Mapping[str, sla.MomentKind] = {
     "waiting": "waiting",
     "resumed": "resumed",
@@ -37,29 +41,50 @@ STATUS_MOMENTS: Mapping[str, sla.MomentKind] = {
 """Events that say by their kind what became of the status, when they do not carry it."""
 
 
+# Made once: this runs in every filing transaction, and building a statement costs more than running it.
+_TICKET = select(
+    ticket_table.c.id,
+    ticket_table.c.contract,
+    ticket_table.c.opened_at,
+    ticket_table.c.reaction_due,
+    ticket_table.c.reaction_met_at,
+    ticket_table.c.resolution_due,
+    ticket_table.c.deadline_version,
+    ticket_table.c.because,
+).where(ticket_table.c.id == bindparam("ticket"))
+_HISTORY = (
+    select(event_table.c.id, event_table.c.at, event_table.c.actor, event_table.c.kind, event_table.c.data)
+    .where(event_table.c.ticket_id == bindparam("ticket"))
+    .order_by(event_table.c.id)
+)
+_UPDATE = (
+    update(ticket_table)
+    .where(ticket_table.c.id == bindparam("ticket"))
+    .values({name: bindparam(name) for name in (*COLUMNS, "deadline_version", "because")})
+)
+
+
 def recompute(conn: Connection, ctx: Context, ticket_id: int, now: datetime) -> Deadlines:
     """Bring deadlines and timers of a ticket up to its history. Call it after the last event of a change.
 
     Writes the ticket's columns, the reasons of both deadlines, and raises `deadline_version` when
     something moved. Raises NoResultFound when there is no such ticket.
     """
-    ticket = tickets.get(conn, ticket_id)
-    events = tickets.history(conn, ticket_id)
+    ticket: Any = conn.execute(_TICKET, {"ticket": ticket_id}).one()
+    events: Sequence[Any] = conn.execute(_HISTORY, {"ticket": ticket_id}).all()
     deadlines = sla.deadlines(moments(events), ctx.policy)
-    columns = {
-        "reaction_due": deadlines.reaction.due,
-        "reaction_met_at": deadlines.reaction.met_at,
-        "resolution_due": deadlines.resolution.due,
-    }
+    columns = dict(
+        zip(COLUMNS, (deadlines.reaction.due, deadlines.reaction.met_at, deadlines.resolution.due), strict=True)
+    )
     moved = {name for name, value in columns.items() if getattr(ticket, name) != value}
+    wanted = list(_status_timers(ctx, ticket_id, events))
     if moved:
-        version = ticket.deadline_version + 1
-        because = _because(ticket.because, deadlines)
-        tickets.update(conn, ticket_id, **columns, deadline_version=version, because=because)
+        version, because = ticket.deadline_version + 1, _because(ticket.because, deadlines)
+        conn.execute(_UPDATE, {"ticket": ticket_id, **columns, "deadline_version": version, "because": because})
         for clock in CLOCKS:
             if f"{clock}_due" in moved:
-                _put_deadline_timers(conn, ctx, ticket, clock, deadlines, version, now)
-    _put_status_timers(conn, ctx, ticket_id, events)
+                wanted += _deadline_timers(ctx, ticket, clock, deadlines, version, now)
+    timers.put_all(conn, wanted)
     return deadlines
 
 
@@ -108,9 +133,9 @@ def _deadline(deadlines: Deadlines, clock: Clock) -> Deadline:
 # -- timers -------------------------------------------------------------------------------
 
 
-def _put_deadline_timers(
-    conn: Connection, ctx: Context, ticket: Row[Any], clock: Clock, deadlines: Deadlines, version: int, now: datetime
-) -> None:
+def _deadline_timers(
+    ctx: Context, ticket: Row[Any], clock: Clock, deadlines: Deadlines, version: int, now: datetime
+) -> Iterator[dict[str, Any]]:
     due = _deadline(deadlines, clock).due
     if due is None:
         return
@@ -119,8 +144,8 @@ def _put_deadline_timers(
         ctx.policy, ticket.contract, deadlines.class_, clock, opened_at=ticket.opened_at, due=due, share=share
     )
     data: dict[str, Json] = {"due": due.isoformat(), "late": warn_at <= now}
-    timers.put(conn, ticket.id, f"warning:{clock}", version, warn_at, data)
-    timers.put(conn, ticket.id, f"breach:{clock}", version, due, data)
+    yield timers.row(ticket.id, f"warning:{clock}", version, warn_at, data)
+    yield timers.row(ticket.id, f"breach:{clock}", version, due, data)
 
 
 def warning_time(
@@ -159,7 +184,7 @@ def _before(calendar: Calendar, start: datetime, due: datetime, rest: timedelta)
     return start
 
 
-def _put_status_timers(conn: Connection, ctx: Context, ticket_id: int, events: Sequence[Row[Any]]) -> None:
+def _status_timers(ctx: Context, ticket_id: int, events: Sequence[Row[Any]]) -> Iterator[dict[str, Any]]:
     """A ticket that waits or is resolved is looked at again after the configured days."""
     last = last_status_event(events)
     if last is None:
@@ -168,9 +193,9 @@ def _put_status_timers(conn: Connection, ctx: Context, ticket_id: int, events: S
     state = status_moment(last)
     closing = {"waiting": settings.close_waiting, "resolved": settings.close_resolved}.get(state or "")
     if closing:
-        timers.put(conn, ticket_id, "close", last.id, last.at + closing)
+        yield timers.row(ticket_id, "close", last.id, last.at + closing)
     if state == "waiting" and last.kind == "question" and settings.question_reminder:
-        timers.put(conn, ticket_id, "question_reminder", last.id, last.at + settings.question_reminder)
+        yield timers.row(ticket_id, "question_reminder", last.id, last.at + settings.question_reminder)
 
 
 def last_status_event(events: Sequence[Row[Any]]) -> Row[Any] | None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, func, select, update
 
-from gateway.store.dialect import insert_new
+from gateway.store.dialect import insert_missing, insert_new
 from gateway.store.schema import timer
 from normalizer.message import Json
 
@@ -39,8 +39,19 @@ def put(
     data: Mapping[str, Json] | None = None,
 ) -> bool:
     """Ask for a check at `due_at`. False when this ticket has a timer of this kind and version already."""
-    row = {"ticket_id": ticket_id, "kind": kind, "version": version, "due_at": due_at, "data": dict(data or {})}
-    return insert_new(conn, timer, row) is not None
+    return insert_new(conn, timer, row(ticket_id, kind, version, due_at, data)) is not None
+
+
+def row(
+    ticket_id: int, kind: str, version: int, due_at: datetime, data: Mapping[str, Json] | None = None
+) -> dict[str, Any]:
+    """A timer as `put_all` takes it."""
+    return {"ticket_id": ticket_id, "kind": kind, "version": version, "due_at": due_at, "data": dict(data or {})}
+
+
+def put_all(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Ask for several checks at once; those that are there already stay as they are."""
+    insert_missing(conn, timer, rows)
 
 
 def due(conn: Connection, now: datetime, limit: int) -> list[int]:
@@ -57,8 +68,8 @@ def next_due(conn: Connection) -> datetime | None:
 
 def unfired(conn: Connection, timer_id: int) -> Timer | None:
     """The timer, or None when it has fired."""
-    row = conn.execute(select(*_COLUMNS).where(timer.c.id == timer_id, timer.c.fired_at.is_(None))).one_or_none()
-    return None if row is None else Timer(**row._mapping)
+    found = conn.execute(select(*_COLUMNS).where(timer.c.id == timer_id, timer.c.fired_at.is_(None))).one_or_none()
+    return None if found is None else Timer(**found._mapping)
 
 
 def fired(conn: Connection, timer_id: int, outcome: str, now: datetime) -> bool:
