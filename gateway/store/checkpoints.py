@@ -16,8 +16,8 @@ from sqlalchemy.exc import DBAPIError
 
 INTERVAL = 0.5
 """Seconds between checkpoints while there are commits."""
-LONG_WAL = 8192
-"""Pages of 4 KB (32 MB) above which the writer is held back once."""
+LONG_WAL = 1000
+"""Pages (4 KB) above which the writer is held back once: then the WAL is written over, cheaper than growing."""
 
 
 class Gate:
@@ -77,6 +77,7 @@ class Checkpoints:
             self.wanted.clear()
             try:
                 if self._checkpoint("PASSIVE") > self._long_wal:
+                    self._checkpoint("PASSIVE")  # what came meanwhile, so that the writer waits for little
                     with gate.closed():
                         self._checkpoint("RESTART")
             except (DBAPIError, sqlite3.Error):

@@ -201,13 +201,14 @@ def pending(
     """
     columns = (entry.c.id, entry.c.channel, entry.c.peer, entry.c.size, entry.c.not_before, entry.c.failing_since)
     query = select(*columns).where(is_one_of(entry.c.state, "pending")).order_by(entry.c.id).limit(SCAN)
+    busy = frozenset(exclude)
     held: set[tuple[str, str]] = set()
     chosen: list[int] = []
     total = 0
     for row in conn.execute(query):
         peer = (row.channel, row.peer)
-        if row.id in exclude or (row.not_before is not None and row.not_before > now):
-            if row.peer and (row.id in exclude or row.failing_since is None or row.failing_since > now - HOLD):
+        if row.id in busy or (row.not_before is not None and row.not_before > now):
+            if row.peer and (row.id in busy or row.failing_since is None or row.failing_since > now - HOLD):
                 held.add(peer)
             continue
         if peer in held:
