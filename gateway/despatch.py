@@ -129,8 +129,9 @@ class Despatch:
     async def _rendered(self, row: Row) -> Notice | Settlement:
         try:
             return await self._db.read(lambda conn: self._render(conn, row))
-        except Unavailable as error:
-            return self._of_receipt(row, Receipt(delivery=Delivery.RETRY, detail=str(error), fault=Fault.OURS))
+        except (Unavailable, OSError) as error:  # the database, or the blob of an attachment
+            detail = f"could not be read: {type(error).__name__}"
+            return self._of_receipt(row, Receipt(delivery=Delivery.RETRY, detail=detail, fault=Fault.OURS))
         except Exception as error:  # noqa: BLE001  a broken template blocks nothing behind it; staff are told
             log.error("notice could not be rendered", outbox=row.id, error=type(error).__name__)
             return results.of_state(row, "dead", f"could not be rendered: {type(error).__name__}", Fault.OURS)

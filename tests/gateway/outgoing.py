@@ -81,9 +81,11 @@ def open_ticket(conn: Connection, now: datetime, **columns: Any) -> int:
 
 
 def render(conn: Connection, row: Row) -> Notice:
-    """A notice whose text is its key; a row of the template "broken" cannot be rendered."""
+    """A notice whose text is its key; rows of the templates "broken" and "unreadable" cannot be rendered."""
     if row.template == "broken":
         raise KeyError("no such variable")
+    if row.template == "unreadable":
+        raise PermissionError("the blob of an attachment")
     return Notice(
         id=row.id,
         channel=row.channel,

@@ -300,6 +300,13 @@ async def test_a_broken_template_blocks_nothing(bench: Bench) -> None:
     assert [event["state"] for event in await bench.events(ticket)] == ["dead"]
 
 
+async def test_an_attachment_that_cannot_be_read_is_tried_again(bench: Bench) -> None:
+    await bench.put(draft("a", template="unreadable"))
+    await bench.once(bench.engine())
+    row = await bench.row("a")
+    assert (row.state, row.fault) == ("waiting", "ours") and row.due_at > bench.clock()
+
+
 # -- doubt --------------------------------------------------------------------------------
 
 
