@@ -92,7 +92,7 @@ def _latin(words: list[str], enough: bool) -> tuple[str, bool]:
         return "en", enough
     counts |= {code: sum(map(known.__contains__, words)) for code, known in _LATIN_WORDS.items()}
     best = max(counts, key=lambda code: (counts[code], code == "en"))
-    if counts[best] == 0:
+    if counts[best] == 0 or (best != "en" and counts[best] == 1 and len(words) > 3):
         return "", False
     second = max(count for code, count in counts.items() if code != best)
     return best, enough and counts[best] >= 2 and counts[best] >= second + 2

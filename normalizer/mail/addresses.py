@@ -13,7 +13,7 @@ _SIMPLE = re.compile(
 )
 _BARE = re.compile(r"[^<>@\s,;:()\"\\]+@[^<>@\s,;:()\"\\]+\Z")
 _INSIDE = re.compile(r"[^\s<>\"'(),;:\[\]]+@[^\s<>\"'(),;:\[\]]+")
-_DASH_NAME = re.compile(r"\s+")
+_SPACE = re.compile(r"\s+")
 
 
 def parse(value: str, oddities: list[str], charset: str = "") -> tuple[Address, ...]:
@@ -37,7 +37,8 @@ def parse(value: str, oddities: list[str], charset: str = "") -> tuple[Address, 
 
 def _address(address: str, name: str, oddities: list[str], charset: str) -> Address:
     shown = words.decode(name, oddities, charset).strip(" '\"").strip()
-    text = _DASH_NAME.sub("", words.decode(address, oddities, charset)).strip("<>'\"")
+    text = _SPACE.sub("", words.decode(address, oddities, charset)).strip("<>'")
+    text = text.strip('"') if text.startswith('"') == text.endswith('"') else text
     if "@" not in text and "@" in shown:
         inside = _INSIDE.search(shown)
         if inside:

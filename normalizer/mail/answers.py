@@ -47,7 +47,7 @@ _GREETED = re.compile(
     re.IGNORECASE,
 )
 _STOP = re.compile(
-    r"(?:9|stop|стоп|unsubscribe|отпис(?:аться|ать|ите|ка)[^\n]{0,40}|відпис(?:атися|ати|ка|ати мене|іть)[^\n]{0,40}"
+    r"(?:9|stop|стоп|unsubscribe|отпи(?:саться|сать|шите|шусь|ска)[^\n]{0,40}|відпи(?:сатися|сати|ска|шіть)[^\n]{0,40}"
     r"|(?:больше )?не (?:присылайте|отправляйте|спрашивайте)[^\n]{0,60}|(?:більше )?не (?:надсилайте|присилайте"
     r"|питайте)[^\n]{0,60}"
     r"|no more (?:surveys|questions)|(?:please )?(?:do not|don't|stop) (?:ask|send|survey)[^\n]{0,60})[.!\s]*",
@@ -157,7 +157,7 @@ def thanks(visible: str) -> bool:
 def _only_names(visible: str, strange: list[str]) -> bool:
     """One or two words after a comma, each with a capital letter: "Спасибо, Анна Петровна!"."""
     return len(strange) <= 2 and all(
-        re.search(rf",\s(?:[А-ЯЁІЇЄҐA-Z][\w'-]*\s)?{re.escape(word.capitalize())}\b", visible) for word in strange
+        re.search(rf",\s(?:[\w'-]+\s)?{re.escape(word.capitalize())}\b", visible) for word in strange
     )
 
 

@@ -211,12 +211,21 @@ def _permanent(notice: str) -> bool:
 def _by_library(root: Part, oddities: list[str]) -> tuple[set[str], set[str]]:
     if "@" not in str(root.get("from", "")):
         return set(), set()  # one of its detectors takes an author for granted
+    _make_ascii(root)
     try:
         temporary, permanent = all_failures(root)
     except Exception as error:  # noqa: BLE001  # two dozen detectors of a library over hostile text: any error is "found nothing"
         oddities.append(f"bounce:detector:{type(error).__name__}")
         return set(), set()
     return _texts(temporary), _texts(permanent)
+
+
+def _make_ascii(root: Part) -> None:
+    """Blank 8-bit header values in the tree: the library expects text where the parser gives Header objects."""
+    for part in root.walk():
+        for name, value in list(part.raw_items()):
+            if not value.isascii():
+                part.replace_header(name, words.to_bytes(value).decode("ascii", "replace").replace("\ufffd", "?"))
 
 
 def _texts(found: Iterable[bytes | str]) -> set[str]:

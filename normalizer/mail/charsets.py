@@ -44,6 +44,7 @@ _PAIRS = listed("""
 """)
 _PUNCTUATION = "«»—–№…„“”‘’•·©®§°±\xa0"
 _HIGH = re.compile(rb"[\x80-\xff]+")
+_ACCENT = re.compile(rb"[A-Za-z][\x80-\xff]{1,2}[A-Za-z]")
 _INVERTED = re.compile("[а-яёіїєґ][А-ЯЁІЇЄҐ]")
 _SAMPLE = 4096
 _SCORED = 240
@@ -89,7 +90,8 @@ def _undeclared(data: bytes, oddity: str, said_utf8: bool) -> tuple[str, str]:
         if said_utf8 and _mostly_utf8(data, error.start):
             return data.decode("utf-8", "replace"), "charset:broken:utf-8"
     guess, _ = detect(data)
-    return data.decode(guess, "replace"), "charset:wrong:utf-8" if said_utf8 else f"charset:guessed:{guess}"
+    guessed = oddity if oddity.startswith("charset:unknown") else f"charset:guessed:{guess}"
+    return data.decode(guess, "replace"), "charset:wrong:utf-8" if said_utf8 else guessed
 
 
 def _declared(data: bytes, name: str, declared: str) -> tuple[str, str]:
@@ -152,7 +154,7 @@ def _in_runs(data: bytes) -> bool:
 
 def detect(data: bytes) -> tuple[str, float]:
     """The likeliest charset of bytes that are not UTF-8, and its score (about 2 for sound Russian, below 0: noise)."""
-    if not _in_runs(data) and len(_HIGH.findall(data[:_SAMPLE])) > 2:
+    if not _in_runs(data) and (_ACCENT.search(data[:_SAMPLE]) or len(_HIGH.findall(data[:_SAMPLE])) > 2):
         return "cp1252", 0.0
     score, best = max(((_score(data, name), name) for name in CYRILLIC), key=lambda item: item[0])
     if score > 0.3:

@@ -156,6 +156,8 @@ def _uudecode(data: bytes, oddities: list[str]) -> bytes:
     begin = _UU_BEGIN.search(data)
     out: list[bytes] = []
     for line in data[begin.end() if begin else 0 :].splitlines():
+        if not line:
+            continue  # an empty line would be read as 32 zero bytes
         if line.strip() == b"end":
             break
         try:

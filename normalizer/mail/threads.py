@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from normalizer.mail import words
 from normalizer.mail.limits import REFERENCES
 from normalizer.message import KeyKind, ThreadKey
 
@@ -20,17 +21,24 @@ def message_ids(values: Iterable[str]) -> tuple[str, ...]:
     """Ids without angle brackets, in order, each once. Folded and unbracketed ones are put together again."""
     found: dict[str, None] = {}
     for value in values:
-        bracketed = _BRACKETED.findall(value)
-        for one in bracketed or _BARE_ID.findall(value):
+        text = _text(value)
+        bracketed = _BRACKETED.findall(text)
+        for one in bracketed or _BARE_ID.findall(text):
             found[_SPACE.sub("", one)] = None
     return tuple(one for one in found if one)
 
 
 def message_id(value: str) -> str:
     """The one Message-ID of a header; tolerant of missing brackets and of spaces inside."""
-    bracketed = _BRACKETED.search(value)
-    text = bracketed[1] if bracketed else value.strip().strip("<>")
+    plain = _text(value)
+    bracketed = _BRACKETED.search(plain)
+    text = bracketed[1] if bracketed else plain.strip().strip("<>")
     return _SPACE.sub("", text)[:998]
+
+
+def _text(value: str) -> str:
+    """8-bit ids (RFC 6532) as text."""
+    return words.clean(value if value.isascii() else words.to_bytes(value).decode("utf-8", "replace"))
 
 
 def keys(
