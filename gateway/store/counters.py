@@ -9,6 +9,13 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from gateway.store.schema import EPOCH, counter
 
+_COUNT_UP = {
+    name: dialect.insert(counter)
+    .on_conflict_do_update(index_elements=["name", "bucket"], set_={"count": counter.c.count + 1})
+    .returning(counter.c.count)
+    for name, dialect in (("sqlite", sqlite), ("postgresql", postgresql))
+}
+
 
 def bucket(now: datetime, span: timedelta) -> int:
     """The number of the time bucket of this length that `now` falls into."""
@@ -17,14 +24,8 @@ def bucket(now: datetime, span: timedelta) -> int:
 
 def count_up(conn: Connection, name: str, number: int) -> int:
     """Add one to the counter of this name and bucket; returns what it is then."""
-    dialect = postgresql if conn.dialect.name == "postgresql" else sqlite
-    statement = (
-        dialect.insert(counter)
-        .values(name=name[:400], bucket=number, count=1)
-        .on_conflict_do_update(index_elements=["name", "bucket"], set_={"count": counter.c.count + 1})
-        .returning(counter.c.count)
-    )
-    return int(conn.execute(statement).scalar_one())
+    values = {"name": name[:400], "bucket": number, "count": 1}
+    return int(conn.execute(_COUNT_UP[conn.dialect.name], values).scalar_one())
 
 
 def forget(conn: Connection, prefix: str, before: int) -> int:

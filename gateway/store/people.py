@@ -5,13 +5,27 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
 from gateway.store.dialect import insert_new
 from gateway.store.schema import contact, identity
 
 IDENTITY_LIMIT = 320
 """Characters of an identity's value: the longest mail address."""
+
+# Made once: building a statement costs more than running it.
+_SAME = (identity.c.kind == bindparam("of_kind"), identity.c.value == bindparam("of_value"))
+_FIND = select(identity).where(*_SAME)
+_KNOWN = (
+    select(identity.c.contact_id, contact.c.name).join(contact, contact.c.id == identity.c.contact_id).where(*_SAME)
+)
+_NEW = insert(contact).returning(contact.c.id)
+_GET = select(contact).where(contact.c.id == bindparam("of_id"))
+_REACHABLE = (
+    update(identity)
+    .where(*_SAME, identity.c.unreachable_at.is_not(None))
+    .values(unreachable_at=None, unreachable_why="")
+)
 
 
 def normal(value: str) -> str:
@@ -25,16 +39,12 @@ def contact_for(conn: Connection, kind: str, value: str, name: str, now: datetim
     A name is remembered when none was known; a later name changes nothing.
     """
     value = normal(value)
-    found = conn.execute(
-        select(identity.c.contact_id, contact.c.name)
-        .join(contact, contact.c.id == identity.c.contact_id)
-        .where(identity.c.kind == kind, identity.c.value == value)
-    ).one_or_none()
+    found = conn.execute(_KNOWN, {"of_kind": kind, "of_value": value}).one_or_none()
     if found is not None:
         if name and not found.name:
             conn.execute(update(contact).where(contact.c.id == found.contact_id).values(name=name))
         return int(found.contact_id)
-    made = conn.execute(insert(contact).values(name=name, created_at=now).returning(contact.c.id)).scalar_one()
+    made = conn.execute(_NEW, {"name": name, "created_at": now}).scalar_one()
     if insert_new(conn, identity, {"kind": kind, "value": value, "contact_id": made}) is not None:
         return int(made)
     # Another node was faster; the contact just made stays without an identity and does no harm.
@@ -47,14 +57,12 @@ def contact_for(conn: Connection, kind: str, value: str, name: str, now: datetim
 
 def get(conn: Connection, contact_id: int) -> Row[Any]:
     """The contact's row. Raises NoResultFound."""
-    return conn.execute(select(contact).where(contact.c.id == contact_id)).one()
+    return conn.execute(_GET, {"of_id": contact_id}).one()
 
 
 def find(conn: Connection, kind: str, value: str) -> Row[Any] | None:
     """The identity's row (contact_id, unreachable_at, unreachable_why), or None."""
-    return conn.execute(
-        select(identity).where(identity.c.kind == kind, identity.c.value == normal(value))
-    ).one_or_none()
+    return conn.execute(_FIND, {"of_kind": kind, "of_value": normal(value)}).one_or_none()
 
 
 def identities(conn: Connection, contact_id: int) -> list[Row[Any]]:
@@ -88,8 +96,4 @@ def mark_unreachable(conn: Connection, kind: str, value: str, why: str, now: dat
 
 def mark_reachable(conn: Connection, kind: str, value: str) -> None:
     """Forget the mark: the person wrote from there, or staff say so."""
-    conn.execute(
-        update(identity)
-        .where(identity.c.kind == kind, identity.c.value == normal(value), identity.c.unreachable_at.is_not(None))
-        .values(unreachable_at=None, unreachable_why="")
-    )
+    conn.execute(_REACHABLE, {"of_kind": kind, "of_value": normal(value)})

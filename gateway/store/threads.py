@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, or_, select, update
+from sqlalchemy import Connection, Row, bindparam, select, update
 
 from gateway.store.dialect import insert_new
 from gateway.store.people import normal
@@ -15,6 +15,25 @@ from gateway.store.schema import conversation, thread_key
 
 LONGEST = 255
 """Characters of a key's value; a longer one is kept as its hash."""
+
+# Made once: building a statement costs more than running it.
+_FIND = (
+    select(thread_key)
+    .where(thread_key.c.kind == bindparam("wanted_kind"), thread_key.c.value.in_(bindparam("wanted", expanding=True)))
+    .order_by(thread_key.c.kind, thread_key.c.value)
+    .with_for_update()
+)
+_PLACE = (
+    conversation.c.channel == bindparam("of_channel"),
+    conversation.c.account == bindparam("of_account"),
+    conversation.c.peer == bindparam("of_peer"),
+)
+_LOCK = select(conversation).where(*_PLACE).with_for_update()
+_TOUCH = (
+    update(conversation)
+    .where(*_PLACE)
+    .values(ticket_id=bindparam("ticket_id"), last_at=bindparam("last_at"), last_digest=bindparam("last_digest"))
+)
 
 
 def key_value(value: str) -> str:
@@ -38,12 +57,13 @@ def add_key(
 
 def find_keys(conn: Connection, keys: Iterable[tuple[str, str]]) -> list[Row[Any]]:
     """Rows of those (kind, value) that are tied to a ticket, locked in sorted order on PostgreSQL."""
-    wanted = sorted({(kind, key_value(value)) for kind, value in keys})
-    if not wanted:
-        return []
-    match = or_(*(and_(thread_key.c.kind == kind, thread_key.c.value == value) for kind, value in wanted))
-    statement = select(thread_key).where(match).order_by(thread_key.c.kind, thread_key.c.value)
-    return list(conn.execute(statement.with_for_update()))
+    wanted: dict[str, set[str]] = {}
+    for kind, value in keys:
+        wanted.setdefault(kind, set()).add(key_value(value))
+    found: list[Row[Any]] = []
+    for kind in sorted(wanted):
+        found += conn.execute(_FIND, {"wanted_kind": kind, "wanted": sorted(wanted[kind])})
+    return found
 
 
 def keys_of(conn: Connection, ticket_id: int) -> Sequence[Row[Any]]:
@@ -55,20 +75,16 @@ def lock_conversation(conn: Connection, channel: str, account: str, peer: str) -
     """The conversation's row, made when missing, locked until the transaction ends."""
     place = {"channel": channel, "account": account, "peer": normal(peer)}
     insert_new(conn, conversation, place)
-    statement = select(conversation).where(_is(**place)).with_for_update()
-    return conn.execute(statement).one()
+    return conn.execute(_LOCK, _where(channel, account, peer)).one()
 
 
 def touch_conversation(
     conn: Connection, channel: str, account: str, peer: str, *, ticket_id: int | None, at: datetime, digest: str
 ) -> None:
     """Remember the last ticket of a conversation, when, and the digest of the last message."""
-    conn.execute(
-        update(conversation)
-        .where(_is(channel, account, normal(peer)))
-        .values(ticket_id=ticket_id, last_at=at, last_digest=digest)
-    )
+    columns = {"ticket_id": ticket_id, "last_at": at, "last_digest": digest}
+    conn.execute(_TOUCH, {**columns, **_where(channel, account, peer)})
 
 
-def _is(channel: str, account: str, peer: str) -> Any:
-    return and_(conversation.c.channel == channel, conversation.c.account == account, conversation.c.peer == peer)
+def _where(channel: str, account: str, peer: str) -> dict[str, str]:
+    return {"of_channel": channel, "of_account": account, "of_peer": normal(peer)}

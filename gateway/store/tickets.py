@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select
+from sqlalchemy import BindParameter, Connection, Row, bindparam, func, insert, select
 from sqlalchemy import text as sql
 from sqlalchemy import update as sql_update
 
@@ -15,6 +15,18 @@ from gateway.store.people import normal
 from gateway.store.schema import attachment, event, message, participant, ticket
 from gateway.store.ticket_numbers import number_for
 from normalizer.message import Attachment
+
+# Made once: building a statement costs more than running it.
+_OF: BindParameter[int] = bindparam("of_id")
+_NEW = insert(ticket)
+_NEXT = select(func.coalesce(func.max(ticket.c.id), 0) + 1)
+_GET = select(ticket).where(ticket.c.id == _OF)
+_LOCK = _GET.with_for_update()
+_UPDATE = sql_update(ticket).where(ticket.c.id == _OF)
+_HISTORY = select(event).where(event.c.ticket_id == _OF).order_by(event.c.id)
+_PARTICIPANTS = select(participant).where(participant.c.ticket_id == _OF).order_by(participant.c.address)
+_NEW_MESSAGE = insert(message).returning(message.c.id)
+_REVISIONS = select(message).where(message.c.entry_id == _OF).order_by(message.c.generation)
 
 REQUESTER, CC, VENDOR = "requester", "cc", "vendor"
 
@@ -57,7 +69,7 @@ def open_ticket(
         "opened_at": opened_at,
         "updated_at": now,
     }
-    conn.execute(insert(ticket).values({**defaults, **row, **columns}))
+    conn.execute(_NEW, {**defaults, **row, **columns})
     add_participant(conn, ticket_id, requester, REQUESTER, requester_name)
     return ticket_id
 
@@ -66,12 +78,12 @@ def _next_id(conn: Connection) -> int:
     # The number is made from the id, so the id is wanted before the row.
     if conn.dialect.name == "postgresql":
         return int(conn.execute(sql("SELECT nextval(pg_get_serial_sequence('ticket', 'id'))")).scalar_one())
-    return int(conn.execute(select(func.coalesce(func.max(ticket.c.id), 0) + 1)).scalar_one())
+    return int(conn.execute(_NEXT).scalar_one())
 
 
 def get(conn: Connection, ticket_id: int) -> Row[Any]:
     """The ticket's row. Raises NoResultFound."""
-    return conn.execute(select(ticket).where(ticket.c.id == ticket_id)).one()
+    return conn.execute(_GET, {"of_id": ticket_id}).one()
 
 
 def by_number(conn: Connection, number: str) -> Row[Any] | None:
@@ -81,12 +93,12 @@ def by_number(conn: Connection, number: str) -> Row[Any] | None:
 
 def lock(conn: Connection, ticket_id: int) -> Row[Any]:
     """The ticket's row, locked until the transaction ends (PostgreSQL). Raises NoResultFound."""
-    return conn.execute(select(ticket).where(ticket.c.id == ticket_id).with_for_update()).one()
+    return conn.execute(_LOCK, {"of_id": ticket_id}).one()
 
 
 def update(conn: Connection, ticket_id: int, **columns: Any) -> None:
     """Set columns of a ticket; pass `updated_at` when people should see it as changed."""
-    conn.execute(sql_update(ticket).where(ticket.c.id == ticket_id).values(columns))
+    conn.execute(_UPDATE, {**columns, "of_id": ticket_id})
 
 
 # -- history ------------------------------------------------------------------------------
@@ -112,7 +124,7 @@ def add_event(
 
 def history(conn: Connection, ticket_id: int) -> list[Row[Any]]:
     """The events of a ticket in the order in which they were recorded."""
-    return list(conn.execute(select(event).where(event.c.ticket_id == ticket_id).order_by(event.c.id)))
+    return list(conn.execute(_HISTORY, {"of_id": ticket_id}))
 
 
 # -- people of a ticket -------------------------------------------------------------------
@@ -126,9 +138,7 @@ def add_participant(conn: Connection, ticket_id: int, address: str, role: str, n
 
 def participants(conn: Connection, ticket_id: int) -> Sequence[Row[Any]]:
     """Everybody who takes part (address, role, name)."""
-    return conn.execute(
-        select(participant).where(participant.c.ticket_id == ticket_id).order_by(participant.c.address)
-    ).all()
+    return conn.execute(_PARTICIPANTS, {"of_id": ticket_id}).all()
 
 
 def set_participant(conn: Connection, ticket_id: int, address: str, *, role: str, name: str = "") -> None:
@@ -163,8 +173,7 @@ def add_message(
     `visible_text` is `text` unless given. Returns its id.
     """
     row = {"ticket_id": ticket_id, "direction": direction, "kind": kind, "author": author, "text": text, "at": at}
-    statement = insert(message).values({"visible_text": text, **row, **columns}).returning(message.c.id)
-    return int(conn.execute(statement).scalar_one())
+    return int(conn.execute(_NEW_MESSAGE, {"visible_text": text, **row, **columns}).scalar_one())
 
 
 def add_revision(
@@ -198,7 +207,7 @@ def add_revision(
 
 def revisions(conn: Connection, entry_id: int) -> Sequence[Row[Any]]:
     """Every reading of an entry, the oldest first."""
-    return conn.execute(select(message).where(message.c.entry_id == entry_id).order_by(message.c.generation)).all()
+    return conn.execute(_REVISIONS, {"of_id": entry_id}).all()
 
 
 def add_attachments(
