@@ -1,0 +1,61 @@
+"""SIGKILL around the commit of a check: what it did and the mark that it fired are one (rule 14)."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection
+
+from gateway.store import outbox, tickets, timers
+from gateway.store.database import Database, open_database
+from tests.gateway.outgoing import open_ticket
+
+ROOT = Path(__file__).parents[2]
+
+
+async def fire(folder: Path, *kill_at: str) -> int:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.gateway.timers_child", str(folder), *kill_at, cwd=ROOT
+    )
+    return await asyncio.wait_for(process.wait(), 60)
+
+
+async def effects(db: Database, ticket: int) -> tuple[int, int, bool]:
+    """(traces, notices, still to fire)."""
+
+    def work(conn: Connection) -> tuple[int, int, bool]:
+        traces = [event for event in tickets.history(conn, ticket) if event.kind == "trace"]
+        return len(traces), len(outbox.listing(conn)), timers.unfired(conn, 1) is not None
+
+    return await db.read(work)
+
+
+@pytest.mark.parametrize(("kill_at", "done"), [("before-commit", (0, 0, True)), ("after-commit", (1, 1, False))])
+async def test_a_check_happens_whole_or_not_at_all(
+    db_url: str, tmp_path: Path, kill_at: str, done: tuple[int, int, bool]
+) -> None:
+    now = datetime.now(UTC)
+
+    def put(conn: Connection) -> int:
+        ticket = open_ticket(conn, now)
+        timers.put(conn, ticket, "close", 1, now)
+        return ticket
+
+    db = open_database(db_url)
+    ticket = await db.write(put)
+    await db.close()
+
+    assert await fire(tmp_path, kill_at) == -signal.SIGKILL
+    db = open_database(db_url)
+    assert await effects(db, ticket) == done
+    await db.close()
+
+    assert await fire(tmp_path) == 0
+    db = open_database(db_url)
+    assert await effects(db, ticket) == (1, 1, False)
+    await db.close()
