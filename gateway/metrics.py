@@ -22,7 +22,6 @@ class Metrics:
         self.registry = CollectorRegistry()
         self._accepted = self._counter("accepted", "Raw messages committed to the journal.", "channel", "account")
         self._duplicates = self._counter("duplicates", "Repeats answered from a row.", "channel", "account")
-        self._refused = self._counter("refused", "Messages refused on the wire.", "channel", "reason")
         self._accept_seconds = self._timing("accept", "From the last byte to the commit.", "channel")
         self._processed = self._counter("processed", "Journal entries that were filed.", "outcome")
         self._process_seconds = self._timing("process", "From acceptance to the ticket.", buckets=_LONG)
@@ -31,9 +30,6 @@ class Metrics:
         self._workers_lost = self._counter("workers_lost", "Worker processes killed or dead.", "reason")
         self._settled = self._counter("outbox_settled", "Delivery tries by result.", "channel", "result")
         self._send_seconds = self._timing("send", "One delivery try.", "channel")
-        self._commits = self._counter("commits", "Transactions of the writer.")
-        self._committed_jobs = self._counter("committed_jobs", "Jobs that shared those transactions.")
-        self._commit_seconds = self._timing("commit", "One COMMIT.")
         self._requests = self._counter("http_requests", "Requests answered.", "route", "method", "status")
         self._request_seconds = self._timing("http_request", "One request.", "route")
         self._alerts = self._counter("alerts", "Alerts raised for operators.", "kind")
@@ -50,10 +46,6 @@ class Metrics:
         (self._duplicates if duplicate else self._accepted).labels(channel, account).inc()
         if seconds is not None:
             self._accept_seconds.labels(channel).observe(seconds)
-
-    def refused(self, channel: str, reason: str) -> None:
-        """Something was refused on the wire; `reason` is a short fixed word."""
-        self._refused.labels(channel, reason).inc()
 
     def processed(self, outcome: str, seconds: float | None = None) -> None:
         """An entry was filed; `outcome` is what it became, `seconds` since its acceptance."""
@@ -76,12 +68,6 @@ class Metrics:
         self._settled.labels(channel, result).inc()
         if seconds is not None:
             self._send_seconds.labels(channel).observe(seconds)
-
-    def committed(self, jobs: int, seconds: float) -> None:
-        """The writer committed one transaction of this many jobs."""
-        self._commits.inc()
-        self._committed_jobs.inc(jobs)
-        self._commit_seconds.observe(seconds)
 
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
         """A request was answered; `route` is the pattern, never the path."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import asdict
 
 from aiohttp import web
 
@@ -30,7 +31,8 @@ async def metrics(request: web.Request) -> web.Response:
         gauges = status.gauges(await status.gather(services))
     except Unavailable:
         gauges = {"ready": 0.0}
-    body = services.metrics.show(gauges)
+    writer = {f"writer_{name}": float(value) for name, value in asdict(services.db.stats).items()}
+    body = services.metrics.show(gauges | writer)
     return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})
 
 

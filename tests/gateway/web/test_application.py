@@ -207,6 +207,7 @@ async def test_metrics_count_requests_by_pattern_and_show_what_waits(site: Site)
     assert 'gateway_accepted_total{account="support",channel="mail"} 1.0' in text
     assert "gateway_tickets_new 1.0" in text
     assert "gateway_outbox_dead 0.0" in text
+    assert "gateway_writer_commits 3.0" in text  # the ticket, the token, its first use
     assert token not in text
 
 
