@@ -15,7 +15,7 @@ from channels.mail.addresses import Recipients
 from channels.mail.certificate import Certificate
 from channels.mail.server import Connection
 from channels.mail.settings import MailAccount, SmtpOptions
-from channels.mail.spool import PREFIX, Spool, sweep
+from channels.mail.spool import Spool, sweep
 from channels.mail.wire_text import readable
 from normalizer.message import Body, Facts, InlineBody, RawMessage, SpooledBody
 
@@ -57,8 +57,8 @@ class SmtpListener:
         self._server: asyncio.Server | None = None
         self._open: set[Connection] = set()
         self._per_client: Counter[str] = Counter()
-        self._all_gone: asyncio.Future[None] | None = None
-        self._commits: set[asyncio.Task[str]] = set()
+        self._committing = 0
+        self._changed = asyncio.Event()
 
     # -- Listener -------------------------------------------------------------------------
 
@@ -91,15 +91,22 @@ class SmtpListener:
             self._server.close()
         for connection in list(self._open):
             connection.say_goodbye("421 4.3.2 Shutting down, please try again later")
-        if self._commits:
-            await asyncio.wait(set(self._commits), timeout=self.options.commit_time.total_seconds())
-        if self._open:
-            self._all_gone = asyncio.get_running_loop().create_future()
-            await asyncio.wait({self._all_gone}, timeout=CLOSING_SECONDS)
+        await self._until(lambda: not self._committing, self.options.commit_time.total_seconds())
+        await self._until(lambda: not self._open, CLOSING_SECONDS)
         for connection in list(self._open):
             connection.abort()
         for close in self._on_stop:
             await close()
+
+    async def _until(self, done: Callable[[], bool], seconds: float) -> None:
+        """Wait for commits and connections to end, but not for ever."""
+        try:
+            async with asyncio.timeout(seconds):
+                while not done():
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            log.warning("stopping did not wait for %d commits and %d connections", self._committing, len(self._open))
 
     # -- what a connection asks -----------------------------------------------------------
 
@@ -122,8 +129,7 @@ class SmtpListener:
             self._per_client[client] -= 1
             if not self._per_client[client]:
                 del self._per_client[client]
-        if self._all_gone is not None and not self._open and not self._all_gone.done():
-            self._all_gone.set_result(None)
+            self._changed.set()
 
     def account_of(self, address: str) -> str | None:
         """Whose mail this is."""
@@ -131,7 +137,7 @@ class SmtpListener:
 
     def new_spool(self) -> Spool:
         """A place for a body."""
-        return Spool(self._spool / f"{PREFIX}{self._unique()}")
+        return Spool(self._spool, self._unique)
 
     def _prepare_spool(self) -> None:
         self._spool.mkdir(parents=True, exist_ok=True)
@@ -143,13 +149,15 @@ class SmtpListener:
         log.error("error in an SMTP dialogue: %s", type(error).__name__, exc_info=error)
 
     async def accept(self, connection: Connection, spool: Spool) -> str:
-        """Commit one complete message; the reply. The commit goes on when the client hangs up (it will repeat)."""
-        commit = asyncio.get_running_loop().create_task(self._commit(spool, *_envelope(connection)))
-        self._commits.add(commit)
-        commit.add_done_callback(self._commits.discard)
-        # `wait` does not cancel what it waits for, neither at its own cancellation nor at the time limit.
-        done, _ = await asyncio.wait({commit}, timeout=self.options.commit_time.total_seconds())
-        return commit.result() if done else TRY_LATER
+        """Commit one complete message; the reply. Nothing cancels it, neither the client nor the time limit."""
+        late = connection.loop.call_later(self.options.commit_time.total_seconds(), connection.give_up, TRY_LATER)
+        self._committing += 1
+        try:
+            return await self._commit(spool, *_envelope(connection))
+        finally:
+            late.cancel()
+            self._committing -= 1
+            self._changed.set()
 
     async def _commit(self, spool: Spool, recipients: Sequence[str], facts: Facts) -> str:
         try:

@@ -195,6 +195,9 @@ class Connection(SMTP):
         self.port.gone(self, self.client)
         if not self._refused and not self._lost:
             self._lost = True
+            if self.committing:
+                # Stock would cancel the commit. It goes on: the client has sent everything, and will repeat.
+                self._handler_coroutine = cast(Any, self.loop.create_future())
             super().connection_lost(error)
 
     def say_goodbye(self, reply: str) -> None:
@@ -204,13 +207,20 @@ class Connection(SMTP):
             return
         self._write(reply.encode() + b"\r\n")
         self.transport.close()
+        # Ends the loop of commands, even where it would not wait: more of them may be in the buffer.
+        self.transport = None
         if self._handler_coroutine is not None:
             self._handler_coroutine.cancel()
 
+    def give_up(self, reply: str) -> None:
+        """Answer before the commit has: the client repeats, the commit goes on, and the repeat is recognised."""
+        if self.transport is not None:
+            self._write(reply.encode() + b"\r\n")
+            self.transport.close()
+
     def abort(self) -> None:
         """Drop the connection without a word."""
-        if isinstance(self.transport, asyncio.WriteTransport):
-            self.transport.abort()
+        self._writer.transport.abort()
 
     # -- time and counts ------------------------------------------------------------------
 
@@ -335,6 +345,13 @@ class Connection(SMTP):
         other = f"; big files can be handed over at {self.port.upload_url}" if self.port.upload_url else ""
         return f"552 5.3.4 The message is bigger than {limit} MB{other}"
 
+    @syntax("QUIT")
+    async def smtp_QUIT(self, arg: str) -> None:
+        """RFC 5321 section 4.1.1.10. What was sent behind it is not looked at."""
+        await super().smtp_QUIT(arg)
+        # Stock has cancelled this task; here it takes effect, where stock waits for its reply to be sent.
+        await asyncio.sleep(0)
+
     @syntax("DATA")
     async def smtp_DATA(self, arg: str) -> None:
         """RFC 5321 section 4.1.1.4, read in bulk; 250 is said after the commit and never before."""
@@ -345,6 +362,8 @@ class Connection(SMTP):
             return
         if arg:
             await self.push("501 Syntax: DATA")
+            return
+        if self.transport is None:
             return
         self._write(b"354 End data with <CR><LF>.<CR><LF>\r\n")
         spool = self.port.new_spool()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,8 +20,11 @@ class Spool:
     A file is complete and closed when `finish` returns; the blob store fsyncs it when it takes it over (rule 4).
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, folder: Path, unique: Callable[[], str]) -> None:
+        """`unique` names the file, when there is one."""
+        self._folder = folder
+        self._unique = unique
+        self._path: Path | None = None
         self._chunks: list[bytes] = []
         self._file: BinaryIO | None = None
         self._sha256 = hashlib.sha256()
@@ -44,6 +48,7 @@ class Spool:
             if self._discarded:
                 return
             if self._file is None:
+                self._path = self._folder / f"{PREFIX}{self._unique()}"
                 self._file = self._path.open("xb", buffering=0)
             chunks, self._chunks = self._chunks, []
             for chunk in chunks:
@@ -54,7 +59,7 @@ class Spool:
 
     def finish(self) -> Body:
         """The whole body. Raises OSError when the file cannot be closed (delayed write errors)."""
-        if self._file is None:
+        if self._file is None or self._path is None:
             return InlineBody(content=self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks))
         self._file.close()
         return SpooledBody(path=self._path, size=self.size, sha256=self._sha256.hexdigest())
@@ -64,7 +69,7 @@ class Spool:
         with self._lock:
             self._discarded = True
             self._chunks = []
-            if self._file is not None:
+            if self._file is not None and self._path is not None:
                 self._file.close()
                 self._path.unlink(missing_ok=True)
 

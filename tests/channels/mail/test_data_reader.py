@@ -20,7 +20,7 @@ MEGABYTE = 1024 * 1024
 
 async def read(chunks: list[bytes], folder: Path, **limits: int) -> tuple[bytes, bytes, str]:
     """(content, rest, refusal) after the chunks."""
-    spool = Spool(folder / "smtp-1")
+    spool = Spool(folder, lambda: "1")
     data = DataReader(spool, size=limits.get("size", 50 * MEGABYTE), line=limits.get("line", 4 * MEGABYTE))
     try:
         for chunk in chunks:
@@ -145,7 +145,7 @@ class FullDisk(Spool):
 
 
 async def test_a_full_disk_is_found_out_and_the_rest_is_read_to_the_end(tmp_path: Path) -> None:
-    data: Any = DataReader(FullDisk(tmp_path / "smtp-1"), size=50 * MEGABYTE, line=4 * MEGABYTE)
+    data: Any = DataReader(FullDisk(tmp_path, lambda: "1"), size=50 * MEGABYTE, line=4 * MEGABYTE)
     for _ in range(10):
         await data.feed(b"y" * 100_000 + b"\r\n")
     assert data.refusal == "full"

@@ -193,13 +193,34 @@ async def test_a_slow_message_has_its_time_and_no_more(tmp_path: Path) -> None:
 
 
 async def test_a_commit_that_takes_too_long_is_answered_451_and_its_repeat_is_known(tmp_path: Path) -> None:
-    async with running(tmp_path, commit_time="1s") as port, port.client() as client:
+    async with running(tmp_path, commit_time="1s") as port:
         port.journal.gate = asyncio.Event()
-        assert (await client.mail(letter(1))).startswith("451 4.3.0")
+        async with port.client() as client:
+            assert (await client.mail(letter(1))).startswith("451 4.3.0")
+            assert await client.reply() == ""
         port.journal.gate.set()
         await until(lambda: port.journal.raws)
-        assert (await client.mail(letter(1))).startswith("250 ")
+        async with port.client() as again:
+            assert (await again.mail(letter(1))).startswith("250 ")
         assert len(port.journal.raws) == 1
+
+
+async def test_stopping_waits_for_the_commit_of_a_client_that_vanished(tmp_path: Path) -> None:
+    async with running(tmp_path) as port:
+        port.journal.gate = asyncio.Event()
+        client = await port.connect()
+        await client.hello()
+        await client.begin()
+        await client.send(stuffed(letter(1)))
+        await asyncio.wait_for(port.journal.reached.wait(), 10)
+        client.drop()
+        await until(lambda: not port.listener._open)
+        stopping = asyncio.create_task(port.listener.stop())
+        done, _ = await asyncio.wait({stopping}, timeout=0.1)
+        assert not done
+        port.journal.gate.set()
+        await asyncio.wait_for(stopping, 10)
+        assert port.journal.contents == [letter(1)]
 
 
 @pytest.mark.parametrize("size", [0, 1000, 5000])
