@@ -1,6 +1,6 @@
 """Durable accepts a second of the journal, beside bare sqlite3 in the same run.
 
-    python -m benchmarks.journal [--rounds 5] [--seconds 2] [--size 4096]
+    python -m benchmarks.journal [--rounds 5] [--seconds 2] [--size 4096] [--fill 0]
 
 One round measures bare sqlite3 (one row of the same size and a unique key per transaction, and ten), then the
 journal with 1, 10 and 50 senders that each wait for their COMMIT. "spin" is the time of a fixed loop: the speed of
@@ -55,10 +55,25 @@ def bare(folder: Path, rows: int, seconds: float, size: int) -> Figures:
     return {"rate": done / took, "per commit": rows}
 
 
-async def ours(folder: Path, senders: int, seconds: float, size: int) -> Figures:
-    """The journal with so many senders at once."""
-    url = f"sqlite:///{folder / 'gateway.db'}"
-    migrate(url, backup_to=folder)
+def fill(path: Path, rows: int) -> None:
+    """Entries of the past, all filed."""
+    conn = sqlite3.connect(path)
+    conn.execute(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?) INSERT INTO entry (channel, "
+        "account, format, external_id, fingerprint, dedupe, peer, received_at, accepted_at, size, sha256, facts, state)"
+        " SELECT 'mail', 'support', 'mail/1', hex(randomblob(16)), '', randomblob(32), 'person' || i, i, i, 0, '', "
+        "'{}', 'done' FROM n",
+        (rows,),
+    )
+    conn.commit()
+    conn.close()
+
+
+async def ours(folder: Path, senders: int, seconds: float, size: int, rows: int = 0) -> Figures:
+    """The journal with so many senders at once, on top of so many rows."""
+    url = f"sqlite:///{folder / f'gateway{rows}.db'}"
+    if migrate(url, backup_to=folder) == "" and rows:
+        fill(folder / f"gateway{rows}.db", rows)
     db, blobs = open_database(url), Blobs(folder / "blobs")
     now = datetime.now(UTC)
     template = RawMessage(
@@ -96,6 +111,7 @@ def main() -> None:
     options.add_argument("--rounds", type=int, default=5)
     options.add_argument("--seconds", type=float, default=2.0)
     options.add_argument("--size", type=int, default=4096)
+    options.add_argument("--fill", type=int, default=0, help="also measure on top of so many entries")
     given = options.parse_args()
     found: dict[str, list[Figures]] = defaultdict(list)
     for turn in range(given.rounds):
@@ -107,6 +123,9 @@ def main() -> None:
                 found[f"journal, {senders} senders"].append(
                     asyncio.run(ours(folder, senders, given.seconds, given.size))
                 )
+            if given.fill:
+                filled = asyncio.run(ours(folder, 50, given.seconds, given.size, given.fill))
+                found[f"50 senders, {given.fill:,} entries"].append(filled)
         print(f"round {turn + 1}: spin {spin():.1f} ms", flush=True)
     base = statistics.median(figures["rate"] for figures in found["bare sqlite3, 1 a commit"])
     for what, rounds in found.items():

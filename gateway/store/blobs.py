@@ -60,7 +60,8 @@ class Blobs:
         self.new = folder / "new"
         """Files that are being made into blobs."""
         self._failpoint = failpoint
-        self.new.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.new.mkdir(exist_ok=True)
         sync_folder(folder)
         sync_folder(folder.parent)
 

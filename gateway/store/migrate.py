@@ -42,6 +42,7 @@ def migrate(url: str, *, backup_to: Path) -> str:
     """
     path = database_path(url)
     path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=0o600)  # people's mail; SQLite gives its other files the mode of this one
     engine = make_engine(url, "checkpoint", busy_timeout=30.0)
     try:
         with engine.connect() as conn:
@@ -70,6 +71,7 @@ def back_up(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_suffix(".part")
     temporary.unlink(missing_ok=True)
+    temporary.touch(mode=0o600)
     reader, writer = sqlite3.connect(source), sqlite3.connect(temporary)
     try:
         reader.backup(writer)

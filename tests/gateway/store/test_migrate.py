@@ -53,6 +53,7 @@ def test_a_fresh_database_is_made_once(tmp_path: Path) -> None:
     assert migrate(url, backup_to=tmp_path / "backups") == ""
     assert migrate(url, backup_to=tmp_path / "backups") == newest()
     assert not (tmp_path / "backups").exists()
+    assert (tmp_path / "var" / "gateway.db").stat().st_mode & 0o077 == 0, "people's mail is nobody else's"
 
 
 def test_an_older_database_is_copied_then_upgraded(tmp_path: Path) -> None:
@@ -63,6 +64,7 @@ def test_an_older_database_is_copied_then_upgraded(tmp_path: Path) -> None:
     conn.close()
     assert migrate(f"sqlite:///{path}", backup_to=tmp_path / "backups") == "0001"
     copy = tmp_path / "backups" / "gateway-0001.db"
+    assert copy.stat().st_mode & 0o777 == 0o600
     for database, tables in ((copy, False), (path, True)):
         with sqlite3.connect(database) as conn:
             assert conn.execute("SELECT value FROM cursor").fetchall() == [("17",)]
