@@ -39,6 +39,7 @@ from gateway.store.blobs import Blobs
 from gateway.store.database import Database, SchemaTooNew, UnsafeDatabase, migrate, open_database
 from gateway.store.failpoints import FailPoint, nowhere
 from gateway.store.lock import AlreadyRunning, ServerLock
+from gateway.web import pages
 from gateway.web.application import build_site
 from gateway.web.services import Services
 from gateway.workers import Limits, WorkerPool
@@ -129,7 +130,10 @@ class Gateway:
         bound = _bind(self._configuration.settings)
         stack.callback(bound.close)
         settings = _with_public_url(self._configuration.settings, bound)
-        ctx = Context(settings=settings, policy=self._configuration.policy, keyring=Keyring.load(folders.var / "key"))
+        ctx = Context(
+            settings=settings, policy=self._configuration.policy, keyring=Keyring.load(folders.var / "key"),
+            surveys=self._configuration.surveys, texts=self._configuration.texts,
+        )  # fmt: skip
         db = await self._database(stack, settings)
         metrics = Metrics()
         blobs = Blobs(folders.blobs, failpoint=self._failpoint)
@@ -251,7 +255,7 @@ class Gateway:
         stack.push_async_callback(finish)
 
     async def _site(self, stack: AsyncExitStack, services: Services, bound: socket.socket) -> None:
-        runner = web.AppRunner(build_site(services), access_log=None, shutdown_timeout=10.0)
+        runner = web.AppRunner(build_site(services, pages.routes()), access_log=None, shutdown_timeout=10.0)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         await web.SockSite(runner, bound).start()

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gateway.survey_policy import SurveyPolicy
+from gateway.texts import Texts
 
 if TYPE_CHECKING:
     from gateway.keyring import Keyring
@@ -21,3 +22,5 @@ class Context:
     policy: Policy
     keyring: Keyring
     surveys: SurveyPolicy = field(default_factory=SurveyPolicy)
+    texts: Texts = field(default_factory=Texts)
+    """Empty: notices go out as plain fallbacks, and pages say little."""

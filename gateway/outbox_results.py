@@ -99,6 +99,11 @@ def apply(conn: Connection, ctx: Context, compose: Compose, row: Row, settlement
         return False
     if settlement.state == "unreachable":
         people.mark_unreachable(conn, row.channel, row.recipient, settlement.detail, now)
+    failure = ctx.texts.failures.why(row.id)
+    if failure and row.ticket_id is not None:
+        data: dict[str, Json] = {"outbox": row.id, "template": row.template, "detail": failure[:500]}
+        key = f"text_failed:{row.id}"
+        tickets.add_event(conn, row.ticket_id, at=now, actor="gateway", kind="text_failed", data=data, key=key)
     silenced = settlement.state == "suppressed" and not row.automatic
     if row.ticket_id is not None and (settlement.state in ON_THE_TICKET or silenced):
         _show(conn, ctx, compose, row, row.ticket_id, settlement, now)

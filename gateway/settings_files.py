@@ -14,8 +14,10 @@ from typing import Any
 from pydantic import BaseModel, SecretStr
 
 from channels.registry import CHANNELS
-from gateway import policy_files, yaml_files
+from gateway import policy_files, survey_policy, texts, yaml_files
 from gateway.settings import Settings
+from gateway.survey_policy import SurveyPolicy
+from gateway.texts import Texts
 from gateway.yaml_files import Document, Problem
 from router.policy import Policy
 
@@ -29,6 +31,8 @@ class Configuration:
     settings: Settings
     policy: Policy
     folder: Path
+    surveys: SurveyPolicy
+    texts: Texts
 
 
 class ConfigurationError(Exception):
@@ -45,9 +49,13 @@ def load(folder: Path, *, overrides: Iterable[str] = (), environment: Mapping[st
     accounts = {name for given in settings.channels.values() for name in given} if settings else None
     policy, more = policy_files.load_policy(folder, accounts=accounts, channels=set(CHANNELS))
     problems += more
-    if settings is None or policy is None or problems:
+    surveys, more = survey_policy.load(folder)
+    problems += more
+    read, more = texts.load(folder)
+    problems += more
+    if settings is None or policy is None or surveys is None or read is None or problems:
         raise ConfigurationError(problems)
-    return Configuration(settings=settings, policy=policy, folder=folder)
+    return Configuration(settings=settings, policy=policy, folder=folder, surveys=surveys, texts=read)
 
 
 def load_settings(

@@ -119,9 +119,10 @@ def _class(scene: Scene) -> Iterable[Letter]:
 
 def _message(scene: Scene) -> Iterable[Letter]:
     data = scene.change.data
-    if data.get("rated") or scene.change.actor.startswith("agent:") or "message" not in data:
+    if data.get("rated") or scene.change.actor.startswith("agent:"):
         return
-    variables: dict[str, Json] = {"message": data["message"], "verified": data.get("verified", True)}
+    # 0: reopened by a button, without a word.
+    variables: dict[str, Json] = {"message": data.get("message", 0), "verified": data.get("verified", True)}
     yield from _letters(scene, "staff_message", _owner(scene), answerable=True, variables=variables)
 
 

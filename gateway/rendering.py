@@ -1,0 +1,159 @@
+"""From a claimed row of the outbox to the notice that goes out, with the ticket's state of this moment.
+
+Nothing here changes anything: it runs in a short read. A text that fails is replaced by a plain one with the
+same words of people in it; what staff should know of that is kept until the notice is settled.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from sqlalchemy import Connection, select
+from sqlalchemy import Row as Found
+
+from channels.contract import AccountSettings
+from gateway import facts
+from gateway.context import Context
+from gateway.log import get_logger
+from gateway.notices import domain_of
+from gateway.store import schema, tickets
+from gateway.store.blobs import Blobs
+from gateway.store.outbox import Row
+from gateway.texts import TextFailure
+from normalizer.message import Address, Attachment, Notice
+
+FORMS = {"mail": "mail"}
+"""Channel -> form of its texts; others use the mail form's plain text."""
+_ID = re.compile(r"[^\s<>@]{1,200}@[^\s<>@]{1,200}")
+REFERENCES = 10
+"""The first and the last nine: enough for every client's threading, and short headers."""
+
+log = get_logger(__name__)
+
+
+def render(conn: Connection, ctx: Context, row: Row, blobs: Blobs) -> Notice:
+    """The notice of this row. Raises OSError when an attachment cannot be read, NoResultFound without a ticket."""
+    now = row.sending_at or row.created_at
+    account = ctx.settings.account(row.channel, row.account)
+    ticket = tickets.get(conn, row.ticket_id) if row.ticket_id is not None else None
+    values = facts.of_row(conn, ctx, row, ticket, account, now)
+    try:
+        made = ctx.texts.fill(row.language, row.template, FORMS.get(row.channel, "mail"), values)
+    except TextFailure as failure:
+        log.error("text failed; a plain one goes out", outbox=row.id, template=row.template, error=str(failure)[:300])
+        ctx.texts.failures.add(row.id, str(failure))
+        made = ctx.texts.fallback(
+            row.language,
+            number=str(values.get("number", "")),
+            said=str(values.get("text") or values.get("result") or values.get("detail") or ""),
+            url=str(values.get("url", "")),
+            desk=str(values.get("desk", "")),
+        )
+    answered, known = _thread(conn, row, ticket)
+    return Notice(
+        id=row.id,
+        channel=row.channel,
+        account=row.account,
+        recipient=Address(address=row.recipient, name=row.recipient_name),
+        kind=row.kind,
+        language=row.language,
+        text=made.text,
+        html=made.html,
+        subject=made.subject,
+        message_id=row.message_id or _own_id(ctx, row, account),
+        in_reply_to=answered,
+        references=known,
+        reply_to=_reply_to(row, account),
+        automatic=row.automatic,
+        attachments=_attachments(conn, row, blobs),
+        created_at=row.created_at,
+    )
+
+
+def _own_id(ctx: Context, row: Row, account: AccountSettings | None) -> str:
+    """A Message-ID for what nobody answers: derived, so the same in a repeat, but no key of any ticket."""
+    domain = domain_of(account)
+    return f"{ctx.keyring.token('unanswerable', row.key)}@{domain}" if domain else ""
+
+
+def _reply_to(row: Row, account: AccountSettings | None) -> str:
+    """The plus-address that brings an answer into the ticket."""
+    endpoints = account.endpoints() if account else ()
+    if not row.reply_token or not endpoints or "@" not in endpoints[0]:
+        return ""
+    local, _, domain = endpoints[0].rpartition("@")
+    return f"{local}+{row.reply_token}@{domain}"
+
+
+# -- threading ----------------------------------------------------------------------------
+
+
+def _thread(conn: Connection, row: Row, ticket: Found[Any] | None) -> tuple[str, tuple[str, ...]]:
+    """(In-Reply-To, References): what the recipient has seen of this ticket, oldest first (RFC 5322 section 3.6.4)."""
+    if ticket is None or not row.reply_token:
+        return "", ()
+    to_requester = row.template not in facts.STAFF_TEMPLATES
+    came = _came(conn, ticket.id) if to_requester else []
+    ids = [*came, *_went(conn, row)]
+    known = list(dict.fromkeys(value for _, value in sorted(ids) if _ID.fullmatch(value)))
+    if not known:
+        return "", ()
+    # A mail client shows an answer under what the person wrote last.
+    theirs = [value for _, value in came if value in known]
+    shown = known if len(known) <= REFERENCES else [known[0], *known[-REFERENCES + 1 :]]
+    return (theirs[-1] if theirs else known[-1]), tuple(shown)
+
+
+def _came(conn: Connection, ticket_id: int) -> list[tuple[Any, str]]:
+    message, entry = schema.message, schema.entry
+    wanted = (
+        select(message.c.at, entry.c.external_id)
+        .join(entry, entry.c.id == message.c.entry_id)
+        .where(
+            message.c.ticket_id == ticket_id,
+            message.c.current,
+            message.c.verified,
+            message.c.direction == "in",
+            entry.c.channel == "mail",
+        )
+        .order_by(message.c.id)
+    )
+    return [(found.at, found.external_id) for found in conn.execute(wanted)]
+
+
+def _went(conn: Connection, row: Row) -> list[tuple[Any, str]]:
+    outbox = schema.outbox
+    wanted = select(outbox.c.created_at, outbox.c.message_id).where(
+        outbox.c.ticket_id == row.ticket_id,
+        outbox.c.recipient == row.recipient,
+        outbox.c.id < row.id,
+        outbox.c.message_id.is_not(None),
+        outbox.c.state.in_(("sent", "captured", "unknown")),
+    )
+    return [(found.created_at, found.message_id) for found in conn.execute(wanted.order_by(outbox.c.id))]
+
+
+# -- attachments --------------------------------------------------------------------------
+
+
+def _attachments(conn: Connection, row: Row, blobs: Blobs) -> tuple[Attachment, ...]:
+    """The files of what a person wrote."""
+    message_id = row.variables.get("message")
+    if row.template not in ("reply", "question") or not isinstance(message_id, int):
+        return ()
+    wanted = select(schema.attachment).where(
+        schema.attachment.c.message_id == message_id, schema.attachment.c.state == "here"
+    )
+    return tuple(
+        Attachment(
+            filename=found.filename,
+            content_type=found.content_type,
+            size=found.size,
+            sha256=found.sha256,
+            inline=found.inline,
+            content_id=found.content_id,
+            content=found.content if found.content is not None else blobs.path(found.blob).read_bytes(),
+        )
+        for found in conn.execute(wanted.order_by(schema.attachment.c.id))
+    )

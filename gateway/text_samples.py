@@ -1,0 +1,110 @@
+"""Values to try every text with: one full set, one with everything optional empty.
+
+They are also the list of what a template may use; `gateway check` fills every template in with both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+URL = "https://help.example/t/sample"
+RATE = "https://help.example/rate/sample"
+
+PEOPLE: Mapping[str, Any] = {
+    "number": "10452873",
+    "subject": "Printer on the second floor",
+    "url": URL,
+    "desk": "Example support",
+    "phone": "+380 44 000 00 00",
+    "due": "by 15:00 today",
+    "closed": True,
+    "hours": "Monday to Friday, 9:00 to 18:00",
+    "emergency": "+380 44 000 00 01",
+    "registered": True,
+    "text": "Which floor is the printer on?\n\nAnd since when?",
+    "author": "Olha Shevchenko",
+    "result": "The cable was replaced.",
+    "date": "24 November",
+    "visit": "on Monday, 24 November, between 10:00 and 12:00",
+    "survey": {"urls": {score: f"{RATE}?score={score}" for score in range(1, 6)}, "stop": f"{RATE}?stop=1"},
+}
+"""What a text to the requester may use: no class, no line, no other deadline than the one promised."""
+STAFF: Mapping[str, Any] = {
+    **{name: PEOPLE[name] for name in ("number", "subject", "desk", "text")},
+    "requester": "Iryna <iryna@client.example>",
+    "status": "open",
+    "line": "L2",
+    "class_": 3,
+    "proposed_class": 3,
+    "onsite": True,
+    "contract": "Example Client",
+    "reaction": "by 15:00 today",
+    "resolution": "by 18:00 tomorrow",
+    "before": "L1",
+    "reason": "needs a specialist",
+    "verified": False,
+    "held": True,
+    "clock": "reaction",
+    "deadline": "24 November, 15:00",
+    "score": 1,
+    "comment": "Nobody called back.",
+    "recipient": "iryna@client.example",
+    "detail": "550 5.1.1 no such user",
+    "kind": "reply",
+    "note_address": "support+note@desk.example",
+}
+"""What a text to staff may use."""
+OPERATORS: Mapping[str, Any] = {
+    "desk": "Example support",
+    "alert": "quarantine",
+    "state": "raised",
+    "detail": "3 messages could not be read",
+    "since": "24 November, 15:00",
+}
+"""What the text to operators may use; it is about no ticket."""
+BARE: Mapping[str, Any] = {
+    "url": "",
+    "subject": "",
+    "phone": "",
+    "due": "",
+    "closed": False,
+    "hours": "",
+    "emergency": "",
+    "registered": False,
+    "author": "",
+    "result": "",
+    "date": "",
+    "survey": None,
+    "class_": None,
+    "proposed_class": None,
+    "onsite": False,
+    "contract": "",
+    "reaction": "",
+    "resolution": "",
+    "reason": "",
+    "verified": True,
+    "held": False,
+    "clock": "resolution",
+    "deadline": "",
+    "score": None,
+    "comment": "",
+    "detail": "",
+    "kind": "",
+    "note_address": "",
+    "state": "cleared",
+    "since": "",
+    "text": "",
+    "visit": "",
+}
+"""What optional values are when there is nothing to say."""
+
+
+def samples(template: str) -> Iterator[Mapping[str, Any]]:
+    """Both sets of values for a template."""
+    full = OPERATORS if template == "alert" else STAFF if template.startswith("staff_") else PEOPLE
+    yield full
+    # A text that asks for a rating is never sent without the survey, and only a reply goes to people in copy.
+    kept = {"survey"} if template.startswith("survey") else set()
+    kept |= set() if template == "reply" else {"url"}
+    yield {name: value if name in kept else BARE.get(name, value) for name, value in full.items()}
