@@ -20,9 +20,11 @@ ACCEPTING = (
     "after-commit",
 )
 """In the order in which accepting a big message passes them."""
+FILING = ("read-unfiled", "filed-unreported")
+"""Of filing: a worker has read the entries; their transaction is committed and nobody was told."""
 SENDING = ("sending-committed", "sent-unsettled")
 """Of sending a notice."""
-NAMES = ACCEPTING + SENDING
+NAMES = ACCEPTING + FILING + SENDING
 
 
 def nowhere(name: str) -> None:
