@@ -25,7 +25,7 @@ from gateway.store.failpoints import FailPoint, nowhere
 NAME = re.compile(r"[0-9a-f]{64}")
 ORPHAN_AGE = timedelta(days=1)
 """A blob or spool file that nothing names is kept this long: its row may still be on the way."""
-SWEEP_CHUNK = 50
+SWEEP_CHUNK = 8
 """Blobs deleted in one transaction of the writer."""
 
 
