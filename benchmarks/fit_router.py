@@ -75,7 +75,7 @@ def rows(path: Path, concepts: Phrases) -> list[Row]:
         reduced = reduce(row["subject"], row["text"])
         out.append(
             Row(
-                tuple(features(concepts, reduced)),
+                tuple(features({found.name for found in concepts.find(reduced)}, reduced)),
                 {
                     "class": shares(row["class"], row["also_ok"], range(1, 7), 0.7),
                     "line": shares(row["line"], row["line_ok"], LINES, 0.75),

@@ -5,7 +5,7 @@ A guess never decides by itself: `router.route` holds its confidence against the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import exp, log
 from typing import Literal, Protocol, TypeAlias, get_args
@@ -14,6 +14,7 @@ from router.assignment import Line
 from router.words import Phrases, Reduced
 
 Head: TypeAlias = Literal["class", "line", "onsite"]
+QUESTION = "?"
 LINES: tuple[Line, ...] = get_args(Line)
 WIDTHS: Mapping[Head, int] = {"class": 6, "line": 4, "onsite": 1}
 """Labels of each head."""
@@ -75,12 +76,14 @@ class LogLinear:
 
     def guess(self, message: Reduced) -> Guess | None:
         """See `Classifier`."""
-        found = features(self.concepts, message)
-        if not found:
-            return None
+        concepts = {found.name: message.quote(found) for found in self.concepts.find(message)}
         rows = self.rows
-        odds = [sum(column) for column in zip(rows[""], *(rows[name] for name in found if name in rows), strict=True)]
-        classes, (line_odds, onsite) = odds[:6], (odds[6:10], odds[10])
+        names = features(concepts, message)
+        if not names:
+            return None
+        known = [name for name in names if name in rows]
+        odds = [sum(column) for column in zip(rows[""], *map(rows.__getitem__, known), strict=True)]
+        classes, line_odds = odds[:6], odds[6:10]
         best = classes.index(max(classes))
         lines = softmax(line_odds)
         line = lines.index(max(lines))
@@ -89,37 +92,38 @@ class LogLinear:
             confidence=sigmoid(self.slope * margin(classes, best) + self.intercept),
             line=LINES[line],
             line_confidence=lines[line],
-            onsite=sigmoid(onsite),
-            evidence=self._evidence(found, best),
+            onsite=sigmoid(odds[10]),
+            evidence=self._evidence(known, best, concepts, message),
             probabilities=dict(enumerate(softmax(classes), start=1)),
         )
 
-    def _evidence(self, found: Mapping[str, Sequence[str]], best: int) -> tuple[str, ...]:
+    def _evidence(
+        self, known: Sequence[str], best: int, concepts: Mapping[str, tuple[str, ...]], message: Reduced
+    ) -> tuple[str, ...]:
         """The words of the three features that raise the best class most above the mean of all."""
-        gains = []
-        for name, words in found.items():
-            row = self.rows.get(name)
-            if row and words and (gain := row[best] - sum(row[:6]) / 6) > 0:
-                gains.append((-gain, words))
+        rows = self.rows
+        gains = sorted((sum(rows[name][:6]) / 6 - rows[name][best], name) for name in known if name != QUESTION)
         seen: dict[str, None] = {}
-        for _, words in sorted(gains)[:3]:
-            seen.update(dict.fromkeys(words))
+        for loss, name in gains[:3]:
+            if loss < 0:
+                seen.update(dict.fromkeys(_words(name, concepts, message)))
         return tuple(seen)
 
 
-def features(concepts: Phrases, message: Reduced) -> dict[str, tuple[str, ...]]:
-    """Feature -> the words of the message it was found in; empty when there are no words."""
-    out = {found.name: message.quote(found) for found in concepts.find(message)}
-    names = sorted(out)
-    for n, one in enumerate(names):
-        words = out[one]
-        for other in names[n + 1 :]:
-            out[f"{one}+{other}"] = words + out[other]
-    for token, stemmed in zip(message.tokens, message.stems, strict=True):
-        out.setdefault(f"={stemmed}", (token,))
-    if out and "?" in message.text:
-        out["?"] = ()
-    return out
+def features(concepts: Iterable[str], message: Reduced) -> list[str]:
+    """Names of what is in a message: concepts, pairs of them, stems, a question mark; empty when there are no words."""
+    names = sorted(concepts)
+    pairs = [f"{one}+{other}" for n, one in enumerate(names, start=1) for other in names[n:]]
+    stems = dict.fromkeys([f"={stemmed}" for stemmed in message.stems])
+    question = [QUESTION] if stems and QUESTION in message.text else []
+    return [*names, *pairs, *stems, *question]
+
+
+def _words(name: str, concepts: Mapping[str, tuple[str, ...]], message: Reduced) -> tuple[str, ...]:
+    """The words of the message that a feature was found in."""
+    if name.startswith("="):
+        return (message.tokens[message.stems.index(name[1:])],)
+    return tuple(word for concept in name.split("+") for word in concepts[concept])
 
 
 def softmax(scores: Sequence[float]) -> list[float]:
