@@ -39,7 +39,6 @@ from gateway.store.blobs import Blobs
 from gateway.store.database import Database, SchemaTooNew, UnsafeDatabase, migrate, open_database
 from gateway.store.failpoints import FailPoint, nowhere
 from gateway.store.lock import AlreadyRunning, ServerLock
-from gateway.web import pages
 from gateway.web.application import build_site
 from gateway.web.services import Services
 from gateway.workers import Limits, WorkerPool
@@ -255,7 +254,7 @@ class Gateway:
         stack.push_async_callback(finish)
 
     async def _site(self, stack: AsyncExitStack, services: Services, bound: socket.socket) -> None:
-        runner = web.AppRunner(build_site(services, pages.routes()), access_log=None, shutdown_timeout=10.0)
+        runner = web.AppRunner(build_site(services), access_log=None, shutdown_timeout=10.0)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         await web.SockSite(runner, bound).start()
