@@ -121,10 +121,3 @@ def subject_says(subject: str) -> str:
     """ "forward" or "reply" by the first prefix of a subject, else ""."""
     match = _PREFIX.match(subject)
     return "" if match is None else "forward" if match["forward"] else "reply"
-
-
-def bare_subject(subject: str) -> str:
-    """The subject without its prefixes."""
-    while match := _PREFIX.match(subject):
-        subject = subject[match.end() :]
-    return subject.strip()

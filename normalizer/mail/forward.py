@@ -9,23 +9,17 @@ from normalizer.message import Address, Message
 
 _MAILTO = re.compile(r"\[mailto:([^\]\s]{1,320})\]", re.IGNORECASE)
 _QUOTE = re.compile(r"^> ?")
+_LINES = 4000
 
 
-def inline(text: str) -> tuple[Message, str] | None:
-    """(the message inside, what the sender wrote above it), or None when there is no header block."""
-    lines = text.split("\n")[:2000]
+def inline(text: str) -> Message | None:
+    """The message written into a forward after its header block, or None when there is no header block."""
+    lines = text.split("\n")[:_LINES]
     for at, line in enumerate(lines):
         block = blocks.block_at(lines, at) if ":" in line[:44] else None
         if block:
-            return _message(lines, block), _above(lines, at)
+            return _message(lines, block)
     return None
-
-
-def _above(lines: list[str], at: int) -> str:
-    kept = [
-        line for line in lines[:at] if not blocks.separator(line) and not blocks.is_rule(line) and line.strip() != ">"
-    ]
-    return "\n".join(kept).strip()
 
 
 def _message(lines: list[str], block: blocks.Block) -> Message:

@@ -176,14 +176,11 @@ def _inner_bytes(part: Part) -> bytes:
 
 
 def message_bytes(part: Part) -> bytes:
-    """A message inside a message as bytes again: headers as they stood, line ends as CRLF-or-LF as they stood."""
-    head = "".join(f"{name}:{_spaced(value)}\n" for name, value in part.raw_items())
-    return f"{head}\n".encode("utf-8", "surrogateescape") + _body_bytes(part)
-
-
-def _spaced(value: object) -> str:
-    text = str(value)
-    return text if text[:1] in " \t" else f" {text}"
+    """A message inside a message as bytes again: fields as they stood, line ends as in its body."""
+    body = _body_bytes(part)
+    end = "\n" if b"\n" in body and b"\r\n" not in body else "\r\n"
+    head = "".join(f"{name}: {value}{end}" for name, value in part.raw_items())
+    return words.to_bytes(head + end) + body
 
 
 def _body_bytes(part: Part) -> bytes:

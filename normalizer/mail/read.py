@@ -175,6 +175,7 @@ class _Reader:
         code, sure = language.guess(body.visible or body.text or self._subject)
         score, comment = answers.rating(body.visible)
         relays = self._facts.get("authserv_ids")
+        forwarded = self._forwarded(body)
         if "message-id" not in self._fields:
             self._oddities.append("message-id:missing")
         return Message(
@@ -186,7 +187,7 @@ class _Reader:
             to=self._to,
             cc=self._cc,
             reply_to=self._addresses("reply-to"),
-            on_behalf=self._on_behalf(),
+            on_behalf=self._on_behalf() or (forwarded.sender if forwarded and forwarded.sender.address else None),
             message_id=threads.message_id(self._fields.first("message-id")),
             in_reply_to=in_reply_to,
             references=references,
@@ -208,7 +209,7 @@ class _Reader:
                 [str(one) for one in relays] if isinstance(relays, Sequence) and not isinstance(relays, str) else (),
             ),
             robot=kind != "message" or automatic.is_robot(sight),
-            forwarded=self._forwarded(body),
+            forwarded=forwarded,
             oddities=tuple(dict.fromkeys([*self._oddities, *self._contents.oddities]))[:_ODDITIES],
         )
 
@@ -229,8 +230,7 @@ class _Reader:
         if says == "reply":
             return None
         if says == "forward" or quotes.forwards(body.text):
-            found = forward.inline(body.text)
-            return found[0] if found else None
+            return forward.inline(body.text)
         return None
 
     # -- bounces --
@@ -275,12 +275,8 @@ class _Reader:
 def _inside(part: Part, depth: int) -> Message | None:
     """An attached message, read like any other but for what only the envelope tells."""
     event = _Reader(mime.message_bytes(part), {}, depth=depth + 1).event()
-    match event:
-        case Message():
-            return replace(event, rating=None, stop_surveys=False)
-        case DeliveryReport():
-            return event.content
-    return None
+    message = event.content if isinstance(event, DeliveryReport) else event
+    return replace(message, rating=None, stop_surveys=False) if isinstance(message, Message) else None
 
 
 def _flat(root: Part, oddities: list[str]) -> mime.Contents:
