@@ -1,6 +1,6 @@
 """The web site: what is mounted where, and what holds for every request.
 
-`build_site` is the whole map: `/channels/…` webhooks, `/api/v1/…`, rating pages and ticket views,
+`build_site` is the whole map: `/channels/…` webhooks, `/api/v1/…`, people's pages (`/`, `/rate/…`, `/t/…`),
 `/healthz /readyz /metrics`. Every request gets an id, limits, the client's true address and an answer
 that leaks nothing; every answer gets the headers that keep a browser from running or framing it.
 """
@@ -17,7 +17,7 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Middleware
 
 from gateway import log
-from gateway.web import api, health
+from gateway.web import api, health, pages
 from gateway.web.problems import REQUEST_ID, Problem, answer, problem_of
 from gateway.web.proxies import CLIENT, SCHEME, Network, believed, client_of, networks
 from gateway.web.services import SERVICES, Services
@@ -37,8 +37,8 @@ _HEADERS = {
 _logger = log.get_logger(__name__)
 
 
-def build_site(services: Services, pages: Sequence[web.AbstractRouteDef] = ()) -> web.Application:
-    """The application; `pages` are the routes of people's pages (rating, ticket view, portal)."""
+def build_site(services: Services) -> web.Application:
+    """The application, not yet listening."""
     http = services.ctx.settings.http
     trusted = networks(http.trusted_proxies)
     site = web.Application(
@@ -46,7 +46,7 @@ def build_site(services: Services, pages: Sequence[web.AbstractRouteDef] = ()) -
     )
     site[SERVICES] = services
     site.on_response_prepare.append(_finish)
-    site.add_routes([*api.routes(), *health.routes(), *pages])
+    site.add_routes([*api.routes(), *health.routes(), *pages.routes()])
     if services.intake is not None:
         for (channel, account), webhook in services.webhooks.items():
             below = f"/channels/{channel}/{account}"
