@@ -124,6 +124,7 @@ class Page(HTMLParser):
         self.content = content
         self.forms: list[tuple[str, dict[str, str]]] = []
         self.words: list[str] = []
+        self._hidden = False
         self.feed(content)
 
     @classmethod
@@ -134,6 +135,7 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Collect each form's address and fields."""
+        self._hidden = tag in ("style", "script", "title")
         given = {name: value or "" for name, value in attrs}
         if tag == "form":
             self.forms.append((given.get("action", self.url), {}))
@@ -154,8 +156,13 @@ class Page(HTMLParser):
             return Page(response.url, response.read().decode())
 
     def handle_data(self, data: str) -> None:
-        """Collect the words."""
-        self.words += data.split()
+        """Collect the words that a person sees."""
+        if not self._hidden:
+            self.words += data.split()
+
+    def handle_endtag(self, tag: str) -> None:
+        """What follows a style sheet is seen again."""
+        self._hidden = False
 
     def text(self) -> str:
         """The words of the page."""

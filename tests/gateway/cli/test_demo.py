@@ -1,0 +1,105 @@
+"""The demo and `serve`, as a newcomer runs them: the real commands, the real sockets."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import smtplib
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from gateway.demo.desk import wait_for
+from gateway.demo.mails import MAILS, build
+
+ROOT = Path(__file__).parents[3]
+
+
+def gateway(*words: str, var: Path) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"COLUMNS": "200"}
+    return subprocess.run(
+        [sys.executable, "-m", "gateway", *words, "--var", str(var)],
+        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=100,
+    )  # fmt: skip
+
+
+@contextmanager
+def serving(var: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gateway", "serve", "--var", str(var), "--set=smtp.port=0", "--set=http.port=0", *words],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    try:
+        wait_for("the start", lambda: (var / "listening.json").exists() or process.poll() is not None or None)
+        yield process
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            process.wait(60)
+        if process.stdout:
+            process.stdout.close()
+
+
+@pytest.mark.timeout(180)
+def test_the_demo_comes_to_its_end(tmp_path: Path) -> None:
+    result = gateway("demo", var=tmp_path)
+    assert result.returncode == 0, result.stderr
+    shown = " ".join(result.stdout.split())
+    for words in (
+        "class 3, L3, ru",
+        "on site, uk",
+        "auto_reply",
+        "bounce",
+        "a repeat of entry 1",
+        "5 of 5",
+        "nobody was mailed",
+    ):
+        assert words in shown
+    assert not list(tmp_path.iterdir()), "the demo left something behind"
+
+
+@pytest.mark.timeout(180)
+def test_serve_prints_what_listens_and_stops_cleanly(tmp_path: Path) -> None:
+    with serving(tmp_path) as process:
+        listening = json.loads((tmp_path / "listening.json").read_text())
+        host, _, port = listening["smtp"].rpartition(":")
+        with smtplib.SMTP(host, int(port)) as client:
+            client.sendmail(
+                "a@client.example", ["support@desk.example"], build(MAILS[0], message_id="one@client.example")
+            )
+        shown = wait_for("the ticket", lambda: _tickets(tmp_path))
+        assert shown[0]["subject"] == MAILS[0].subject
+        assert (tmp_path / "token").stat().st_mode & 0o777 == 0o600
+        assert (tmp_path / "key").stat().st_mode & 0o777 == 0o600
+        second = gateway("serve", var=tmp_path)
+        assert second.returncode == 1
+        assert f"process {process.pid} already serves" in second.stderr
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+        assert process.stdout is not None
+        said = process.stdout.read()
+    assert f"smtp  listens on {listening['smtp']}" in said
+    assert "try it" in said
+    assert not (tmp_path / "listening.json").exists()
+
+
+def _tickets(var: Path) -> list[dict[str, str]] | None:
+    result = gateway("tickets", "list", "--json", var=var)
+    assert result.returncode == 0, result.stderr
+    found = json.loads(result.stdout)
+    items: list[dict[str, str]] = found["items"] if isinstance(found, dict) else found
+    return items or None
+
+
+def test_a_taken_port_is_a_clear_error(tmp_path: Path) -> None:
+    with serving(tmp_path / "one"):
+        port = json.loads((tmp_path / "one" / "listening.json").read_text())["http"].rpartition(":")[2]
+        result = gateway("serve", "--set", f"http.port={port}", "--set", "smtp.port=0", var=tmp_path / "two")
+    assert result.returncode == 1
+    assert f"http: cannot listen on 127.0.0.1:{port}" in result.stderr
+    assert "Traceback" not in result.stderr
