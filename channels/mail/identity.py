@@ -78,8 +78,12 @@ def _identity(header: bytes, body: bytes, rest: Iterable[bytes] = ()) -> Identit
 
 def _header_end(content: bytes) -> int:
     """Where the body begins: after the first empty line, CRLF or LF; at most HEADER_LIMIT."""
-    ends = [found + len(mark) for mark in (b"\r\n\r\n", b"\n\n") if (found := content.find(mark, 0, HEADER_LIMIT)) >= 0]
-    return min(ends, default=min(len(content), HEADER_LIMIT))
+    end = min(len(content), HEADER_LIMIT)
+    if (found := content.find(b"\r\n\r\n", 0, end)) >= 0:
+        end = found + 4
+    if (found := content.find(b"\n\n", 0, end)) >= 0:
+        end = found + 2
+    return end
 
 
 def _message_id(value: bytes) -> str:
