@@ -292,3 +292,14 @@ def test_no_calendar_is_named_where_it_changes_nothing() -> None:
     found = deadlines([opened(at("2026-11-20 10:00"))], POLICY)
     assert "calendar:weekdays" not in causes(found.reaction)
     assert {one.key for one in (WEEKDAYS, ODD)} <= set(POLICY.calendars)
+
+
+def test_the_last_word_on_the_class_counts() -> None:
+    changed = [opened(class_=5), said("class", 30, **{"class": 3}), said("class", 60, **{"class": 4})]
+    assert due(*changed) == due(opened(class_=4))
+
+
+def test_the_strictest_is_the_shortest_whatever_its_class() -> None:
+    terms = {3: Terms(reaction=4 * HOUR), 2: Terms(reaction=HOUR), 6: Terms(reaction=2 * HOUR)}
+    found = deadlines([opened(class_=None)], policy(contract(calendar="always", terms=terms)))
+    assert (found.class_, found.reaction.due) == (2, OPENED + HOUR)
