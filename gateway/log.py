@@ -39,7 +39,9 @@ _PATTERNS = (
     (re.compile(r"://[^\s/@]+@"), "://[secret]@"),
 )
 # Libraries that name peers, recipients or whole requests in their own lines.
-_TALKATIVE = ("aiohttp.access", "mail.log", "aiosmtpd", "httpx", "httpcore", "telegram", "twilio", "imapclient")
+_TALKATIVE = (
+    "aiohttp.access", "aiosmtpd", "alembic", "httpcore", "httpx", "imapclient", "mail.log", "telegram", "twilio",
+)  # fmt: skip
 
 
 def clean(value: object, depth: int = 0) -> object:

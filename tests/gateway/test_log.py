@@ -112,6 +112,13 @@ def test_before_it_is_set_up_nothing_goes_to_stdout(capsys: pytest.CaptureFixtur
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.parametrize("name", ["mail.log", "aiohttp.access", "alembic.runtime.migration", "httpx"])
+def test_libraries_that_name_peers_speak_of_errors_only(stream: io.StringIO, name: str) -> None:
+    logging.getLogger(name).warning("sender: %r", "x")
+    logging.getLogger(name).error("broken")
+    assert [line["event"] for line in _lines(stream)] == ["broken"]
+
+
 def test_levels_hold(stream: io.StringIO) -> None:
     log.configure("warning", stream)
     log.get_logger("gateway.test").info("not shown")

@@ -81,6 +81,13 @@ async def test_every_answer_has_the_headers_of_a_careful_site(site: Site) -> Non
         assert len(headers["X-Request-Id"]) == 16
 
 
+async def test_peoples_pages_are_mounted_and_keep_their_own_policy(site: Site) -> None:
+    status, text, headers = await _get(site, "/")
+    assert (status, headers["X-Content-Type-Options"]) == (200, "nosniff")
+    assert "support@desk.example" in text
+    assert (await _get(site, "/rate/" + "a" * 26))[0] == (await _get(site, "/t/" + "a" * 26))[0] == 404
+
+
 async def test_an_unknown_address_is_a_page_or_a_problem(site: Site) -> None:
     status, text, headers = await _get(site, "/nowhere/<script>")
     assert (status, headers["Content-Type"]) == (404, "text/html; charset=utf-8")
