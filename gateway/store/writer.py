@@ -152,8 +152,12 @@ class Writer:
             if urgent is None:
                 self._probe()
                 continue
-            with self.gate.passed():
-                jobs = self._transaction(self._take(urgent))
+            taken: list[Job] = []
+            try:
+                with self.gate.passed():
+                    jobs = self._transaction(self._take(urgent), taken)
+            except Exception as error:  # noqa: BLE001 - without this thread everybody would wait for ever
+                jobs = self._fail(taken, error)
             self._answer(jobs)
         self._close()
 
@@ -206,9 +210,11 @@ class Writer:
             if job.alone or (not urgent and self._monotonic() - began >= self._limits.normal_hold):
                 return
 
-    def _transaction(self, jobs: Iterator[Job]) -> list[Job]:
-        """Run jobs in one transaction. Returns those that have an answer; a failed batch is put back to run alone."""
-        taken: list[Job] = []
+    def _transaction(self, jobs: Iterator[Job], taken: list[Job]) -> list[Job]:
+        """Run jobs in one transaction, noting them in `taken`.
+
+        Returns those that have an answer; a failed batch is put back to run alone.
+        """
         began = self._monotonic()
         try:
             conn = self._begin()

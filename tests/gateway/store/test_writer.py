@@ -199,6 +199,23 @@ async def test_a_probe_that_fails_keeps_it_unhealthy(db_url: str) -> None:
     await db.close()
 
 
+async def test_the_writer_outlives_what_goes_wrong_after_a_commit(db_url: str) -> None:
+    broken = True
+
+    def failpoint(name: str) -> None:
+        if name == "after-commit" and broken:
+            raise RuntimeError("a fault of ours")
+
+    db = open_database(db_url, failpoint=failpoint, limits=Limits(probe_first=0.01))
+    with pytest.raises(Unavailable):  # it may have been written, and it was
+        await db.write(count_up("unknown"))
+    broken = False
+    await healthy_again(db)
+    await db.write(count_up("next"))
+    assert await names(db) == {"unknown", "next"}
+    await db.close()
+
+
 async def test_accepts_pass_filing_that_waits_and_filing_still_gets_its_turn(db_url: str) -> None:
     db = open_database(db_url, limits=Limits(normal_hold=0.0))
     order: list[str] = []
