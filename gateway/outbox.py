@@ -101,7 +101,7 @@ class Outbox:
                 if not recovered:
                     await self.recover()
                     recovered = True
-                pause = 0.0 if await self.claim() else await self._until_next()
+                pause = 0.0 if await self.claim() else await self.until_next()
             except Unavailable:
                 pause = SHORTEST
             if pause:
@@ -172,13 +172,13 @@ class Outbox:
             if account.outbound != "on" or (channel, name) in self._wires.senders
         ]
 
-    async def _until_next(self) -> float:
+    async def until_next(self) -> float:
         """Seconds until something becomes due or a paused account is tried again."""
         now = self._clock()
-        reopens = {account: self._despatch.circuit(account).reopens_at for account in self._accounts()}
-        running = [account for account, at in reopens.items() if at is None]
+        reopens = {account: self._despatch.circuit(account).reopens_at or now for account in self._accounts()}
+        running = [account for account, at in reopens.items() if at <= now]
         due_at = await self._db.read(lambda conn: outbox.next_due(conn, running, now))
-        times = [at for at in (due_at, *reopens.values()) if at is not None]
+        times = [at for at in (due_at, *reopens.values()) if at is not None and at > now]
         left = min(((at - now).total_seconds() for at in times), default=LONGEST)
         return min(max(left, SHORTEST), LONGEST)
 

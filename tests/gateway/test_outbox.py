@@ -395,7 +395,9 @@ async def test_a_relay_that_is_down_pauses_its_account_only(bench: Bench) -> Non
     await bench.once(engine)
     assert len(bench.sender.began) == FAILURES, "after these the account pauses"
     assert bench.sales.began == ["b"]
+    assert await engine.until_next() == 5.0
     bench.clock.forward(timedelta(seconds=6))
+    assert await engine.until_next() > 5.0, "a pause that is over is nothing to wait for"
     assert await engine.claim() == 1, "one notice on trial"
     await engine.finish(10)
     assert await engine.claim() == 0, "it failed: a longer pause"
