@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from heapq import nlargest
 from math import exp, log
 from typing import Literal, Protocol, TypeAlias, get_args
 
@@ -66,6 +67,8 @@ class LogLinear:
     """Platt scaling of the log odds of the best class, fitted on held-out folds."""
     rows: Mapping[str, Sequence[float]] = field(init=False, repr=False)
     """Feature -> the weights of all heads side by side."""
+    lifts: Mapping[str, Sequence[float]] = field(init=False, repr=False)
+    """Feature -> how far it raises each class above the mean of all."""
 
     def __post_init__(self) -> None:
         rows: dict[str, Sequence[float]] = {}
@@ -73,6 +76,10 @@ class LogLinear:
             parts = (self.weights.get(head, {}).get(name, (0.0,) * width) for head, width in WIDTHS.items())
             rows[name] = tuple(weight for part in parts for weight in part)
         object.__setattr__(self, "rows", rows)
+        means = {name: sum(row[:6]) / 6 for name, row in rows.items()}
+        object.__setattr__(
+            self, "lifts", {name: tuple(weight - means[name] for weight in row[:6]) for name, row in rows.items()}
+        )
 
     def guess(self, message: Reduced) -> Guess | None:
         """See `Classifier`."""
@@ -101,11 +108,11 @@ class LogLinear:
         self, known: Sequence[str], best: int, concepts: Mapping[str, tuple[str, ...]], message: Reduced
     ) -> tuple[str, ...]:
         """The words of the three features that raise the best class most above the mean of all."""
-        rows = self.rows
-        gains = sorted((sum(rows[name][:6]) / 6 - rows[name][best], name) for name in known if name != QUESTION)
+        lifts = self.lifts
+        gains = nlargest(3, [(lifts[name][best], name) for name in known if name != QUESTION])
         seen: dict[str, None] = {}
-        for loss, name in gains[:3]:
-            if loss < 0:
+        for lift, name in gains:
+            if lift > 0:
                 seen.update(dict.fromkeys(_words(name, concepts, message)))
         return tuple(seen)
 
