@@ -82,6 +82,17 @@ async def test_notices_go_out_only_with_notify(desk: Desk, notify: bool) -> None
     assert await desk.to(BOB) == (["acknowledgement"] if notify else [])
 
 
+@pytest.mark.parametrize("notify", [False, True])
+async def test_staff_too_are_told_of_a_replay_only_with_notify(
+    db: Database, blobs: Blobs, clock: FrozenClock, notify: bool
+) -> None:
+    desk = Desk(db, blobs, clock, context(lines={"L1": {"recipients": ["line1@staff.example"]}}))
+    await desk.mail(sender=ANN)
+    before = len(await desk.to("line1@staff.example"))
+    await desk.file(await desk.replay(1, notify=notify), said(sender=ANN, text="new"))
+    assert len(await desk.to("line1@staff.example")) == before + notify
+
+
 @pytest.mark.parametrize("reroute", [False, True])
 async def test_class_and_line_change_only_with_reroute(desk: Desk, reroute: bool) -> None:
     first = await desk.receive(said(sender=ANN, text="old"), Assignment(class_=6, line="L1"))

@@ -225,5 +225,10 @@ def test_one_peer_is_in_one_chunk_only() -> None:
     assert ids(chunks([good(1, peer=""), good(2, peer="", alone=True), good(3, peer="")])) == [[1], [2], [3]]
 
 
+def test_a_peer_of_an_earlier_chunk_waits_for_a_later_claim() -> None:
+    entries = [good(0, peer="p"), *(good(number) for number in range(1, 32)), good(32), good(33, peer="p"), good(34)]
+    assert ids(chunks(entries)) == [list(range(32)), [32, 34]]
+
+
 def test_suspects_are_limited() -> None:
     assert ids(chunks([good(number, alone=True) for number in range(5)], suspects=2)) == [[0], [1]]
