@@ -6,13 +6,14 @@ import re
 
 from normalizer.wordlists import listed
 
-_WORD = re.compile(r"[^\W\d_]+(?:['’ʼ-][^\W\d_]+)*")
+_WORD = re.compile(r"[\w'-]+")
 _URLS = re.compile(r"(?:https?://|www\.)\S{1,2000}|\S{1,64}@\S{1,255}")
 _SAMPLE = 600
-_UKRAINIAN = re.compile("[іїєґІЇЄҐ]")
-_RUSSIAN = re.compile("[ыэъёЫЭЪЁ]")
-_CYRILLIC = re.compile("[\u0400-\u04ff]")
-_LATIN = re.compile("[A-Za-z\u00c0-\u024f]")
+_UKRAINIAN = "іїєґ"
+_RUSSIAN = "ыэъё"
+_CYRILLIC = "оаеиіунтрсвлкмпд"
+_LATIN = "eationsrhldcum"
+"""Letters that make up most of a text: counting them is many times cheaper than counting all."""
 
 _RU = listed("""
     и что как это все всё при нет есть для по не на из от или если уже только когда был была было были быть спасибо
@@ -62,24 +63,29 @@ def guess(text: str) -> tuple[str, bool]:
     sample = text[:_SAMPLE]
     if "@" in sample or "://" in sample or "www." in sample:
         sample = _URLS.sub(" ", sample)
-    words = _WORD.findall(sample.lower().replace("’", "'").replace("ʼ", "'"))
+    words = [
+        word
+        for word in _WORD.findall(sample.lower().replace("’", "'").replace("ʼ", "'"))
+        if word.isalpha() or "'" in word
+    ]
     if not words:
         return "", False
     enough = len(words) >= _ENOUGH_WORDS
     if sample.isascii():
         return _latin(words, enough)
-    cyrillic, latin = len(_CYRILLIC.findall(sample)), len(_LATIN.findall(sample))
+    lower = sample.lower()
+    cyrillic, latin = sum(map(lower.count, _CYRILLIC)), sum(map(lower.count, _LATIN))
     if cyrillic and cyrillic * 4 >= latin:
-        return _cyrillic(sample, words, enough)
+        return _cyrillic(lower, words, enough)
     for code, script in _SCRIPTS:
         if len(script.findall(sample)) * 3 > latin + cyrillic:
             return code, enough
     return _latin(words, enough)
 
 
-def _cyrillic(sample: str, words: list[str], enough: bool) -> tuple[str, bool]:
-    uk = 2 * len(_UKRAINIAN.findall(sample)) + 3 * sum(map(_UK_ONLY.__contains__, words))
-    ru = 2 * len(_RUSSIAN.findall(sample)) + 3 * sum(map(_RU_ONLY.__contains__, words))
+def _cyrillic(lower: str, words: list[str], enough: bool) -> tuple[str, bool]:
+    uk = 2 * sum(map(lower.count, _UKRAINIAN)) + 3 * sum(map(_UK_ONLY.__contains__, words))
+    ru = 2 * sum(map(lower.count, _RUSSIAN)) + 3 * sum(map(_RU_ONLY.__contains__, words))
     if uk == ru == 0:
         ru = 1  # no letter and no word of its own: Russian is the likelier by its share of mail
     code, more, less = ("uk", uk, ru) if uk > ru else ("ru", ru, uk)

@@ -37,6 +37,10 @@ NESTED_MESSAGES = 2
 """How deep messages inside a message are read; deeper ones are attachments only."""
 
 _FIELD_START = re.compile(rb"[!-9;-~]+:|[ \t]|From |>From ")
+_KNOWN = re.compile(
+    rb"^(?:from|to|subject|message-id|received|mime-version|content-type):", re.IGNORECASE | re.MULTILINE
+)
+_SPACED_COLON = re.compile(rb"([!-9;-~]{1,60})[ \t]{1,5}:")
 _CONTAINER = re.compile(rb"content-type:\s*(multipart|message)/")
 _BOUNDARY = re.compile(rb"boundary\s*=\s*(?:\"([^\"\r\n]{1,200})\"|([^\s;\"]{1,200}))")
 _LINE_END = re.compile(rb"\r\n|\n|\r")
@@ -60,10 +64,26 @@ def check(data: bytes) -> Checked:
         if shorter is not None:
             oddities.append("limit:header")
             data = shorter + b"\r\n" + data[body:]
+            end = len(shorter)
+    mended = _mend(data[:end])
+    if mended is not None:
+        oddities.append("header:broken-line")
+        data = mended + data[end:]
     beyond = _beyond(data)
     if beyond:
         oddities.append(beyond)
     return Checked(data, bool(beyond), tuple(oddities))
+
+
+def _mend(head: bytes) -> bytes | None:
+    """The header block without a few lines that are no fields, at which a parser would start the body; None: sound."""
+    lines = head.split(b"\n")
+    broken = [at for at, line in enumerate(lines) if not _FIELD_START.match(line) and line.strip()]
+    if not broken or len(broken) > 3 or not _KNOWN.search(b"\n".join(lines[broken[-1] + 1 :])):
+        return None
+    for at in broken:
+        lines[at] = _SPACED_COLON.sub(rb"\1:", lines[at]) if _SPACED_COLON.match(lines[at]) else b""
+    return b"\n".join(line for at, line in enumerate(lines) if line or at not in broken)
 
 
 def _head_end(data: bytes) -> int:

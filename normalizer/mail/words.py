@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import binascii
 import re
+from contextlib import suppress
 from urllib.parse import unquote_to_bytes
 
 from normalizer.mail import charsets
@@ -21,6 +22,8 @@ def to_bytes(value: str) -> bytes:
 
 def clean(text: str) -> str:
     """Without control characters, zero-width characters and lone surrogates."""
+    if text.isprintable() or "".join(text.split("\n")).isprintable():
+        return text
     return _ODD.sub("", text) if _ODD.search(text) else text
 
 
@@ -33,6 +36,8 @@ def one_line(text: str) -> str:
 
 def unquoted_base64(data: bytes) -> tuple[bytes, bool]:
     """Decoded, whatever the padding and the rubbish between; False when something was wrong."""
+    with suppress(binascii.Error):
+        return binascii.a2b_base64(data.translate(None, b"\r\n\t "), strict_mode=True), True
     packed = _NOT_BASE64.sub(b"", data)
     sound = len(packed) % 4 != 1 and not _JUNK.search(data)
     if len(packed) % 4 == 1:
