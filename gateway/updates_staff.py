@@ -16,8 +16,10 @@ from gateway import notices
 from gateway.notices import LANGUAGES, Letter, Scene
 from gateway.store import people, schema
 from normalizer.message import Json
+from router.assignment import Line
 
 MAIL = "mail"
+LINES: tuple[Line, ...] = ("L1", "L2", "L3", "L4")
 Composer: TypeAlias = Callable[[Scene], Iterable[Letter]]
 
 
@@ -30,8 +32,10 @@ def low_rating_mark(survey_id: int) -> str:
 
 
 def _line(scene: Scene, line: str) -> Sequence[str]:
-    desk = scene.ctx.settings.lines.get(line)  # type: ignore[call-overload]  # a str from the database, checked there
-    return desk.recipients if desk is not None else ()
+    """The recipients of a line; where nobody is named, those of the nearest line below, so that somebody hears."""
+    lines = scene.ctx.settings.lines
+    below = [name for name in reversed(LINES) if name <= line]
+    return next((lines[name].recipients for name in below if name in lines and lines[name].recipients), ())
 
 
 def _assignee(scene: Scene) -> Sequence[str]:
