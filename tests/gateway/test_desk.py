@@ -220,3 +220,34 @@ async def test_an_act_that_fails_leaves_its_transaction_as_it_was(acts: Acts) ->
         0,
         0,
     )
+
+
+@pytest.mark.parametrize(
+    ("act", "more", "error"),
+    [
+        (desk.set_class, {"class_": 9}, desk.Invalid),
+        (desk.set_class, {"class_": None}, desk.Conflict),
+        (desk.set_line, {"line": "L9", "reason": "x"}, desk.Invalid),
+        (desk.assign, {"agent": None}, desk.Conflict),
+        (desk.set_requester, {"address": " "}, desk.Invalid),
+        (desk.set_requester, {"address": "Ann@client.example"}, desk.Conflict),
+        (desk.reply, {"text": "x" * 1_000_001}, desk.Invalid),
+        (desk.set_status, {"status": "lost"}, desk.Invalid),
+        (desk.accept_proposal, {}, desk.Conflict),
+    ],
+)
+async def test_what_makes_no_sense_is_named(
+    acts: Acts, act: Callable[..., desk.Done], more: dict[str, Any], error: type[desk.DeskError]
+) -> None:
+    ticket = await acts.open()
+    with pytest.raises(error):
+        await acts.do(act, ticket, **more)
+    assert await acts.read(lambda conn: count(conn, "event")) == 1
+
+
+async def test_accepting_a_proposal_twice_with_one_key_is_once(acts: Acts) -> None:
+    ticket = await acts.open(proposed_class=4, proposed_line="L2")
+    first = await acts.do(desk.accept_proposal, ticket, key="k")
+    assert (await acts.do(desk.accept_proposal, ticket, key="k")).event_id == first.event_id
+    row = await acts.row(ticket)
+    assert (row.class_, row.line) == (4, "L2")

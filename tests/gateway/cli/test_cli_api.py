@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
+from sqlalchemy import Connection, insert
 
 from gateway import cli
+from gateway.store import outbox, schema
 from gateway.store.blobs import Blobs
 from gateway.store.database import Database
-from tests.gateway.conftest import FrozenClock
+from tests.gateway.conftest import START, FrozenClock
+from tests.gateway.outgoing import draft
 from tests.gateway.staffed import Site, served
 
 Run: TypeAlias = Callable[..., Coroutine[Any, Any, tuple[int, str, str]]]
@@ -189,6 +192,34 @@ async def test_operators_see_what_waits(site: Site, run: Run) -> None:
     for part in ("ready", "journal      0 pending", "tickets      1 new", "GB free"):
         assert part in out
     assert json.loads((await run("status", "--json"))[1])["tickets"] == {"new": 1}
+
+
+async def test_a_quarantined_message_and_a_dead_notice_are_dealt_with(site: Site, run: Run, tmp_path: Path) -> None:
+    def write(conn: Connection) -> tuple[int, int]:
+        entry = {
+            "channel": "mail", "account": "support", "format": "mail/1", "external_id": "x", "fingerprint": "0" * 64,
+            "dedupe": b"x", "peer": "ann@client.example", "received_at": START, "accepted_at": START, "size": 3,
+            "sha256": "1" * 64, "facts": {}, "state": "quarantined", "error": "memory: 1 GB", "attempts": 3,
+        }  # fmt: skip
+        entry_id = int(conn.execute(insert(schema.entry).values(entry).returning(schema.entry.c.id)).scalar_one())
+        conn.execute(insert(schema.raw).values(entry_id=entry_id, content=b"raw"))
+        notice = outbox.put(conn, draft("dead"), START)
+        assert notice is not None
+        conn.execute(schema.outbox.update().values(state="dead", detail="550 no such user"))
+        return entry_id, notice
+
+    entry, notice = map(str, await site.db.write(write))
+    assert "memory: 1 GB" in (await run("quarantine", "list"))[1]
+    assert "ann@client.example" in (await run("quarantine", "show", entry))[1]
+    assert (await run("quarantine", "raw", entry, str(tmp_path / "raw.eml")))[0] == 0
+    assert (tmp_path / "raw.eml").read_bytes() == b"raw"
+    assert (await run("quarantine", "raw", entry, str(tmp_path / "raw.eml")))[0] == 1
+    assert (await run("quarantine", "replay", entry))[:2] == (0, "1 will be read again.\n")
+    assert "1 pending (oldest" in (await run("status"))[1]
+    assert "550 no such user" in (await run("outbox", "list"))[1]
+    assert (await run("outbox", "retry", notice))[:2] == (0, f"Notice {notice} is waiting.\n")
+    assert (await run("outbox", "drop", notice))[:2] == (0, f"Notice {notice} is suppressed.\n")
+    assert (await run("outbox", "drop", notice))[0] == 1
 
 
 async def test_text_comes_from_stdin(site: Site, run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
