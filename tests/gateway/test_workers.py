@@ -7,6 +7,8 @@ import hashlib
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
@@ -120,6 +122,48 @@ async def test_no_process_is_left_behind(pool: WorkerPool) -> None:
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
     assert pool.stats()["alive"] == 0
+
+
+ORPHAN = """
+import asyncio, os, signal, sys
+from pathlib import Path
+from gateway.workers import Limits, WorkerPool
+from router.policy import Policy
+from tests.gateway.planted import SPEC
+from tests.gateway.test_workers import work
+
+async def main():
+    pool = WorkerPool(
+        count=1, limits=Limits(seconds=60, memory=1 << 30), blobs=Path(sys.argv[1]), policy=Policy(), parsers=SPEC
+    )
+    await pool.start()
+    asyncio.create_task(pool.run([work(1, "loop")]))
+    await asyncio.sleep(0.2)
+    print(*(process.pid for process in pool._alive), flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+asyncio.run(main())
+"""
+
+
+def test_a_hanging_worker_does_not_outlive_a_gateway_that_was_killed(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", ORPHAN, str(tmp_path / "blobs")], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    [pid] = map(int, done.stdout.split())
+    deadline = time.monotonic() + 5
+    while is_alive(pid):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def is_alive(pid: int) -> bool:
+    """Runs; a zombie that nobody has waited for does not count."""
+    try:
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
 
 
 async def test_a_hanging_suspect_holds_up_nobody(pool: WorkerPool) -> None:
