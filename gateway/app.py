@@ -160,7 +160,9 @@ class Gateway:
             failpoint=self._failpoint, after=filed,
         )  # fmt: skip
         checks = self._checks(db, pool, settings)
-        alerts = Alerts(db, ctx, self._clock, checks=checks, metrics=metrics, after=outbox.wake)
+        # Operators hear of a filling disk long before readiness says no.
+        low_disk = health.disk(folders.var, settings.alerts.free_disk)
+        alerts = Alerts(db, ctx, self._clock, checks=(*checks[:-1], low_disk), metrics=metrics, after=outbox.wake)
         housekeeping = Housekeeping(db, ctx, blobs, folders.spool, self._clock)
         for name, loop in {
             "outbox": outbox.run, "timers": fired.run, "pipeline": pipeline.run, "alerts": alerts.run,
