@@ -170,9 +170,10 @@ class Connection(SMTP):
             self.client = str((transport.get_extra_info("peername") or ("",))[0])
         if self._original_transport is None and (refusal := self.port.admit(self, self.client)):
             self._refused = True
-            if isinstance(transport, asyncio.WriteTransport):
-                transport.write(refusal.encode() + b"\r\n")
-            transport.close()
+            # uvloop's transports are no instances of asyncio's.
+            cast(asyncio.WriteTransport, transport).write(refusal.encode() + b"\r\n")
+            # Not here: uvloop begins to read behind this call, and breaks on a transport that is closing.
+            self.loop.call_soon(transport.close)
             return
         super().connection_made(transport)
         if self._handler_coroutine is not None:

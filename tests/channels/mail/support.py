@@ -124,7 +124,7 @@ class Client:
     def drop(self) -> None:
         """Vanish without a goodbye (RST)."""
         sock = self.writer.get_extra_info("socket")
-        if sock.fileno() >= 0:
+        if sock is not None and sock.fileno() >= 0:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.writer.transport.abort()
 
