@@ -166,7 +166,12 @@ def _unescape(found: re.Match[str]) -> str:
 
 def is_suspect(*, sender: str, name: str, null_sender: bool, subject: str) -> bool:
     """Whether a mail without a status part may be a bounce at all: a person who writes about bounces is not."""
-    return null_sender or is_daemon(sender, name) or bool(SUBJECT.search(subject))
+    return null_sender or is_daemon(sender, name) or telling(subject)
+
+
+def telling(subject: str) -> bool:
+    """Whether a subject says that something was not delivered."""
+    return bool(SUBJECT.search(subject))
 
 
 def is_daemon(sender: str, name: str) -> bool:

@@ -243,9 +243,11 @@ class _Reader:
         suspect = bounces.is_suspect(
             sender=sight.sender, name=self._sender.name, null_sender=sight.null_sender, subject=self._subject
         )
-        if not suspect and not failed:
+        said = bool(self._contents.statuses) or sight.report_type == "delivery-status"
+        if not (suspect or failed or said):
             return []
-        daemon = sight.null_sender or bounces.is_daemon(sight.sender, self._sender.name)
+        signs = bounces.is_daemon(sight.sender, self._sender.name), sight.null_sender, bounces.telling(self._subject)
+        daemon = said or sum(signs) >= 2  # a person at postmaster@, or a reply from a holiday, has one at most
         named = [one.address for value in failed for one in addresses.parse(value, []) if one.address]
         root = self._root
         if len(self._data) > limits.BOUNCE_BYTES:
