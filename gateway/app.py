@@ -84,6 +84,21 @@ class Folders:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """What listens."""
+
+    http: socket.socket
+    listeners: Sequence[Listener]
+
+    def open(self) -> dict[str, str]:
+        """Name -> "host:port" of every port that is open now."""
+        found = {"http": _shown(self.http)} if self.http.fileno() >= 0 else {}
+        for listener in self.listeners:
+            found |= listener.listening()
+        return found
+
+
 class Gateway:
     """One running gateway."""
 
@@ -159,7 +174,13 @@ class Gateway:
             db=db, blobs=blobs, pool=pool, ctx=ctx, clock=self._clock, metrics=metrics,
             failpoint=self._failpoint, after=filed,
         )  # fmt: skip
-        checks = self._checks(db, pool, settings)
+        ports, wanted = Ports(bound, [listener for part in parts.values() for listener in part.listeners]), ["http"]
+        checks = (
+            health.database(db),
+            health.workers(lambda: pool.stats()["alive"], settings.workers.count),
+            health.listeners(ports.open, wanted),
+            health.disk(folders.var, settings.alerts.free_disk // 10),
+        )
         # Operators hear of a filling disk long before readiness says no.
         low_disk = health.disk(folders.var, settings.alerts.free_disk)
         alerts = Alerts(db, ctx, self._clock, checks=(*checks[:-1], low_disk), metrics=metrics, after=outbox.wake)
@@ -170,22 +191,21 @@ class Gateway:
         }.items():  # fmt: skip
             self._keep_running(stack, name, loop)
 
-        listening: dict[str, str] = {}
         services = Services(
             ctx=ctx, db=db, blobs=blobs, clock=self._clock, metrics=metrics, intake=pipeline.accept,
             webhooks=_by_account({name: part.webhooks for name, part in parts.items()}), checks=checks,
-            listening=lambda: listening,
+            listening=ports.open,
             workers=pool.stats, var=folders.var, started_at=self._clock(), wake_outbox=outbox.wake,
             wake_journal=pipeline.wake, wake_timers=fired.wake, new_secret=self._new_secret,
         )  # fmt: skip
         await self._site(stack, services, bound)
-        listening["http"] = _shown(bound)
-        for listener in (listener for part in parts.values() for listener in part.listeners):
+        for listener in ports.listeners:
             await self._listen(stack, listener, pipeline)
-            listening.update(listener.listening())
+        listening = ports.open()
+        wanted += [name for name in listening if name not in wanted]
         _write_listening(folders.var / "listening.json", listening)
         stack.callback((folders.var / "listening.json").unlink, missing_ok=True)
-        return dict(listening)
+        return listening
 
     async def _database(self, stack: AsyncExitStack, settings: Settings) -> Database:
         url = database_url(settings, self._folders.var.resolve())
@@ -227,13 +247,6 @@ class Gateway:
             owner=f"{socket.gethostname()}:{os.getpid()}",
             metrics=metrics,
             failpoint=self._failpoint,
-        )
-
-    def _checks(self, db: Database, pool: WorkerPool, settings: Settings) -> Sequence[health.Check]:
-        return (
-            health.database(db),
-            health.workers(lambda: pool.stats()["alive"], settings.workers.count),
-            health.disk(self._folders.var, settings.alerts.free_disk // 10),
         )
 
     def _keep_running(self, stack: AsyncExitStack, name: str, loop: Callable[[asyncio.Event], Awaitable[None]]) -> None:
