@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gateway.explain import describe, raw_mail
-from normalizer.message import DeliveryReport, Event, Message
+from normalizer.message import Address, DeliveryReport, Event, Message
 from normalizer.normalize import normalize
 
 CASES = Path(__file__).parent / "cases"
@@ -34,7 +34,7 @@ def _plain(value: object) -> object:
     """Values of an event as JSON writes them."""
     if isinstance(value, tuple):
         return [[one.kind.value, one.value] for one in value]
-    return [value.name, value.address] if hasattr(value, "address") else value
+    return [value.name, value.address] if isinstance(value, Address) else value
 
 
 @pytest.mark.parametrize("name", NAMES)
