@@ -170,12 +170,15 @@ async def running(tmp_path: Path, **options: Any) -> AsyncIterator[Port]:
         upload_url="https://help.desk.example/",
     )
     journal = Journal(folder=tmp_path)
+    troubles: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: troubles.append(context))
     await listener.start(journal)
     host, _, number = listener.listening()["smtp"].rpartition(":")
     try:
         yield Port(listener, journal, spool, host, int(number))
     finally:
         await listener.stop()
+    assert not troubles  # an error in a callback reaches nobody else
 
 
 async def until(condition: Any, seconds: float = 10.0) -> None:

@@ -86,8 +86,13 @@ async def test_a_client_that_hangs_up_right_behind_the_dot_is_still_answered(tmp
     async with running(tmp_path) as port:
         client = await port.connect()
         await client.reply()
+        port.journal.gate = asyncio.Event()
         await client.send(STAGES["data"] + stuffed(letter(1)))
+        await asyncio.wait_for(port.journal.reached.wait(), 10)
         client.writer.write_eof()
+        (connection,) = port.listener._open
+        await until(connection._reader.at_eof)
+        port.journal.gate.set()
         heard = await asyncio.wait_for(client.reader.read(), 10)
         assert heard.splitlines()[-2 if heard.endswith(b"Closing\r\n") else -1].startswith(b"250 2.0.0 OK, taken in")
         assert port.journal.contents == [letter(1)]
