@@ -183,6 +183,9 @@ class Pipeline:
             )
             self._failpoint("filed-unreported")
             self._judge(done)
+        except Exception as error:
+            log.error("filing is in trouble", exc_info=error)
+            self._ours(type(error).__name__)
         finally:
             self._ordinary -= not alone
             for entry in chunk:

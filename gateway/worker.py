@@ -33,7 +33,7 @@ from gateway.worker_protocol import (
 )
 from normalizer.message import Attachment, DeliveryReport, Event, InlineBody, Message, RawMessage, SpooledBody
 from normalizer.normalize import PARSERS, normalize
-from router.assignment import Assignment
+from router.assignment import Assignment, Reason
 from router.policy import Policy
 from router.route import route
 
@@ -88,7 +88,15 @@ def _routed(event: Event, raw: RawMessage, policy: Policy) -> Parsed:
         return Parsed(event=event)
 
     def to(message: Message) -> Assignment:
-        return route(message, policy, raw.received_at, channel=raw.channel, account=raw.account)
+        try:
+            return route(message, policy, raw.received_at, channel=raw.channel, account=raw.account)
+        except MemoryError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the reason below records it
+            # A policy that fails must not keep a message that can be read from the first line.
+            detail = f"{type(error).__name__} at {place_of(error)}"
+            reason = Reason(what="line", value="L1", cause="routing-failed", detail=detail)
+            return Assignment(tags=("routing-failed",), because=(reason,))
 
     inside = to(event.forwarded) if event.forwarded is not None else None
     return Parsed(event=event, assignment=to(event), forwarded_assignment=inside)
@@ -128,7 +136,7 @@ def _spilled(message: Message, blobs: Blobs) -> Message:
 
 
 def serve(source: BinaryIO, sink: BinaryIO, blobs: Blobs) -> None:
-    """Answer frames until the stream ends: a policy silently, a list of tasks by a list of (id, result)."""
+    """Answer frames until the stream ends: a policy by "ready", a list of tasks by a list of (id, result)."""
     policy = Policy()
     write_frame(sink, READY)
     while True:
@@ -138,6 +146,7 @@ def serve(source: BinaryIO, sink: BinaryIO, blobs: Blobs) -> None:
             return
         if isinstance(frame, UsePolicy):
             policy = frame.policy
+            write_frame(sink, READY)
             continue
         write_frame(sink, [(task.id, read_entry(task.raw, policy, blobs)) for task in frame])
 

@@ -7,7 +7,6 @@ import contextlib
 import os
 import pickle
 import signal
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +41,12 @@ class Process:
     def lives(self) -> bool:
         return self._process.returncode is None
 
-    async def ask(self, frames: Sequence[bytes], seconds: float) -> Any:
-        """Send frames and read one answer. Raises Dead: out of time, out of memory, gone."""
+    async def ask(self, frame: bytes, seconds: float) -> Any:
+        """Send a frame (b"": none) and read one answer. Raises Dead: out of time, out of memory, gone."""
         watch = asyncio.create_task(self._watch())
         try:
             async with asyncio.timeout(seconds):
-                return await self._exchange(frames)
+                return await self._exchange(frame)
         except TimeoutError:
             await self.kill("time limit")
             raise Dead("time limit") from None
@@ -58,10 +57,10 @@ class Process:
             with contextlib.suppress(asyncio.CancelledError):
                 await watch
 
-    async def _exchange(self, frames: Sequence[bytes]) -> Any:
+    async def _exchange(self, frame: bytes) -> Any:
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None and stdout is not None
-        for frame in frames:
+        if frame:
             stdin.write(HEADER.pack(len(frame)))
             stdin.write(frame)
         # Written and read at once: a worker that answers early must not wait for us to finish writing.

@@ -1,8 +1,8 @@
 """What the gateway and its worker processes say to each other.
 
 A frame is its length (8 bytes, big endian) and a pickle. Both ends are ours and one version; nothing
-from outside is ever unpickled. A process says "ready" first, then answers each list of tasks with a
-list of (id, result); a policy is not answered.
+from outside is ever unpickled. A process says "ready" first and after each policy, and answers each
+list of tasks with a list of (id, result).
 """
 
 from __future__ import annotations

@@ -190,6 +190,7 @@ class WorkerPool:
         self._singles += alone
         try:
             async with self._process(alone) as process:
+                await self._instruct(process)
                 return await self._ask(process, chunk)
         except CannotStart as error:
             return [Lost(reason=str(error))] * len(chunk)
@@ -205,12 +206,21 @@ class WorkerPool:
                 spare, self._idle[True] = self._idle[True], []
                 await asyncio.gather(*(self._retire(process) for process in spare))
 
+    async def _instruct(self, process: Process) -> None:
+        """Give the present policy to a process that has another. Raises CannotStart: no message is to blame."""
+        version = self._policy_version
+        if process.policy_version != version:
+            try:
+                await process.ask(self._policy_frame, START_SECONDS)
+            except Dead as death:
+                await process.kill(death.reason)
+                self._alive.discard(process)
+                raise CannotStart(f"a worker does not take the policy: {death.reason}") from death
+            process.policy_version = version
+
     async def _ask(self, process: Process, chunk: Sequence[Work]) -> list[Outcome]:
-        frames = [pickle.dumps([Task(id=entry.id, raw=entry.raw) for entry in chunk], pickle.HIGHEST_PROTOCOL)]
-        if process.policy_version != self._policy_version:
-            process.policy_version = self._policy_version
-            frames.insert(0, self._policy_frame)
-        answer: list[tuple[int, Parsed | Broken | Lost]] = await process.ask(frames, self._limits.seconds)
+        tasks = pickle.dumps([Task(id=entry.id, raw=entry.raw) for entry in chunk], pickle.HIGHEST_PROTOCOL)
+        answer: list[tuple[int, Parsed | Broken | Lost]] = await process.ask(tasks, self._limits.seconds)
         results = dict(answer)
         return [results[entry.id] for entry in chunk]
 
@@ -289,7 +299,7 @@ class WorkerPool:
             raise CannotStart(f"cannot start a worker: {error.strerror}") from error
         process = Process(started, self._limits.memory)
         try:
-            await process.ask([], START_SECONDS)
+            await process.ask(b"", START_SECONDS)
         except Dead as death:
             raise CannotStart(f"a worker does not start: {death.reason}") from death
         except BaseException:

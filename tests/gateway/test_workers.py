@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -237,6 +237,40 @@ async def test_the_policy_travels_once_per_version(pool: WorkerPool) -> None:
     assert "new-policy" in first.assignment.tags
     [process] = pool._alive
     assert process.policy_version == 2
+
+
+class Exploding:
+    """A classifier that fails on everything."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError("boom")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Exploding, ())
+
+
+class Unreadable:
+    """A part of a policy that pickles here and cannot be read there."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (int, ("no number",))
+
+
+async def test_a_policy_that_fails_leaves_the_message_to_the_first_line(pool: WorkerPool) -> None:
+    pool.use(Policy(classifier=cast(Any, Exploding())))
+    [result] = await pool.run([good(1)])
+    assert isinstance(result, Parsed)
+    assert result.assignment is not None
+    assert (result.assignment.line, result.assignment.tags) == ("L1", ("routing-failed",))
+
+
+async def test_a_policy_that_cannot_be_read_is_no_messages_fault(pool: WorkerPool) -> None:
+    pool.use(Policy(classifier=cast(Any, Unreadable())))
+    [result] = await pool.run([good(1)])
+    assert isinstance(result, Lost)
+    pool.use(Policy())
+    [result] = await pool.run([good(1)])
+    assert isinstance(result, Parsed)
 
 
 # -- chunks -------------------------------------------------------------------------------
