@@ -96,7 +96,8 @@ def _thread(conn: Connection, row: Row, ticket: Found[Any] | None) -> tuple[str,
     to_requester = row.template not in facts.STAFF_TEMPLATES
     came = _came(conn, ticket.id) if to_requester else []
     ids = [*came, *_went(conn, row)]
-    known = list(dict.fromkeys(value for _, value in sorted(ids) if _ID.fullmatch(value)))
+    ids.sort(key=lambda item: item[0])
+    known = list(dict.fromkeys(value for _, value in ids if _ID.fullmatch(value)))
     if not known:
         return "", ()
     # A mail client shows an answer under what the person wrote last.

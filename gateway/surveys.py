@@ -83,17 +83,18 @@ def rate(
     before = surveys.current(conn, survey_id)
     refused = _refused(conn, ctx, survey, score, channel, now)
     if refused == "burst":
-        _discard(conn, survey, score, channel, now)
-        return Rated(outcome="burst", score=None)
+        _discard(conn, ctx, survey, score, channel, now)
+        kept = surveys.current(conn, survey_id)
+        return Rated(outcome="burst", score=kept.score if kept else None)
     if refused is not None:
         return Rated(outcome=refused, score=before.score if before else None)
     if before is not None and before.score == score and comment in ("", before.comment):
         return Rated(outcome="repeated", score=score)
-    kept = comment or (before.comment if before is not None and before.score == score else "")
-    if not _add(conn, survey, score, kept, channel, key, now):
+    words = comment or (before.comment if before is not None and before.score == score else "")
+    if not _add(conn, survey, score, words, channel, key, now):
         now_counting = surveys.current(conn, survey_id)
         return Rated(outcome="repeated", score=now_counting.score if now_counting else None)
-    _tell(conn, ctx, survey, score, kept, channel, key, now)
+    _tell(conn, ctx, survey, score, words, channel, key, now)
     return Rated(outcome="counted", score=score)
 
 
@@ -122,27 +123,28 @@ def _refused(
     if survey.expires_at <= now:
         return "expired"
     votes = surveys.votes(conn, survey.id)
-    if channel == "web" and any(
-        vote.channel == "web" and now - vote.at < ctx.surveys.burst and (vote.score != score or not vote.current)
-        for vote in votes
-    ):
+    counted = [vote for vote in votes if not (vote.key or "").startswith(surveys.BURST)]
+    lately = [vote for vote in votes if vote.channel == "web" and now - vote.at < ctx.surveys.burst]
+    if channel == "web" and any(vote.score != score or vote not in counted for vote in lately):
         return "burst"
-    counted = [vote for vote in votes if vote.key is None or not vote.key.startswith(BURST)]
     if counted and now - counted[0].at >= ctx.surveys.changeable and counted[-1].score != score:
         return "fixed"
     return None
 
 
-BURST = "burst:"
-
-
-def _discard(conn: Connection, survey: Row[Any], score: int, channel: str, now: datetime) -> None:
+def _discard(conn: Connection, ctx: Context, survey: Row[Any], score: int, channel: str, now: datetime) -> None:
     """Nobody changes their mind within seconds: a scanner pressed every button. None of it counts."""
-    surveys.uncount(conn, survey.id)
-    key = f"{BURST}{survey.id}:{now.isoformat()}:{score}"
+    scanned = surveys.discard(conn, survey.id, channel, now - ctx.surveys.burst)
+    key = f"{surveys.BURST}{survey.id}:{now.isoformat()}:{score}"
     ids = {"survey_id": survey.id, "ticket_id": survey.ticket_id}
     surveys.add_vote(conn, **ids, score=score, comment="", channel=channel, at=now, current=False, key=key)
     surveys.withdraw(conn, survey.ticket_id, updates.low_rating_mark(survey.id), now)
+    if scanned:
+        data = {"survey": survey.id, "votes": scanned}
+        event_key = f"scanned:{scanned[0]}"
+        tickets.add_event(
+            conn, survey.ticket_id, at=now, actor="gateway", kind="votes_discarded", data=data, key=event_key
+        )
 
 
 def _add(

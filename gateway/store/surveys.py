@@ -91,9 +91,21 @@ def add_vote(conn: Connection, **columns: Any) -> int | None:
     return made
 
 
-def uncount(conn: Connection, survey_id: int) -> None:
-    """No vote of this survey counts any more; all stay as its history."""
+BURST = "burst:"
+"""What the keys of votes begin with that a scanner cast: they are history, and never count."""
+
+
+def discard(conn: Connection, survey_id: int, channel: str, since: datetime) -> list[int]:
+    """Votes of this channel after `since` never counted; the last one before them counts again. Returns their ids."""
+    found = votes(conn, survey_id)
+    scanned = [vote.id for vote in found if vote.channel == channel and vote.at > since]
+    kept = [vote.id for vote in found if vote.id not in scanned and not (vote.key or "").startswith(BURST)]
     conn.execute(update(rating).where(rating.c.survey_id == survey_id, rating.c.current).values(current=False))
+    for vote_id in scanned:
+        conn.execute(update(rating).where(rating.c.id == vote_id).values(key=f"{BURST}{vote_id}"))
+    if kept:
+        conn.execute(update(rating).where(rating.c.id == kept[-1]).values(current=True))
+    return scanned
 
 
 def withdraw(conn: Connection, ticket_id: int, mark: str, now: datetime) -> int:
