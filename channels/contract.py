@@ -14,7 +14,7 @@ from typing import Literal, Protocol, TypeAlias
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict
 
-from normalizer.message import Notice, RawMessage, Receipt
+from normalizer.message import Facts, Notice, RawMessage, Receipt
 
 Clock: TypeAlias = Callable[[], datetime]
 """The present as an aware datetime in UTC; passed in, so that tests own the time."""
@@ -41,6 +41,10 @@ class AccountSettings(BaseModel):
     def sender_name(self) -> str:
         """The name that people see as the sender; "" when the channel has none."""
         return ""
+
+    def reading(self) -> Facts:
+        """What a parser must know about the account; laid over the facts of each message when it is read."""
+        return {}
 
 
 class Unavailable(Exception):

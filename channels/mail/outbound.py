@@ -104,7 +104,10 @@ def _one_line(text: str) -> str:
 
 def _mailbox(address: Address, used: int) -> str:
     name = _phrase(_one_line(address.name), used)
-    return f"{name}\r\n <{address.address}>" if name else f"<{address.address}>"
+    if not name:
+        return f"<{address.address}>"
+    fold = "" if used + len(name) + len(address.address) < _LINE - 2 else "\r\n"
+    return f"{name}{fold} <{address.address}>"
 
 
 def _phrase(text: str, used: int) -> str:

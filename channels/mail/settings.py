@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, mo
 
 from channels.contract import AccountSettings
 from channels.durations import Duration, Size, parse_duration
+from normalizer.message import Facts
 
 _ADDRESS = re.compile(r"[^\s<>()\[\]\\,;:@\"\x00-\x1f\x7f]{1,64}@[^\s<>()\[\]\\,;:@\"\x00-\x1f\x7f]{1,255}")
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -98,6 +99,10 @@ class MailAccount(AccountSettings):
     def sender_name(self) -> str:
         """The display name in From."""
         return (self.from_.name if self.from_ else "") or self.brand
+
+    def reading(self) -> Facts:
+        """Whose verdicts about a sender are believed."""
+        return {"authserv_ids": list(self.authserv_ids)} if self.authserv_ids else {}
 
     @property
     def sender_address(self) -> str:
