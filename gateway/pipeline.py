@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, assert_never
 
@@ -173,9 +174,15 @@ class Pipeline:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    def _with_account(self, entry: Entry) -> Entry:
+        """The entry with what its account says about reading it: as of now, so that a replay after a fix sees it."""
+        account = self._ctx.settings.account(entry.raw.channel, entry.raw.account)
+        known = account.reading() if account is not None else {}
+        return replace(entry, raw=replace(entry.raw, facts={**entry.raw.facts, **known})) if known else entry
+
     async def _work(self, chunk: list[Entry], alone: bool) -> None:
         try:
-            outcomes = await self._pool.run(chunk)
+            outcomes = await self._pool.run([self._with_account(entry) for entry in chunk])
             self._failpoint("read-unfiled")
             done = await asyncio.gather(
                 *(self._settle(entry, outcome) for entry, outcome in zip(chunk, outcomes, strict=True)),
