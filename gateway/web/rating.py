@@ -26,7 +26,7 @@ from gateway.web.services import SERVICES, Services
 CHANNEL = "web"
 FORM = "application/x-www-form-urlencoded"
 LONGEST_FORM = 128 * 1024
-NOTES = ("burst", "fixed", "expired", "choose", "comment_thanks", "stopped")
+NOTES = ("burst", "fixed", "expired", "choose", "comment_thanks", "stopped", "problem_text")
 """What a page may be told to say, by the name of the words."""
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -128,10 +128,12 @@ async def _stop(services: Services, view: _View, _form: Mapping[str, str]) -> st
 async def _reopen(services: Services, view: _View, form: Mapping[str, str]) -> str:
     if view.expired:
         return "expired"
-    ctx, now = services.ctx, services.clock()
+    text = form.get("comment", "")
+    if not text.strip():
+        return "problem_text"  # a scanner that submits every form says nothing; a person can
+    ctx, now, who = services.ctx, services.clock(), view.survey.recipient
 
     def job(conn: Connection) -> object:
-        text, who = form.get("comment", ""), view.survey.recipient
         return problem_remains(conn, ctx, view.ticket.id, who=who, text=text, now=now)
 
     await services.db.write(job)
