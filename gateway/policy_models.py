@@ -94,6 +94,7 @@ class CalendarsFile(Section):
     default: str | None = None
     """The desk's own hours: for people without a contract. Empty: round the clock."""
     calendars: dict[Name, CalendarFile] = {}
+    """By name."""
 
 
 # -- contracts.yaml -----------------------------------------------------------------------
@@ -105,6 +106,7 @@ class CoversFile(Section):
     domains: Texts = ()
     """Mail domains; their subdomains are included."""
     addresses: Texts = ()
+    """Single mail addresses."""
     phones: tuple[Phone, ...] = ()
     """International form, digits only: +380441234567."""
     chats: tuple[Chat, ...] = ()
@@ -115,9 +117,11 @@ class OfficeFile(Section):
     """A place where somebody may have to go."""
 
     name: str = ""
+    """As people call it."""
     zone: str = ""
     """IANA name; empty: the calendar's."""
     address: str = ""
+    """Where a visit goes to."""
     administrator: str = ""
     """Mail address of the local administrator."""
 
@@ -126,9 +130,11 @@ class TermsFile(Section):
     """What is promised for one class, in business time of the calendar."""
 
     covered: bool = True
+    """false: requests of this class are outside the contract."""
     reaction: Duration | None = None
     """To the first answer of a person."""
     resolution: Duration | None = None
+    """Time to the solution."""
     calendar: str | None = None
     """A calendar of its own for this class; empty: the contract's."""
 
@@ -137,8 +143,11 @@ class ContractFile(Section):
     """One contract."""
 
     name: str = ""
+    """Name of the client."""
     covers: CoversFile = CoversFile()
+    """Who belongs to it."""
     offices: dict[Name, OfficeFile] = {}
+    """Where its people are."""
     language: Literal["ru", "uk", "en", ""] = ""
     """Of notices, when the person has not chosen one."""
     calendar: str
@@ -148,6 +157,7 @@ class ContractFile(Section):
     first_line: Literal["direct", "confirm"] = "direct"
     """direct: a confident class goes to its line at once; confirm: line 1 accepts it with one action."""
     emergency_phone: MaybePhone = ""
+    """Number of the engineer on duty, told out of hours."""
     classes: dict[Class, TermsFile] = {}
     """Class 1-6 -> what is promised. A class that is not named is covered without a promised time."""
 
@@ -156,6 +166,7 @@ class ContractsFile(Section):
     """contracts.yaml."""
 
     contracts: dict[Name, ContractFile] = {}
+    """By key."""
 
 
 # -- routing.yaml -------------------------------------------------------------------------
@@ -165,15 +176,21 @@ class ConditionsFile(Section):
     """All of the conditions must hold; within one, any value will do."""
 
     channels: Texts = ()
+    """mail, …: any of these."""
     accounts: Texts = ()
+    """Accounts it came to: any of these."""
     contracts: Texts = ()
     """Keys of contracts; `none` for people without one."""
     senders: Texts = ()
     """Addresses or numbers; * stands for anything: `zabbix@*`."""
     recipients: Texts = ()
+    """Patterns of the address it was sent to."""
     trust: tuple[Trust, ...] = ()
+    """verified, unknown, suspect: any of these."""
     languages: Texts = ()
+    """ru, uk, en: any of these."""
     hours: Literal["open", "closed"] | None = None
+    """Whether the contract is open at that moment."""
     words: Texts = ()
     """Phrases in any form of their words; `принтер*` is the beginning of a word."""
     and_words: Texts = ()
@@ -186,9 +203,13 @@ class EffectsFile(Section):
     """What a rule sets."""
 
     class_: Class | None = Field(None, alias="class")
+    """Request class, 1 to 6."""
     line: Line | None = None
+    """Support line."""
     onsite: bool | None = None
+    """Somebody must come."""
     tags: tuple[Name, ...] = ()
+    """Added to the ticket."""
 
 
 NOTHING = EffectsFile.model_validate({})
@@ -198,11 +219,15 @@ class RuleFile(Section):
     """One rule. The first rule that sets a field decides it; tags add up."""
 
     id: Name
+    """Its name in reasons and logs."""
     why: str = Field(min_length=1)
     """Shown to staff as the reason."""
     when: ConditionsFile = ConditionsFile()
+    """All of these must hold."""
     unless: ConditionsFile | None = None
+    """Not when all of these hold."""
     set: EffectsFile = NOTHING
+    """What it decides."""
     stop: bool = False
     """No later rule is looked at."""
 
@@ -211,8 +236,11 @@ class ThresholdsFile(Section):
     """From which confidence on a guess is a decision."""
 
     class_: float = Field(0.75, ge=0, le=1, alias="class")
+    """How sure the classifier must be of a class."""
     line: float = Field(0.6, ge=0, le=1)
+    """How sure of a line."""
     onsite: float = Field(0.5, ge=0, le=1)
+    """How sure of a visit."""
 
 
 class StrangersFile(Section):
@@ -221,13 +249,16 @@ class StrangersFile(Section):
     line: Line | None = "L1"
     """Where their requests stand; null: on the line of the class."""
     tag: str = "no-contract"
+    """Their tag; empty: none."""
 
 
 class WordsFile(Section):
     """Files of the classifier, beside this one. Both empty: only rules decide."""
 
     concepts: str = ""
+    """File of words that mean the same in three languages."""
     weights: str = ""
+    """File of the fitted weights; empty: no classifier."""
 
 
 class RoutingFile(Section):
@@ -236,9 +267,13 @@ class RoutingFile(Section):
     class_lines: dict[Class, Line] = {}
     """Class -> the line that usually solves it; line 1 for one that is not named."""
     thresholds: ThresholdsFile = ThresholdsFile.model_validate({})
+    """When a guess decides."""
     strangers: StrangersFile = StrangersFile()
+    """Requests outside every contract."""
     classifier: WordsFile = WordsFile()
+    """Where its words are."""
     rules: tuple[RuleFile, ...] = ()
+    """In this order; the first that sets a field wins."""
 
 
 # -- the classifier's words ---------------------------------------------------------------

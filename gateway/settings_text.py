@@ -64,8 +64,10 @@ def _inner(given: Schema, defs: Mapping[str, Schema]) -> tuple[Schema | None, st
             found = defs.get(name, {})
             if "properties" in found:
                 return found, "", name
-        for where, step in (("additionalProperties", ".<name>"), ("items", "[]")):
-            below = choice.get(where)
+        named = next(iter(choice.get("patternProperties", {}).values()), None)
+        for below, step in (
+            (choice.get("additionalProperties"), ".<name>"), (named, ".<name>"), (choice.get("items"), "[]"),
+        ):  # fmt: skip
             if isinstance(below, Mapping):
                 found_below, more, name = _inner(below, defs)
                 if found_below is not None:

@@ -36,6 +36,7 @@ class SurveyPolicy(BaseModel):
     reminder: Literal[0, 1] = 0
     """How many times a question without an answer is repeated."""
     reminder_after: Duration = 3 * DAY
+    """Time without an answer after which the question is repeated."""
     low_score: int = Field(default=2, ge=0, le=4)
     """Scores up to this one are told to the watchers at once; 0: none is."""
     burst: Duration = timedelta(seconds=3)

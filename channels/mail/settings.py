@@ -45,6 +45,7 @@ class Relay(Model):
     """The mail server that carries our mail."""
 
     host: str = Field(min_length=1)
+    """Name of the relay, as its certificate has it."""
     port: int = Field(0, ge=0, le=65535)
     """0: what is usual for `tls` (587, 465 or 25)."""
     tls: Literal["starttls", "tls", "none"] = "starttls"
@@ -52,6 +53,7 @@ class Relay(Model):
     ca: Path | None = None
     """PEM file of an authority of your own, when the relay's certificate is not publicly signed."""
     user: str = ""
+    """User name for AUTH; empty: none."""
     password: SecretStr | None = None
     """`env:NAME` or `file:PATH`."""
     connections: int = Field(2, ge=1, le=32)
@@ -77,7 +79,9 @@ class Sender(Model):
     """Who notices are from."""
 
     name: str = ""
+    """The display name."""
     address: MailAddress
+    """The address; also the envelope sender, so that bounces come back."""
 
 
 class MailAccount(AccountSettings):
@@ -114,6 +118,7 @@ class SmtpOptions(Model):
     """The SMTP port that all mail accounts share. A limit that is reached gets a clear answer on the wire."""
 
     host: str = "127.0.0.1"
+    """Where it listens; loopback until you say otherwise."""
     port: int = Field(2525, ge=0, le=65535)
     """0 means any free one; see `var/listening.json`."""
     hostname: str = Field("", pattern=r"^[A-Za-z0-9.\-]*$")
@@ -125,9 +130,11 @@ class SmtpOptions(Model):
     require_tls: bool = False
     """Refuse mail before STARTTLS."""
     message_size: Size = Field(50 * 1024 * 1024, ge=64 * 1024)
+    """The biggest message; a bigger one gets 552 with the address of the upload page."""
     line_length: Size = Field(4 * 1024 * 1024, ge=1000)
     """The longest line; RFC 5321 asks for 1000, sloppy senders write far longer ones."""
     connections: int = Field(500, ge=1)
+    """Connections at the same time."""
     connections_per_client: int = Field(100, ge=1)
     """Connections of one IP address."""
     recipients: int = Field(100, ge=1)

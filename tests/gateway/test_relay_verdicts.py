@@ -26,8 +26,8 @@ def context(*authserv_ids: str) -> Context:
 
 def mail(number: int, who: str, verdict: str) -> RawMessage:
     head = f"Authentication-Results: {who}; dmarc={verdict} header.from=client.example\r\n"
-    rest = f"From: <p{number}@client.example>\r\nMessage-ID: <{number}@client.example>\r\nSubject: help\r\n\r\nIt broke.\r\n"
-    return raw(number, head + rest, format="mail/1")
+    names = f"From: <p{number}@client.example>\r\nMessage-ID: <{number}@client.example>\r\n"
+    return raw(number, f"{head}{names}Subject: help\r\n\r\nIt broke.\r\n", format="mail/1")
 
 
 @pytest.mark.parametrize(
