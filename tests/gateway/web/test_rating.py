@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import re
@@ -308,8 +309,6 @@ async def test_a_token_is_of_one_person_and_one_ticket(visitor: Visitor) -> None
 
 @pytest.mark.services("chromium")
 async def test_a_browser_shows_the_page_on_a_phone_without_scrolling_sideways(visitor: Visitor, tmp_path: Path) -> None:
-    import asyncio
-
     command = [
         shutil.which("chromium") or "chromium", "--headless=new", "--no-sandbox", "--disable-gpu",
         f"--user-data-dir={tmp_path / 'profile'}", "--force-device-scale-factor=1.5625", "--window-size=500,1600",
