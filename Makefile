@@ -40,9 +40,12 @@ format: $(STAMP) ## let ruff rewrite
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-services: ## install the real servers that some tests use (Debian, needs root)
-	apt-get -qq update
-	DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install strace openssl
+SERVICES := strace openssl chromium
+
+services: ## install the real programs that some tests use (Debian, as root)
+	@missing=$$(for each in $(SERVICES); do dpkg-query -W -f '$${db:Status-Status}' $$each 2>/dev/null | grep -qx installed || echo $$each; done); \
+	if [ -z "$$missing" ]; then echo "all installed: $(SERVICES)"; else \
+	apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install $$missing; fi
 
 bench: $(STAMP) ## speeds as ratios against a bare counterpart in the same run
 	@for each in benchmarks/[a-z]*.py; do echo "== $$each"; $(BIN)/python $$each || exit 1; done
