@@ -18,9 +18,10 @@ _AUTO_SUBJECT = re.compile(
     r"|автоматична відповідь|автовідповідь|автоматичне повідомлення про відсутність|немає на роботі\s?:|поза офісом\s?:"
     r"|abwesenheitsnotiz|automatische antwort|réponse automatique|respuesta automática|risposta automatica"
     r"|resposta automática|automatisch antwoord|odpowiedź automatyczna|vacation reply|away from (?:my )?(?:mail"
-    r"|office))",
+    r"|office))(?P<alone>\s*(?:[:.!,;()\[\]<>«»\"–—-]|\Z)|(?<=:))?",
     re.IGNORECASE,
 )
+"""How mailers begin the subject of an answer of theirs; `alone`: the words are a prefix or all there is."""
 _AUTO_TEXT = re.compile(
     r"(?:i am|i'm|i will be|currently) (?:currently )?(?:out of (?:the )?office|on (?:vacation|holiday|leave)|away)"
     r"|this is an automat(?:ic|ed) (?:reply|response)|я (?:сейчас )?(?:нахожусь )?в отпуске|нахожусь в отпуске"
@@ -60,9 +61,21 @@ def _said(sight: Sight, name: str) -> str:
 
 
 def is_loop(sight: Sight) -> bool:
-    """Our own notice come back: it carries our mark, or X-Loop names the recipient."""
+    """Our own notice come back: it carries our mark, or X-Loop names the recipient.
+
+    Another desk may run this gateway, too: what a person there wrote is no loop, what it sends by itself is one.
+    """
     looped = {value.strip().lower() for value in sight.fields.all("x-loop")}
-    return MARK in sight.fields or bool(looped & {address.lower() for address in sight.recipients})
+    if looped & {address.lower() for address in sight.recipients}:
+        return True
+    if MARK not in sight.fields:
+        return False
+    return _said(sight, "auto-submitted") not in ("", "no") or _from_our_domain(sight)
+
+
+def _from_our_domain(sight: Sight) -> bool:
+    domain = sight.sender.rpartition("@")[2].lower()
+    return not domain or domain in {address.rpartition("@")[2].lower() for address in sight.recipients}
 
 
 def is_feedback(sight: Sight) -> bool:
@@ -88,10 +101,12 @@ def is_auto_reply(sight: Sight) -> bool:
         return True
     if _said(sight, "precedence") in ("auto_reply", "auto-reply") or _said(sight, "x-precedence") == "auto_reply":
         return True
-    if _AUTO_SUBJECT.match(sight.subject):
-        return True
     machine = sight.null_sender or submitted.startswith("auto-")
-    return machine and bool(_AUTO_TEXT.search(sight.text[:2000]))
+    subject, text = _AUTO_SUBJECT.match(sight.subject), _AUTO_TEXT.search(sight.text[:2000])
+    if subject and (subject["alone"] is not None or machine or text or "in-reply-to" in sight.fields):
+        return True
+    # Else the subject goes on like a person's: "Autoreply does not work, please help" is a request.
+    return machine and bool(text)
 
 
 def is_robot(sight: Sight) -> bool:

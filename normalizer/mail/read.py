@@ -236,6 +236,8 @@ class _Reader:
     # -- bounces --
 
     def _bounced(self, body: _Body, sight: automatic.Sight) -> list[ReportedRecipient]:
+        if self._shows_a_bounce(sight):
+            return []
         found = bounces.from_status(self._contents.statuses)
         if found:
             return found
@@ -255,6 +257,12 @@ class _Reader:
         return bounces.from_words(
             root, body.text, daemon=daemon, ours=self._own(), oddities=self._oddities, named=named
         )
+
+    def _shows_a_bounce(self, sight: automatic.Sight) -> bool:
+        """A person sends us a bounce of theirs, attached or quoted: a request, and no report to us."""
+        daemon = bounces.is_daemon(sight.sender, self._sender.name)
+        machine = daemon or sight.null_sender or sight.report_type or "x-failed-recipients" in self._fields
+        return not machine and (bool(self._contents.statuses) or blocks.subject_says(self._subject) == "forward")
 
     def _own(self) -> list[str]:
         return [*self._recipients(), self._sender.address]

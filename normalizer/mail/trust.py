@@ -43,9 +43,10 @@ def _signed(verdicts: dict[str, tuple[str, dict[str, str]]], domain: str) -> boo
 
 
 def _verdicts(fields: Field, known: Collection[str]) -> dict[str, tuple[str, dict[str, str]]]:
-    """Method -> (result, properties). The topmost verdict counts: a forged one can only stand below.
+    """Method -> (result, properties). The topmost header that speaks of a method counts: a forged one can only
+    stand below.
 
-    A message may have several DKIM signatures: one that passes is kept as `dkim` whatever the others say.
+    A message may have several DKIM signatures: of the verdicts in that header, one that passes is kept as `dkim`.
     """
     found: dict[str, tuple[str, dict[str, str]]] = {}
     for value in fields.all("authentication-results")[:_HEADERS]:
@@ -53,14 +54,16 @@ def _verdicts(fields: Field, known: Collection[str]) -> dict[str, tuple[str, dic
         server, _, rest = text.partition(";")
         if not server.split() or server.split()[0].lower() not in known:
             continue
+        here: dict[str, tuple[str, dict[str, str]]] = {}
         for piece in rest.split(";"):
             result = _RESULT.match(piece)
             if not result:
                 continue
             method, verdict = result[1].lower(), result[2].lower()
             properties = {f"{a}.{b}".lower(): (c or d).lower() for a, b, c, d in _PROPERTY.findall(piece)}
-            if method not in found or (method == "dkim" and verdict == "pass" and found[method][0] != "pass"):
-                found[method] = verdict, properties
+            if method not in here or (method == "dkim" and verdict == "pass" and here[method][0] != "pass"):
+                here[method] = verdict, properties
+        found = here | found
     return found
 
 
