@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Row, bindparam, func, select, update
 
 from channels.contract import AccountSettings
 from gateway.context import Context
 from gateway.store import outbox, people, schema
-from gateway.store.dialect import upsert
+from gateway.store.dialect import insert_new
 from normalizer.message import Json
 
 LANGUAGES = ("ru", "uk", "en")
@@ -81,6 +81,8 @@ class Letter:
     repeatable: bool = False
     replaces: str | None = None
     due_at: datetime | None = None
+    unreachable: bool = False
+    """Nothing reached this address lately."""
     answerable: bool = True
     """An answer to it belongs to the ticket: it carries a reply token, and its Message-ID is a key of ours."""
 
@@ -125,37 +127,54 @@ def numbered(scene: Scene, template: str, recipient: str) -> str:
 # -- the person who asked -----------------------------------------------------------------
 
 
-def language_for(conn: Connection, channel: str, address: str, ticket_language: str) -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Person:
+    """What is known of somebody we write to."""
+
+    language: str | None = None
+    """Their own choice."""
+    name: str = ""
+    unreachable: bool = False
+
+
+_PERSON = (
+    select(schema.contact.c.language, schema.contact.c.name, schema.identity.c.unreachable_at)
+    .join(schema.identity, schema.identity.c.contact_id == schema.contact.c.id)
+    .where(schema.identity.c.kind == bindparam("channel"), schema.identity.c.value == bindparam("address"))
+)
+"""Made once: it runs for every notice, some of them in the transaction that takes a message in."""
+
+
+def person(conn: Connection, channel: str, address: str) -> Person:
+    """What we know of the one with this address; nothing of a stranger."""
+    found = conn.execute(_PERSON, {"channel": channel, "address": people.normal(address)}).one_or_none()
+    if found is None:
+        return Person()
+    return Person(language=found.language, name=found.name, unreachable=found.unreachable_at is not None)
+
+
+def language_for(known: Person, ticket_language: str) -> str:
     """The person's own choice, else the ticket's language (contract, sure guess, account: decided at opening)."""
-    identity = people.find(conn, channel, address)
-    chosen = people.get(conn, identity.contact_id).language if identity is not None else None
-    return next((language for language in (chosen, ticket_language) if language in LANGUAGES), "en")
+    return next((language for language in (known.language, ticket_language) if language in LANGUAGES), "en")
 
 
 def to_requester(scene: Scene, kind: str, template: str, key: str, **changes: Any) -> Letter:
     """A notice to the requester, with the link to the ticket kept alive."""
     ticket = scene.ticket
     show_ticket_to(scene.conn, scene.ctx, ticket, ticket.requester, scene.now)
+    known = person(scene.conn, ticket.channel, ticket.requester)
     return Letter(
         key=key,
         kind=kind,
         template=template,
         recipient=ticket.requester,
-        recipient_name=_name(scene, ticket.requester),
+        recipient_name=known.name,
         channel=ticket.channel,
         account=ticket.account,
-        language=language_for(scene.conn, ticket.channel, ticket.requester, ticket.language),
+        language=language_for(known, ticket.language),
+        unreachable=known.unreachable,
         **changes,
     )
-
-
-def _name(scene: Scene, address: str) -> str:
-    name = scene.conn.scalar(
-        select(schema.participant.c.name).where(
-            schema.participant.c.ticket_id == scene.ticket.id, schema.participant.c.address == people.normal(address)
-        )
-    )
-    return name or ""
 
 
 def last_status_at(scene: Scene) -> datetime | None:
@@ -180,10 +199,8 @@ def view_token(ctx: Context, ticket: Row[Any], recipient: str) -> str:
 
 def show_ticket_to(conn: Connection, ctx: Context, ticket: Row[Any], recipient: str, now: datetime) -> None:
     """Let this person's link work for `VIEW_LIFE` from now."""
-    row = {
-        "token_hash": ctx.keyring.hash(view_token(ctx, ticket, recipient)),
-        "ticket_id": ticket.id,
-        "recipient": people.normal(recipient),
-        "expires_at": now + VIEW_LIFE,
-    }
-    upsert(conn, schema.view_token, row, keys=("token_hash",))
+    token_hash, expires_at = ctx.keyring.hash(view_token(ctx, ticket, recipient)), now + VIEW_LIFE
+    row = {"token_hash": token_hash, "ticket_id": ticket.id, "recipient": people.normal(recipient)}
+    if insert_new(conn, schema.view_token, {**row, "expires_at": expires_at}) is None:
+        known = schema.view_token.c.token_hash == token_hash
+        conn.execute(update(schema.view_token).where(known).values(expires_at=expires_at))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 from sqlalchemy import Row as Found
 
 from channels.contract import AccountSettings
@@ -106,33 +106,39 @@ def _thread(conn: Connection, row: Row, ticket: Found[Any] | None) -> tuple[str,
     return (theirs[-1] if theirs else known[-1]), tuple(shown)
 
 
-def _came(conn: Connection, ticket_id: int) -> list[tuple[Any, str]]:
-    message, entry = schema.message, schema.entry
-    wanted = (
-        select(message.c.at, entry.c.external_id)
-        .join(entry, entry.c.id == message.c.entry_id)
-        .where(
-            message.c.ticket_id == ticket_id,
-            message.c.current,
-            message.c.verified,
-            message.c.direction == "in",
-            entry.c.channel == "mail",
-        )
-        .order_by(message.c.id)
+_CAME = (
+    select(schema.message.c.at, schema.entry.c.external_id)
+    .join(schema.entry, schema.entry.c.id == schema.message.c.entry_id)
+    .where(
+        schema.message.c.ticket_id == bindparam("ticket"),
+        schema.message.c.current,
+        schema.message.c.verified,
+        schema.message.c.direction == "in",
+        schema.entry.c.channel == "mail",
     )
-    return [(found.at, found.external_id) for found in conn.execute(wanted)]
+    .order_by(schema.message.c.id)
+)
+"""Made once, as is the next: they run for every notice. Of a mail the external id is its Message-ID."""
+_WENT = (
+    select(schema.outbox.c.created_at, schema.outbox.c.message_id)
+    .where(
+        schema.outbox.c.ticket_id == bindparam("ticket"),
+        schema.outbox.c.recipient == bindparam("recipient"),
+        schema.outbox.c.id < bindparam("before"),
+        schema.outbox.c.message_id.is_not(None),
+        schema.outbox.c.state.in_(("sent", "captured", "unknown")),
+    )
+    .order_by(schema.outbox.c.id)
+)
+
+
+def _came(conn: Connection, ticket_id: int) -> list[tuple[Any, str]]:
+    return [(found.at, found.external_id) for found in conn.execute(_CAME, {"ticket": ticket_id})]
 
 
 def _went(conn: Connection, row: Row) -> list[tuple[Any, str]]:
-    outbox = schema.outbox
-    wanted = select(outbox.c.created_at, outbox.c.message_id).where(
-        outbox.c.ticket_id == row.ticket_id,
-        outbox.c.recipient == row.recipient,
-        outbox.c.id < row.id,
-        outbox.c.message_id.is_not(None),
-        outbox.c.state.in_(("sent", "captured", "unknown")),
-    )
-    return [(found.created_at, found.message_id) for found in conn.execute(wanted.order_by(outbox.c.id))]
+    wanted = {"ticket": row.ticket_id, "recipient": row.recipient, "before": row.id}
+    return [(found.created_at, found.message_id) for found in conn.execute(_WENT, wanted)]
 
 
 # -- attachments --------------------------------------------------------------------------

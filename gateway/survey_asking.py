@@ -47,8 +47,7 @@ Test: TypeAlias = Callable[[_Person], bool]
 
 
 def _unreachable(person: _Person) -> bool:
-    identity = people.find(person.conn, person.ticket.channel, person.ticket.requester)
-    return identity is not None and identity.unreachable_at is not None
+    return notices.person(person.conn, person.ticket.channel, person.ticket.requester).unreachable
 
 
 def _no_way_out(person: _Person) -> bool:
@@ -101,7 +100,7 @@ def open_survey(conn: Connection, ctx: Context, ticket: Row[Any], now: datetime)
         nonce=nonce,
         token_hash=ctx.keyring.hash(token_of(ctx, nonce)),
         channel=ticket.channel,
-        language=notices.language_for(conn, ticket.channel, ticket.requester, ticket.language),
+        language=notices.language_for(notices.person(conn, ticket.channel, ticket.requester), ticket.language),
         asked_at=now,
         expires_at=now + ctx.surveys.expires,
     )

@@ -27,8 +27,10 @@ class SurveyPolicy(BaseModel):
     """with_resolved: the question stands in the notice that says the ticket is done; delayed: it comes by itself."""
     delay: Duration = DAY
     """Time after the resolution when `when` is delayed."""
-    cooldown: Duration = 7 * DAY
-    """One person is asked at most once in this time; 0s: after every resolution."""
+    cooldown: Duration = timedelta(0)
+    """One person is asked at most once in this time; 0s: after every resolution.
+
+    A question that stands in a notice which goes out anyway costs nobody a message; with `delayed` set some days."""
     expires: Duration = 30 * DAY
     """Links and digits count for this long."""
     changeable: Duration = 7 * DAY

@@ -59,14 +59,13 @@ def _why_silent(scene: Scene, letter: Letter) -> str:
     What opens or reopens a ticket by mail was looked at, and counted, when it was filed.
     """
     ctx, ticket = scene.ctx, scene.ticket
-    identity = people.find(scene.conn, ticket.channel, letter.recipient)
     tests = (
         ("no address", not letter.recipient),
         ("no account", scene.account is None),
         ("held", ticket.status == "held"),
         ("own address", people.normal(letter.recipient) in ctx.settings.own_addresses()),
         ("staff", ctx.settings.agent_by_address(letter.recipient) is not None),
-        ("unreachable", identity is not None and identity.unreachable_at is not None),
+        ("unreachable", letter.unreachable),
     )
     found = next((reason for reason, holds in tests if holds), "")
     if found or _counted_before(scene):
@@ -140,6 +139,7 @@ def _reply(scene: Scene) -> Iterable[Letter]:
             continue
         if scene.ctx.settings.agent_by_address(person.address) is not None:
             continue
+        known = notices.person(scene.conn, scene.ticket.channel, person.address)
         yield Letter(
             key=notices.numbered(scene, "reply", person.address),
             kind="reply",
@@ -148,7 +148,7 @@ def _reply(scene: Scene) -> Iterable[Letter]:
             recipient_name=person.name,
             channel=scene.ticket.channel,
             account=scene.ticket.account,
-            language=notices.language_for(scene.conn, scene.ticket.channel, person.address, scene.ticket.language),
+            language=notices.language_for(known, scene.ticket.language),
             **words,
         )
 
