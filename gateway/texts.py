@@ -123,10 +123,10 @@ class Texts:
         return layout(_LINE.sub(" ", subject).strip(), body, language=language, brand=str(variables.get("desk", "")))
 
     def fallback(self, language: str, *, number: str, said: str, url: str, desk: str) -> Rendered:
-        """The plain text instead; `said` is what a person wrote."""
-        subject, body = FALLBACKS.get(language, FALLBACKS["en"])
+        """The plain text instead; `said` is what a person wrote. Without a ticket (an alert) it is that alone."""
+        subject, body = FALLBACKS.get(language, FALLBACKS["en"]) if number else ("{desk}", "{words}")
         filled = body.format(number=number, words=words(said) if said else "", url=clean(url), desk=clean(desk))
-        return layout(subject.format(number=number), filled, language=language, brand=desk)
+        return layout(subject.format(number=number, desk=clean(desk)), filled, language=language, brand=desk)
 
 
 def shipped() -> Path:
