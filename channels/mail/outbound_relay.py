@@ -224,15 +224,28 @@ def _refusal(error: SMTPResponseException, stage: Stage) -> Receipt:
     detail = _answer(error)
     if stage is Stage.CONNECT:
         return _receipt(Delivery.RETRY, Fault.FAR_SIDE, f"the relay does not serve us: {detail}")
-    if not 500 <= error.code < 600:
-        return _receipt(Delivery.RETRY, Fault.FAR_SIDE, detail)
     status = _STATUS.match(error.message)
     subject, number = (status[2], status[3]) if status else ("", "")
+    if not 500 <= error.code < 600:
+        return _receipt(Delivery.RETRY, _whose_delay(error.code, subject, stage), detail)
     if stage is Stage.SENDER and subject != "3":
         return _receipt(Delivery.RETRY, Fault.OURS, f"the relay refused our sender address: {detail}")
     if _is_address(subject, number, error.code, stage):
         return _receipt(Delivery.UNREACHABLE, Fault.FAR_SIDE, detail)
     return _receipt(Delivery.REFUSED, Fault.FAR_SIDE if stage is Stage.RECIPIENT else Fault.MESSAGE, detail)
+
+
+def _whose_delay(code: int, subject: str, stage: Stage) -> Fault:
+    """Of a temporary refusal: this recipient's (greylisting, a domain that cannot be found), or the relay's.
+
+    Only the relay's own trouble may pause everybody else's mail; else a few made-up senders, whose
+    acknowledgements the relay puts off one by one, would hold up the whole account.
+    """
+    if stage in (Stage.CONNECT, Stage.SENDER) or code == 421:
+        return Fault.FAR_SIDE
+    if subject:
+        return Fault.MESSAGE if subject in ("1", "2", "6", "7") else Fault.FAR_SIDE
+    return Fault.MESSAGE if stage is Stage.RECIPIENT and code == 450 else Fault.FAR_SIDE
 
 
 def _is_address(subject: str, number: str, code: int, stage: Stage) -> bool:

@@ -98,7 +98,12 @@ ANSWERS = [
     ("RCPT", "556 5.1.10 null MX", Delivery.UNREACHABLE, Fault.FAR_SIDE),
     ("RCPT", "552 5.2.2 mailbox full", Delivery.REFUSED, Fault.FAR_SIDE),
     ("RCPT", "554 5.7.1 relay access denied", Delivery.REFUSED, Fault.FAR_SIDE),
-    ("RCPT", "450 4.2.0 greylisted", Delivery.RETRY, Fault.FAR_SIDE),
+    ("RCPT", "450 4.2.0 greylisted", Delivery.RETRY, Fault.MESSAGE),
+    ("RCPT", "450 4.1.2 domain not found", Delivery.RETRY, Fault.MESSAGE),
+    ("RCPT", "451 4.7.1 greylisted", Delivery.RETRY, Fault.MESSAGE),
+    ("RCPT", "450 mailbox busy", Delivery.RETRY, Fault.MESSAGE),
+    ("RCPT", "451 4.3.0 lookup failure", Delivery.RETRY, Fault.FAR_SIDE),
+    ("RCPT", "452 4.4.1 no route", Delivery.RETRY, Fault.FAR_SIDE),
     ("RCPT", "421 4.3.2 going down", Delivery.RETRY, Fault.FAR_SIDE),
     ("MAIL", "451 4.3.0 later", Delivery.RETRY, Fault.FAR_SIDE),
     ("MAIL", "553 5.7.1 sender not allowed", Delivery.RETRY, Fault.OURS),
@@ -108,6 +113,7 @@ ANSWERS = [
     ("DATA", "550 spam", Delivery.REFUSED, Fault.MESSAGE),
     ("DATA", "550 5.1.1 no such user after all", Delivery.UNREACHABLE, Fault.FAR_SIDE),
     ("DATA", "452 4.3.1 disk full", Delivery.RETRY, Fault.FAR_SIDE),
+    ("DATA", "451 4.7.1 try later", Delivery.RETRY, Fault.MESSAGE),
 ]
 
 
