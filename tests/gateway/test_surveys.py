@@ -13,13 +13,13 @@ from sqlalchemy import Connection, Row, select
 
 from gateway import surveys
 from gateway.checks import CHECKS
-from gateway.store import people, schema, tickets, timers
+from gateway.store import people, schema, timers
 from gateway.store import surveys as store
 from gateway.store.blobs import Blobs
 from gateway.store.database import Database
 from gateway.survey_policy import SurveyPolicy, load
 from tests.gateway.conftest import FrozenClock
-from tests.gateway.people_desk import BOSS, CONFIG, IRA, LINE1, OLENA, Desk, context
+from tests.gateway.people_desk import BOSS, CONFIG, IRA, LINE1, OLENA, Desk
 
 DAY = timedelta(days=1)
 
@@ -433,5 +433,3 @@ def test_faults_of_the_policy_are_named(tmp_path: Any) -> None:
 
 def test_the_timers_are_in_the_table_of_checks() -> None:
     assert {"survey", "survey_reminder"} <= set(CHECKS)
-    assert tickets.CC == "cc"
-    assert context().surveys.low_score == 2
