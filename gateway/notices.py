@@ -1,7 +1,7 @@
 """What every notice is made with: the change, the ticket and the account it goes out from, and the draft itself.
 
-Keys, Message-IDs and reply tokens are derived from the key file and the draft's own key, so composing the
-same change twice gives the same notice (rules 6 and 11).
+A draft's key is derived from the change, so composing the same change twice puts one notice (rule 6). Its
+Message-ID and reply token come from the key file, the draft's key and the time, and are stored with it (rule 11).
 """
 
 from __future__ import annotations
@@ -91,6 +91,8 @@ def put(scene: Scene, letter: Letter) -> int | None:
     """Queue a notice. Returns its id, or None when it was queued before."""
     ctx = scene.ctx
     domain = domain_of(ctx.settings.account(letter.channel, letter.account))
+    # After a restored backup the ids in `key` are given again; the time keeps old mails from naming new notices.
+    once = (letter.key, scene.ticket.number, scene.now.isoformat())
     draft = outbox.Draft(
         key=letter.key,
         lane=f"{scene.ticket.id}:{letter.recipient}",
@@ -103,8 +105,8 @@ def put(scene: Scene, letter: Letter) -> int | None:
         language=letter.language,
         template=letter.template,
         variables=letter.variables,
-        message_id=f"{ctx.keyring.token('message-id', letter.key)}@{domain}" if letter.answerable and domain else "",
-        reply_token=ctx.keyring.token("reply", letter.key) if letter.answerable and domain else "",
+        message_id=f"{ctx.keyring.token('message-id', *once)}@{domain}" if letter.answerable and domain else "",
+        reply_token=ctx.keyring.token("reply", *once) if letter.answerable and domain else "",
         repeatable=letter.repeatable,
         automatic=letter.automatic,
         replaces=letter.replaces,

@@ -74,7 +74,7 @@ def render(conn: Connection, ctx: Context, row: Row, blobs: Blobs) -> Notice:
 def _own_id(ctx: Context, row: Row, account: AccountSettings | None) -> str:
     """A Message-ID for what nobody answers: derived, so the same in a repeat, but no key of any ticket."""
     domain = domain_of(account)
-    return f"{ctx.keyring.token('unanswerable', row.key)}@{domain}" if domain else ""
+    return f"{ctx.keyring.token('unanswerable', row.key, row.created_at.isoformat())}@{domain}" if domain else ""
 
 
 def _reply_to(row: Row, account: AccountSettings | None) -> str:

@@ -6,6 +6,7 @@ import hashlib
 import inspect
 import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +18,8 @@ from gateway.outbox_results import apply
 from gateway.rendering import render
 from gateway.store import outbox, people, schema, tickets
 from gateway.store.blobs import Blobs
-from gateway.store.database import Database
+from gateway.store.database import Database, open_database
+from gateway.store.migrate import migrate
 from gateway.texts import Texts
 from normalizer.message import Attachment
 from tests.gateway.conftest import FrozenClock
@@ -208,6 +210,23 @@ async def test_a_repeat_is_the_same_notice(desk: Desk) -> None:
 
     first, second = await desk.do(twice)
     assert first == second
+
+
+async def test_after_a_restored_backup_no_new_notice_bears_the_ids_of_a_lost_one(
+    tmp_path: Path, blobs: Blobs, clock: FrozenClock
+) -> None:
+    ids: list[str] = []
+    for name in ("lost", "restored"):  # one key file, and the same row ids again
+        url = f"sqlite:///{tmp_path / name}.db"
+        migrate(url, backup_to=tmp_path / "backups")
+        database = open_database(url, readers=1, busy_timeout=2.0)
+        desk = Desk(database, blobs, clock)
+        await desk.open(requester=f"{name}@acme.example", class_=3)
+        for notice in await desk.send():
+            ids += [notice.message_id, *([notice.reply_to] if notice.reply_to else [])]
+        await database.close()
+        clock.forward(timedelta(hours=1))
+    assert len(ids) == len(set(ids)) >= 8
 
 
 async def test_alerts_to_staff_thread_with_nothing_and_cannot_be_answered(desk: Desk) -> None:
