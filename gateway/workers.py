@@ -232,6 +232,9 @@ class WorkerPool:
                 raise CannotStart("the pool is stopped")
             idle = self._idle[alone]
             process = self._take(idle) or await self._spawn()
+            if self._stopped:  # while it was starting
+                await self._retire(process)
+                raise CannotStart("the pool is stopped")
             self._busy += 1
             try:
                 yield process
