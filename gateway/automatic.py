@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeAlias
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, bindparam, or_, select
 
 from gateway.context import Context
 from gateway.store import counters
 from gateway.store.journal import Entry
 from gateway.store.people import normal
+from gateway.store.schema import event
 from normalizer.message import Message, Trust
 
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
@@ -55,7 +56,7 @@ SILENT: tuple[tuple[str, Test], ...] = (
     ("old", lambda asked: asked.age > asked.ctx.settings.tickets.automatic_age),
     ("outbound off", lambda asked: asked.outbound == "off"),
     ("no address", lambda asked: not asked.recipient),
-    ("own address", lambda asked: normal(asked.recipient) in asked.ctx.settings.own_addresses()),
+    ("own address", lambda asked: asked.ctx.settings.is_own(asked.recipient)),
     ("staff", lambda asked: asked.staff),
     ("suspect", lambda asked: asked.message.trust is Trust.SUSPECT),
 )
@@ -71,6 +72,23 @@ def why_silent(conn: Connection, asked: Asked, now: datetime, *, counted: bool =
         return ""
     raw = asked.entry.raw
     return "" if within_caps(conn, asked.ctx, raw.channel, raw.account, asked.recipient, now) else "cap"
+
+
+_LAST_WORD = (
+    select(event.c.data)
+    .where(
+        event.c.ticket_id == bindparam("ticket"),
+        or_(event.c.kind.in_(("opened", "requester")), event.c.actor == "requester"),
+    )
+    .order_by(event.c.id.desc())
+    .limit(1)
+)
+
+
+def is_robots(conn: Connection, ticket_id: int) -> bool:
+    """The ticket's requester is a machine, by the last that came from there; also long after it was opened."""
+    said = conn.execute(_LAST_WORD, {"ticket": ticket_id}).scalar_one_or_none()
+    return said is not None and (bool(said.get("robot")) or said.get("silent") == "robot")
 
 
 def is_circling(conn: Connection, ctx: Context, entry: Entry, sender: str, now: datetime) -> bool:

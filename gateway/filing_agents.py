@@ -18,7 +18,7 @@ from gateway.filing_append import append_to
 from gateway.filing_case import Case, Filed
 from gateway.filing_open import open_for
 from gateway.filing_threads import Found, Key, named_keys, own_key, tie
-from gateway.store import people, schema, tickets
+from gateway.store import schema, tickets
 from normalizer.message import Message, Trust
 from router.assignment import Assignment
 
@@ -55,13 +55,9 @@ def file_agent(
 def wants_note(case: Case) -> bool:
     """One of the addresses of ours that it came to has the plus tag `note`."""
     recipients = [recipient for _account, recipient in case.entry.raw.deliveries]
-    recipients += [person.address for person in (*case.message.to, *case.message.cc) if _is_ours(case, person.address)]
+    named = [person.address for person in (*case.message.to, *case.message.cc)]
+    recipients += [address for address in named if case.ctx.settings.is_own(address)]
     return any(NOTE_TAG in recipient.lower().rpartition("@")[0].split("+")[1:] for recipient in recipients)
-
-
-def _is_ours(case: Case, address: str) -> bool:
-    local, at, domain = people.normal(address).rpartition("@")
-    return f"{local.partition('+')[0]}{at}{domain}" in case.ctx.settings.own_addresses()
 
 
 def _act(conn: Connection, case: Case, agent: str, found: Found, act: Act, kind: str) -> Filed:

@@ -120,6 +120,8 @@ def _record(
     silent = why_silent(conn, asked, case.now) if kind == "reopened" else "not needed"
     if kind == "reopened" and silent:
         data["silent"] = silent
+    if case.message.robot:
+        data["robot"] = True
     event_id = _event(conn, case, ticket, kind, actor, data)
     tickets.update(conn, ticket.id, **{"updated_at": case.now, **columns})
     clocks.recompute(conn, case.ctx, ticket.id, case.now)

@@ -111,18 +111,11 @@ def language_of(conn: Connection, case: Case, contact_id: int) -> str:
 
 def add_people(conn: Connection, ctx: Context, ticket_id: int, message: Message, sender: Address) -> None:
     """Everybody named in To and Cc takes part, except ourselves and the sender."""
-    ours = ctx.settings.own_addresses()
     named = [*message.to, *message.cc][:MOST_PARTICIPANTS]
     for person in named:
         address = people.normal(person.address)
-        if address and without_tag(address) not in ours and address != people.normal(sender.address):
+        if address and not ctx.settings.is_own(address) and address != people.normal(sender.address):
             tickets.add_participant(conn, ticket_id, address, tickets.CC, person.name)
-
-
-def without_tag(address: str) -> str:
-    """The address without a plus tag: `support+x@desk.example` is `support@desk.example`."""
-    local, at, domain = address.rpartition("@")
-    return f"{local.partition('+')[0]}{at}{domain}"
 
 
 def offered(case: Case) -> list[dict[str, str]]:

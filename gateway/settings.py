@@ -269,6 +269,11 @@ class Settings(Core):
             for endpoint in account.endpoints()
         )
 
+    def is_own(self, address: str) -> bool:
+        """One of our own endpoints, with or without a plus tag: `support+x@desk.example`."""
+        local, at, domain = address.strip().lower().rpartition("@")
+        return f"{local.partition('+')[0]}{at}{domain}" in self.own_addresses()
+
     def agent_by_address(self, address: str) -> str | None:
         """Key of the agent who writes from this mail address."""
         wanted = address.lower()

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 from sqlalchemy import Connection, Row
 
 from gateway import notices
-from gateway.automatic import within_caps
+from gateway.automatic import is_robots, within_caps
 from gateway.context import Context
 from gateway.notices import Change, Scene
 from gateway.store import people, surveys, tickets, timers
@@ -66,7 +66,8 @@ NEVER: tuple[tuple[str, Test], ...] = (
     ("held", lambda person: person.ticket.status == "held"),
     ("unreadable", lambda person: "unreadable" in (person.ticket.tags or ())),
     ("staff", lambda person: person.ctx.settings.agent_by_address(person.ticket.requester) is not None),
-    ("own address", lambda person: people.normal(person.ticket.requester) in person.ctx.settings.own_addresses()),
+    ("own address", lambda person: person.ctx.settings.is_own(person.ticket.requester)),
+    ("robot", lambda person: is_robots(person.conn, person.ticket.id)),
     ("wants no surveys", lambda person: bool(person.contact.no_surveys)),
     ("unreachable", _unreachable),
     ("outbound off", _no_way_out),

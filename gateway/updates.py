@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 from sqlalchemy import Connection, select
 
 from gateway import notices, survey_asking
-from gateway.automatic import within_caps
+from gateway.automatic import is_robots, within_caps
 from gateway.context import Context
 from gateway.log import get_logger
 from gateway.notices import STATUS, Change, Letter, Scene
@@ -63,8 +63,9 @@ def _why_silent(scene: Scene, letter: Letter) -> str:
         ("no address", not letter.recipient),
         ("no account", scene.account is None),
         ("held", ticket.status == "held"),
-        ("own address", people.normal(letter.recipient) in ctx.settings.own_addresses()),
+        ("own address", ctx.settings.is_own(letter.recipient)),
         ("staff", ctx.settings.agent_by_address(letter.recipient) is not None),
+        ("robot", is_robots(scene.conn, ticket.id)),
         ("unreachable", letter.unreachable),
     )
     found = next((reason for reason, holds in tests if holds), "")
