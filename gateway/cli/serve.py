@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shlex
 import signal
+import sys
 from pathlib import Path
 
 import typer
@@ -48,22 +51,31 @@ async def _serve(configuration: Configuration, asked: Invocation) -> None:
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stop.set)
     gateway = Gateway(configuration, var=asked.var)
+    recipient = next((endpoint for one in settings.accounts("mail").values() for endpoint in one.endpoints()), "")
     try:
-        await gateway.run(stop, started=lambda listening: _greet(gateway, listening, asked.var))
+        await gateway.run(stop, started=lambda listening: _greet(listening, recipient, asked.var))
     except CannotStart as error:
         raise Failed(str(error)) from error
 
 
-def _greet(gateway: object, listening: dict[str, str], var: Path) -> None:
+def _greet(listening: dict[str, str], recipient: str, var: Path) -> None:
     for name, where in listening.items():
         typer.echo(f"{name:5} listens on {where}")
-    smtp, http = listening.get("smtp", ""), listening.get("http", "")
-    host, _, port = smtp.rpartition(":")
     typer.echo(f"data in {var.resolve()}, API token in {var / 'token'}, outgoing mail in {var / 'outgoing'}")
-    typer.echo("try it (a mail, then what became of it):")
-    typer.echo(
-        f"  curl -s smtp://{host}:{port} --mail-from me@client.example --mail-rcpt support@desk.example "
-        r"""-T <(printf 'From: me@client.example\nSubject: The printer is broken\n\nIt prints nothing.\n')"""
-        " && sleep 1 && gateway tickets list"
-    )
-    typer.echo(f"  http://{http}/api/v1/openapi.json describes the API")
+    if "smtp" in listening and recipient:
+        host, _, port = listening["smtp"].rpartition(":")
+        typer.echo("try it, in another terminal: a mail, then what became of it")
+        typer.echo(
+            f"""  {_python()} -c "import smtplib; smtplib.SMTP('{host}', {port}).sendmail('me@client.example', """
+            f"""['{recipient}'], 'From: me@client.example\\nSubject: No toner\\n\\nThe printer prints nothing.')" """
+            f"&& sleep 1 && {_program()} tickets list"
+        )
+    typer.echo(f"the API is described at http://{listening['http']}/api/v1/openapi.json")
+
+
+def _python() -> str:
+    return shlex.quote(os.path.relpath(sys.executable))
+
+
+def _program() -> str:
+    return shlex.quote(os.path.relpath(Path(sys.executable).with_name("gateway")))
