@@ -233,7 +233,7 @@ def set_requester(
         raise Invalid("this is an address of the desk's own; the requester is a person")
 
     def decide(row: TicketRow) -> Step:
-        if row.channel == "mail" and not _like_mail(wanted):
+        if row.channel == "mail" and not like_mail(wanted):
             raise Invalid("this is no mail address; write it as name@domain")
         if row.requester.lower() == wanted:
             raise Conflict("this is the ticket's requester already")
@@ -267,6 +267,7 @@ def _line_step(row: TicketRow, line: str, reason: str, *, proposal: bool = False
     return Step(kind="line", data=data, columns={"line": line, "proposed_line": None})
 
 
-def _like_mail(address: str) -> bool:
+def like_mail(address: str) -> bool:
+    """Whether a notice could go to this: one address, and nothing that a header or an envelope would misread."""
     local, at, domain = address.rpartition("@")
-    return bool(local and at and domain) and not any(c.isspace() or c in "<>,;" for c in address)
+    return bool(local and at and domain) and all(c.isprintable() and c not in " <>,;" for c in address)

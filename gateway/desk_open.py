@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 from gateway import clocks, updates
 from gateway.context import Context
 from gateway.desk_acts import Done, Invalid, repeated
+from gateway.desk_fields import like_mail
 from gateway.store import people, tickets
 from normalizer.message import Address, Attachment, Message
 from router.assignment import Assignment, Reason
@@ -50,6 +51,8 @@ def routed(ctx: Context, asked: Registration, now: datetime) -> Assignment:
         raise Invalid("no such contract; contracts are named in contracts.yaml")
     if not people.normal(asked.requester) or people.normal(asked.requester) in ctx.settings.own_addresses():
         raise Invalid("the requester is a person with an address of the channel, and not the desk itself")
+    if asked.channel == "mail" and not like_mail(asked.requester):
+        raise Invalid("this is no mail address; write it as name@domain")
     message = Message(
         sender=Address(address=people.normal(asked.requester), name=asked.requester_name),
         subject=asked.subject,

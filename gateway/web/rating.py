@@ -62,7 +62,9 @@ def handlers(pages: Pages) -> tuple[Handler, Handler]:
         note = await ACTS.get(form.get("action", "vote"), _vote)(services, view, form)
         services.wake_outbox()
         # The page after a vote is another request, so that going back or reloading votes for nothing again.
-        return web.Response(status=303, headers={"Location": f"{request.path}?note={note}" if note else request.path})
+        # Relative: a proxy may show this site below a path of its own (`http.public_url`).
+        here = request.match_info["token"]
+        return web.Response(status=303, headers={"Location": f"{here}?note={note}" if note else here})
 
     return show, act
 
@@ -90,7 +92,11 @@ async def _form(request: web.Request) -> Mapping[str, str]:
         raise Problem(415, "send the form of this page")
     if (request.content_length or 0) > LONGEST_FORM:
         raise Problem(413, "the text is too long")
-    return {name: value for name, value in (await request.post()).items() if isinstance(value, str)}
+    try:
+        fields = await request.post()
+    except (LookupError, UnicodeError):
+        raise Problem(400, "the form cannot be read; send it in UTF-8") from None
+    return {name: value for name, value in fields.items() if isinstance(value, str)}
 
 
 # -- what the forms do --------------------------------------------------------------------

@@ -183,7 +183,10 @@ async def test_a_ticket_is_registered_for_a_caller(site: Site) -> None:
 
 @pytest.mark.parametrize(
     "change", [{"account": "nowhere"}, {"contract": "nobody"}, {"requester": {"address": "support@desk.example"}},
-               {"subject": ""}, {"text": " "}, {"contract": "acme", "line": "L4"}],
+               {"subject": ""}, {"text": " "}, {"contract": "acme", "line": "L4"},
+               *({"requester": {"address": address}} for address in (
+                   "not an address", "a@b.example, c@d.example", "a@b.example\r\nBcc: c@d.example", "a@b.example\u202e"
+               ))],
 )  # fmt: skip
 async def test_a_registration_that_makes_no_sense_is_422(site: Site, change: dict[str, Any]) -> None:
     body = {"account": "support", "requester": {"address": "a@b.example"}, "subject": "s", "text": "t", **change}

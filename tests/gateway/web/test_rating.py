@@ -166,7 +166,7 @@ async def test_after_a_vote_comes_another_request_so_that_reloading_votes_for_no
     data = {"action": "vote", "score": "5"}
     async with visitor.site.session.post(visitor.url, data=data, allow_redirects=False) as response:
         assert response.status == 303
-        assert response.headers["Location"] == f"/rate/{visitor.token}"
+        assert response.headers["Location"] == visitor.token, "below whatever path a proxy shows us"
 
 
 async def test_a_vote_can_be_changed(visitor: Visitor) -> None:
@@ -286,6 +286,10 @@ async def test_other_content_is_refused(visitor: Visitor) -> None:
         url, data=b"x" * 200_000, headers={"Content-Type": "application/x-www-form-urlencoded"}
     ) as (response):
         assert response.status == 413
+    for content, kind in ((b"score=5", "; charset=no-such"), (b"score=5&comment=\xff\xfe", "")):
+        headers = {"Content-Type": f"application/x-www-form-urlencoded{kind}"}
+        async with session.post(url, data=content, headers=headers) as response:
+            assert response.status == 400
     form = aiohttp.FormData({"action": "vote", "score": "5"})
     form.add_field("file", b"x", filename="x.bin")
     async with session.post(url, data=form) as response:
