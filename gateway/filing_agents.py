@@ -39,7 +39,9 @@ def is_believed(ctx: Context, agent: str, trust: Trust) -> bool:
 def file_agent(
     conn: Connection, case: Case, agent: str, found: Found | None, inside: Assignment | None
 ) -> Filed | None:
-    """What a believed agent's mail does; None when it is a request of the agent's own."""
+    """What a believed agent's mail does; None when it is a request of the agent's own, or about one."""
+    if found is not None and case.ctx.settings.agent_by_address(tickets.get(conn, found.ticket_id).requester) == agent:
+        return None
     if found is not None and found.issued:
         # A forward is not meant for the customer, whatever keys it carries.
         quiet = wants_note(case) or case.message.forwarded is not None

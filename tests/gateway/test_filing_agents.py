@@ -153,3 +153,13 @@ async def test_what_the_desk_refuses_is_kept_for_staff(desk: Desk) -> None:
     filed = await desk.mail(sender=OLENA, trust="verified", in_reply_to=[issued], text="x" * 1_000_001)
     assert (filed.kind, filed.ticket_id) == ("unverified", ticket_id)
     assert len((await desk.messages(ticket_id))[-1].text) == 1_000_001
+
+
+async def test_an_agents_answer_about_a_request_of_their_own_is_no_staffs_answer(desk: Desk) -> None:
+    filed = await desk.mail(sender=PETRO, message_id="own@staff.example")
+    ours = await desk.issued(filed.ticket_id, recipient=PETRO)
+    answer = await desk.mail(sender=PETRO, message_id="own2@staff.example", in_reply_to=[ours], text="Still broken.")
+    assert (answer.kind, answer.ticket_id) == ("appended", filed.ticket_id)
+    assert await desk.to(PETRO) == []
+    assert (await desk.ticket(filed.ticket_id)).reaction_met_at is None
+    assert (await desk.events(filed.ticket_id))[-1].actor == "requester"
