@@ -13,7 +13,7 @@ from gateway import notices, survey_asking, wording
 from gateway.context import Context
 from gateway.store import outbox, schema, surveys
 from gateway.texts import TO_STAFF
-from router.hours import is_open
+from router.hours import is_open, next_opening
 from router.policy import Calendar
 
 STAFF_TEMPLATES = frozenset(TO_STAFF)
@@ -70,7 +70,7 @@ def _for_people(
         "url": view_url(ctx, ticket, row.recipient) if row.recipient == ticket.requester else "",
         "phone": ctx.settings.desk.phone,
         "due": reply_due(ctx, ticket, account, row.language, now),
-        **_hours(ctx, ticket, row.language, now),
+        **_hours(ctx, ticket, account, row.language, now),
         "emergency": contract.emergency_phone if contract else "",
         "registered": bool(given.get("registered") or ticket.registered_by),
         "text": given.get("text", ""),
@@ -125,10 +125,22 @@ def visit(ctx: Context, ticket: Row[Any], account: AccountSettings | None, langu
     return wording.window(language, start, end, now, office.zone if office and office.zone else zone, reader)
 
 
-def _hours(ctx: Context, ticket: Row[Any], language: str, now: datetime) -> dict[str, Any]:
+def _hours(
+    ctx: Context, ticket: Row[Any], account: AccountSettings | None, language: str, now: datetime
+) -> dict[str, Any]:
+    """Whether the office is closed, and its hours then. Who will be answered before it opens is not told of a door
+    that is shut: the strictest plausible class, which the promise is made by, may run round the clock."""
     calendar = calendar_of(ctx, ticket)
-    closed = calendar is not None and not is_open(calendar, now)
-    return {"closed": closed, "hours": wording.hours(language, calendar) if calendar and closed else ""}
+    if calendar is None or is_open(calendar, now):
+        return {"closed": False, "hours": ""}
+    due = None if ticket.reaction_met_at is not None else ticket.reaction_due
+    opens = next_opening(calendar, now)
+    if due is not None and due > now and (opens is None or due < opens):
+        return {"closed": False, "hours": ""}
+    hours = wording.hours(language, calendar)
+    if hours and (due is None or due <= now):  # else the time of reply names the zone
+        hours += wording.zone_name(language, now, calendar.zone, account.timezone if account else "UTC")
+    return {"closed": True, "hours": hours}
 
 
 def _author(conn: Connection, message_id: object) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,9 @@ from gateway.store.database import Database, open_database
 from gateway.store.migrate import migrate
 from gateway.texts import Texts
 from normalizer.message import Attachment
+from router.policy import Calendar
 from tests.gateway.conftest import FrozenClock
-from tests.gateway.people_desk import IRA, LINE1, PAVLO, Desk, context
+from tests.gateway.people_desk import IRA, LINE1, PAVLO, POLICY, Desk, context
 
 MORNING = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
 """Monday, 11:30 in Kyiv."""
@@ -53,6 +55,36 @@ async def test_an_acknowledgement_out_of_hours_names_them_and_the_next_reply(des
     assert "Сейчас нерабочее время, ответим в понедельник, 9 марта, до 11:00." in notice.text
     assert "Мы работаем по будням с 9:00 до 18:00." in notice.text
     assert "позвоните дежурному: +380 44 000 00 99" in notice.text
+
+
+async def test_who_is_answered_before_the_office_opens_hears_of_no_closed_door(
+    db: Database, blobs: Blobs, clock: FrozenClock
+) -> None:
+    always = Calendar(key="always", zone="Europe/Kyiv", week=(((0, 1440),),) * 7)
+    acme = POLICY.contracts["acme"]
+    severe = replace(acme.terms[3], calendar="always")
+    policy = replace(
+        POLICY,
+        calendars={**POLICY.calendars, "always": always},
+        contracts={"acme": replace(acme, terms={**acme.terms, 3: severe})},
+    )
+    desk = Desk(db, blobs, clock, context(policy=policy))
+    desk.clock.now = datetime(2026, 3, 6, 20, 0, tzinfo=UTC)  # Friday evening
+    await desk.open(class_=None)  # the strictest plausible deadline runs: that of class 3, round the clock
+    [notice] = await desk.sent_to()
+    assert "Ответим сегодня до 22:15." in notice.text
+    assert "нерабочее" not in notice.text and "Мы работаем" not in notice.text
+
+
+async def test_opening_hours_name_their_zone_when_no_time_of_reply_does(
+    db: Database, blobs: Blobs, clock: FrozenClock
+) -> None:
+    accounts = {"mail": {"support": {"addresses": ["support@desk.example"], "timezone": "Europe/Warsaw"}}}
+    desk = Desk(db, blobs, clock, context(channels=accounts))
+    desk.clock.now = datetime(2026, 3, 6, 20, 0, tzinfo=UTC)
+    await desk.open(contract=None, class_=None)
+    [notice] = await desk.sent_to()
+    assert "Сейчас нерабочее время. Мы работаем по будням с 9:00 до 18:00 по киевскому времени." in notice.text
 
 
 async def test_without_a_promise_the_sentence_is_left_out(desk: Desk) -> None:
