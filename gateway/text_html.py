@@ -11,7 +11,8 @@ import re
 from dataclasses import dataclass
 
 _LINK, _TO, _END, _WORDS, _SAID = "\ue000", "\ue001", "\ue002", "\ue003", "\ue004"
-_MARKS = re.compile(r"[\ue000-\ue004\x00-\x08\x0b-\x1f\x7f]")
+_MARKS = re.compile(r"[\ue000-\ue004\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069]")
+"""Ours; control characters; and those that turn the direction of a line, so that a name can look like another."""
 _ANCHOR = re.compile(f"{_LINK}([^{_TO}]*){_TO}([^{_END}]*){_END}")
 _SPOKEN = re.compile(f"{_WORDS}([^{_SAID}]*){_SAID}")
 _PARAGRAPHS = re.compile(r"\n[ \t]*(?:\n[ \t]*)+")

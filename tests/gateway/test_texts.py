@@ -220,6 +220,12 @@ def test_what_people_write_never_becomes_markup() -> None:
     assert "\x00" not in made.text + made.html
 
 
+def test_a_name_turns_the_direction_of_no_line() -> None:
+    made = layout("s", f"{clean(chr(0x202E) + 'evil')}: {words('a' + chr(0x2066) + 'b')}", language="en", brand="")
+    assert made.text == "evil: ab\n"
+    assert clean("مرحبا") == "مرحبا"
+
+
 def test_a_persons_lines_stay_as_they_are() -> None:
     said = "  indented\n\n\n{{ number }}\n- list"
     made = layout("s", f"Hello,\n\n\n{words(said)}\n\nBye", language="en", brand="")

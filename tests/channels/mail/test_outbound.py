@@ -152,7 +152,8 @@ def test_addresses_in_other_scripts(address: str, wire: str, utf8: bool) -> None
 
 
 @pytest.mark.parametrize(
-    "name", ["report.pdf", "Звіт за квітень.pdf", 'a"b\\c.txt', "x" * 200 + ".txt", "", "n\r\nX: y"]
+    "name",
+    ["report.pdf", "Звіт за квітень.pdf", 'a"b\\c.txt', "x" * 200 + ".txt", "", "n\r\nX: y", "bill\u202efdp.exe"],
 )
 def test_attachments_survive(name: str) -> None:
     content = bytes(range(256)) * 50
@@ -160,7 +161,9 @@ def test_attachments_survive(name: str) -> None:
     parsed = read(compose(replace(NOTICE, attachments=(file, file)), ORIGIN, NOW))
     found: list[Any] = list(parsed.iter_attachments())
     assert [each.get_content() for each in found] == [content, content]
-    wanted = {"x" * 200 + ".txt": "x" * 146 + ".txt", "n\r\nX: y": "n X: y"}.get(name, name)
+    wanted = {"x" * 200 + ".txt": "x" * 146 + ".txt", "n\r\nX: y": "n X: y", "bill\u202efdp.exe": "bill fdp.exe"}.get(
+        name, name
+    )
     assert [(each.get_filename() or "") for each in found] == [wanted] * 2
 
 
