@@ -207,7 +207,7 @@ def pending(
     total = 0
     for row in conn.execute(query):
         peer = (row.channel, row.peer)
-        if row.id in busy or (row.not_before is not None and row.not_before > now):
+        if row.id in busy or _is_put_off(row.not_before, row.failing_since, now):
             if row.peer and (row.id in busy or row.failing_since is None or row.failing_since > now - HOLD):
                 held.add(peer)
             continue
@@ -220,6 +220,16 @@ def pending(
         if len(chosen) == limit:
             break
     return load(conn, chosen, blobs)
+
+
+def _is_put_off(not_before: datetime | None, failing_since: datetime | None, now: datetime) -> bool:
+    """Its retry is not yet due. A time that a clock wrote which went back since then binds nobody."""
+    if not_before is None or not_before <= now:
+        return False
+    if failing_since is None:
+        # Put back or replayed, not failed: never for longer than this.
+        return not_before <= now + HOLD
+    return failing_since <= now
 
 
 def load(conn: Connection, ids: Sequence[int], blobs: Blobs) -> list[Entry]:
