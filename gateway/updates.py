@@ -17,13 +17,15 @@ from gateway.automatic import is_robots, within_caps
 from gateway.context import Context
 from gateway.log import get_logger
 from gateway.notices import STATUS, Change, Letter, Scene
-from gateway.store import people, schema, surveys, tickets
+from gateway.store import outbox, people, schema, surveys, tickets
 from gateway.updates_staff import STAFF, low_rating_mark
 from router.assignment import Line
 
 __all__ = ["REQUESTER", "Change", "compose", "low_rating_mark"]
 
 Composer: TypeAlias = Callable[[Scene], Iterable[Letter]]
+AFTER_THE_END = ("resolved", "closed", "survey", "survey_reminder")
+"""Templates that are wrong in a ticket that is open again."""
 MINUTES = timedelta(minutes=5)
 """A deadline that moves by less is not worth a message."""
 
@@ -38,6 +40,7 @@ def compose(conn: Connection, ctx: Context, change: Change, now: datetime) -> No
     scene = Scene(conn=conn, ctx=ctx, change=change, ticket=ticket, now=now)
     if change.kind == "reopened":
         surveys.close_all(conn, ticket.id, now)
+        outbox.take_back(conn, ticket.id, AFTER_THE_END, now, why="the ticket was reopened")
     for letter in STAFF.get(change.kind, _nobody)(scene):
         notices.put(scene, letter)
     if not change.automatic_ok:
@@ -45,6 +48,8 @@ def compose(conn: Connection, ctx: Context, change: Change, now: datetime) -> No
     for letter in REQUESTER.get(change.kind, _nobody)(scene):
         if letter.automatic and (reason := _why_silent(scene, letter)):
             _note_silence(scene, letter, reason)
+            if isinstance(survey := letter.variables.get("survey"), int):
+                surveys.take_back(conn, survey)  # who did not hear the question was not asked
             continue
         notices.put(scene, letter)
 
@@ -249,7 +254,8 @@ def _promised(scene: Scene) -> datetime | None:
 
 
 def _visit(scene: Scene) -> Iterable[Letter]:
-    if scene.change.data.get("agreed"):
+    # After the end it would take the place of the result.
+    if scene.change.data.get("agreed") and scene.ticket.status not in ("resolved", "closed"):
         yield _status(scene, "visit")
 
 

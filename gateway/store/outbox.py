@@ -161,6 +161,16 @@ def _replace(conn: Connection, draft: Draft, row_id: int, due_at: datetime, now:
         conn.execute(update(outbox).where(outbox.c.id == row_id).values(due_at=min(older)))
 
 
+def take_back(conn: Connection, ticket_id: int, templates: Sequence[str], now: datetime, *, why: str) -> int:
+    """Notices of a ticket that wait and are not true any more go to nobody. Returns how many."""
+    statement = (
+        update(outbox)
+        .where(outbox.c.ticket_id == ticket_id, outbox.c.template.in_(templates), is_one_of(outbox.c.state, "waiting"))
+        .values(state="replaced", settled_at=now, detail=why)
+    )
+    return conn.execute(statement).rowcount
+
+
 def _issue(conn: Connection, draft: Draft) -> None:
     for kind, value in (("message_id", draft.message_id), ("reply_token", draft.reply_token)):
         if not value or draft.ticket_id is None:

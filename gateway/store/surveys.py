@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select, update
+from sqlalchemy import Connection, Row, delete, func, select, update
 
 from gateway.store.dialect import insert_new
 from gateway.store.people import normal
@@ -17,6 +17,11 @@ def open_(conn: Connection, **columns: Any) -> int | None:
     """Ask one person about one resolution; None when that was asked before. `columns` are those of `survey`."""
     made: int | None = insert_new(conn, survey, {**columns, "recipient": normal(columns["recipient"])})
     return made
+
+
+def take_back(conn: Connection, survey_id: int) -> None:
+    """The question did not go out after all: that person was not asked."""
+    conn.execute(delete(survey).where(survey.c.id == survey_id))
 
 
 def get(conn: Connection, survey_id: int) -> Row[Any]:

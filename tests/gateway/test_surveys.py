@@ -19,7 +19,7 @@ from gateway.store.blobs import Blobs
 from gateway.store.database import Database
 from gateway.survey_policy import SurveyPolicy, load
 from tests.gateway.conftest import FrozenClock
-from tests.gateway.people_desk import BOSS, CONFIG, IRA, LINE1, OLENA, Desk
+from tests.gateway.people_desk import BOSS, CONFIG, IRA, LINE1, OLENA, Desk, context
 
 DAY = timedelta(days=1)
 
@@ -188,6 +188,37 @@ async def test_a_delayed_survey_of_a_reopened_ticket_is_not(desk: Desk) -> None:
     desk.clock.forward(DAY)
     assert await fire(desk, "survey") == ["not resolved any more"]
     assert await all_surveys(desk) == []
+
+
+async def test_a_question_that_still_waits_is_taken_back_when_the_ticket_is_reopened(desk: Desk) -> None:
+    desk.configure(surveys=SurveyPolicy(enabled=False))
+    ticket = await desk.open()
+    await desk.act("resolve", ticket, result="Done.")
+    await desk.sent_to(seconds=1)
+    await desk.act("ask_survey", ticket)
+    assert await desk.told() == ["survey"]  # the relay is away
+    await desk.act("set_status", ticket, status="open")
+    assert await desk.told() == ["reopened"]
+
+
+async def test_a_result_that_waits_is_not_told_of_a_ticket_that_a_robot_reopened(desk: Desk) -> None:
+    ticket = await desk.open()
+    await desk.act("resolve", ticket, result="Done.")
+    await desk.change(ticket, "reopened", actor="requester", ok=False, message=1)
+    assert await desk.told() == ["acknowledgement"]
+
+
+async def test_who_was_not_told_of_the_result_was_not_asked_either(
+    db: Database, blobs: Blobs, clock: FrozenClock
+) -> None:
+    desk = Desk(db, blobs, clock, context(SurveyPolicy(cooldown=timedelta(0)), caps={"per_address_minute": 1}))
+    first, second = await desk.open(), await desk.open()
+    await desk.act("resolve", first, result="Done.")
+    await desk.act("resolve", second, result="Done.")
+    assert (await desk.told()).count("resolved") == 1
+    clock.forward(timedelta(minutes=2))
+    await desk.act("ask_survey", second)
+    assert (await desk.told())[-1] == "survey"
 
 
 async def test_a_delayed_survey_looks_again_at_who_is_asked(desk: Desk) -> None:

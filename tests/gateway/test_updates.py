@@ -183,6 +183,17 @@ async def test_the_result_takes_the_place_of_what_was_waiting_and_goes_at_once(d
     assert "resolved" in [notice.kind for notice in await desk.sent_to()]
 
 
+async def test_nothing_takes_the_place_of_a_result_that_waits(desk: Desk) -> None:
+    ticket = await desk.open()
+    await desk.act("set_status", ticket, status="open")
+    await desk.sent_to(seconds=130)
+    await desk.act("resolve", ticket, result="")
+    start = desk.clock() + timedelta(hours=20)
+    await desk.act("set_visit", ticket, agreed=(start, start + timedelta(hours=2)))
+    await desk.act("set_class", ticket, class_=6)
+    assert await desk.told() == ["resolved"]
+
+
 async def test_two_status_notices_are_two_minutes_apart(desk: Desk) -> None:
     ticket = await desk.open()
     await desk.act("resolve", ticket, result="Cable.")
