@@ -53,6 +53,12 @@ async def test_a_token_ends_by_time_and_by_hand(site: Site, clock: FrozenClock) 
     assert (await site.post("/tokens/999/revoke", admin))[0] == 404
 
 
+async def test_a_token_of_an_agent_who_left_opens_nothing(site: Site) -> None:
+    token = await site.token(("reply",), agent="oleh")
+    assert (await site.get("/tickets", token))[0] == 401
+    assert (await site.get("/tickets", await site.token(("reply",), agent=tokens.ADMIN)))[0] == 200
+
+
 async def test_a_token_of_a_contract_sees_only_its_tickets(site: Site) -> None:
     mine, other, stranger = (
         await site.ticket(contract="acme"),
