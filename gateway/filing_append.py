@@ -124,7 +124,9 @@ def _record(
         data["robot"] = True
     event_id = _event(conn, case, ticket, kind, actor, data)
     tickets.update(conn, ticket.id, **{"updated_at": case.now, **columns})
-    clocks.recompute(conn, case.ctx, ticket.id, case.now)
+    if "status" in data:
+        # Nothing else that a customer says moves a clock, and the whole history would be read.
+        clocks.recompute(conn, case.ctx, ticket.id, case.now)
     _compose(conn, case, ticket.id, event_id, kind, actor, data, automatic_ok=not silent)
 
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
-from gateway.store import journal
+from gateway.filing import file_entry
+from gateway.store import journal, tickets
 from gateway.store.blobs import Blobs
 from gateway.store.database import Database
+from gateway.store.sqlite import driver_connection
+from gateway.worker_protocol import Parsed
 from normalizer.message import DeliveryReport, ReportedRecipient
 from tests.gateway.conftest import FrozenClock
 from tests.gateway.filing_desk import Desk, context
@@ -72,3 +77,36 @@ async def test_a_replay_asked_for_before_the_clock_went_back_is_read(desk: Desk,
     now, blobs = clock.forward(-timedelta(hours=5)), desk.blobs
     waiting = await desk.db.read(lambda conn: journal.pending(conn, blobs=blobs, now=now, limit=10))
     assert [found.id for found in waiting] == [entry.id]
+
+
+async def test_a_long_history_is_not_read_again_for_each_message(desk: Desk) -> None:
+    """A robot that goes on for ever in one ticket must not hold the writer longer each time."""
+    filed = await desk.mail(sender=ANN, message_id="l1@client.example")
+    assert filed.ticket_id is not None
+    ticket_id, ours, now = filed.ticket_id, await desk.issued(filed.ticket_id), desk.clock()
+
+    def said_before(conn: Connection) -> None:
+        for number in range(1000):
+            data, key = {"message": number}, f"earlier:{number}"
+            tickets.add_event(conn, ticket_id, at=now, actor="requester", kind="message", data=data, key=key)
+
+    await desk.do(said_before)
+    message = said(sender=ANN, message_id="l2@client.example", in_reply_to=[ours])
+    entry, read = await desk.accept(message), Parsed(event=message)
+    assert await desk.do(lambda conn: _steps_of(conn, lambda: file_entry(conn, desk.ctx, entry, read, now))) < 5000
+
+
+def _steps_of(conn: Connection, job: Callable[[], object]) -> int:
+    """Instructions of SQLite's virtual machine, in hundreds of them; a row that is read takes several."""
+    count = 0
+
+    def counting() -> None:
+        nonlocal count
+        count += 100
+
+    driver_connection(conn).set_progress_handler(counting, 100)
+    try:
+        job()
+    finally:
+        driver_connection(conn).set_progress_handler(None, 0)
+    return count
