@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
+from urllib.parse import parse_qsl
 
 from aiohttp import web
 from sqlalchemy import Connection, Row
@@ -26,6 +27,8 @@ from gateway.web.services import SERVICES, Services
 CHANNEL = "web"
 FORM = "application/x-www-form-urlencoded"
 LONGEST_FORM = 128 * 1024
+"""Bytes."""
+MOST_FIELDS = 20
 NOTES = ("burst", "fixed", "expired", "choose", "comment_thanks", "stopped", "problem_text")
 """What a page may be told to say, by the name of the words."""
 
@@ -88,15 +91,18 @@ async def _view(request: web.Request, services: Services) -> _View | None:
 
 
 async def _form(request: web.Request) -> Mapping[str, str]:
+    """The fields of the form. Read here and not by `request.post()`, whose limit is that of an upload."""
     if request.content_type != FORM:
         raise Problem(415, "send the form of this page")
-    if (request.content_length or 0) > LONGEST_FORM:
-        raise Problem(413, "the text is too long")
+    content = bytearray()
+    async for chunk in request.content.iter_any():
+        content += chunk
+        if len(content) > LONGEST_FORM:
+            raise Problem(413, "the text is too long")
     try:
-        fields = await request.post()
-    except (LookupError, UnicodeError):
+        return dict(parse_qsl(content.decode(), keep_blank_values=True, max_num_fields=MOST_FIELDS))
+    except ValueError:  # not UTF-8, or fields without end
         raise Problem(400, "the form cannot be read; send it in UTF-8") from None
-    return {name: value for name, value in fields.items() if isinstance(value, str)}
 
 
 # -- what the forms do --------------------------------------------------------------------
