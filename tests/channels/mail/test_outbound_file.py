@@ -32,6 +32,17 @@ async def test_a_repeat_changes_nothing(tmp_path: Path) -> None:
     assert (tmp_path / "7.eml").stat().st_mtime_ns == before.st_mtime_ns
 
 
+async def test_a_number_that_was_given_before_hides_no_mail(tmp_path: Path) -> None:
+    files = FileTransport(tmp_path, ORIGIN, lambda: NOW)
+    await files.send(NOTICE)
+    again = replace(NOTICE, message_id="of-a-restored-database@desk.example")
+    assert await files.find(again, NOW) is None
+    await files.send(again)
+    assert (tmp_path / "7.eml").read_bytes() == compose(again, ORIGIN, NOW).content
+    [kept] = [path for path in tmp_path.iterdir() if path.name != "7.eml"]
+    assert kept.read_bytes() == compose(NOTICE, ORIGIN, NOW).content
+
+
 async def test_what_a_crash_left_is_written_over(tmp_path: Path) -> None:
     (tmp_path / "7.partial").write_bytes(b"half")
     await FileTransport(tmp_path, ORIGIN, lambda: NOW).send(NOTICE)
