@@ -77,6 +77,8 @@ def recompute(conn: Connection, ctx: Context, ticket_id: int, now: datetime) -> 
         zip(COLUMNS, (deadlines.reaction.due, deadlines.reaction.met_at, deadlines.resolution.due), strict=True)
     )
     moved = {name for name, value in columns.items() if getattr(ticket, name) != value}
+    if events and _was_held(events[-1]):
+        moved |= {f"{clock}_due" for clock in CLOCKS}  # timers that fired meanwhile told nobody
     wanted = list(_status_timers(ctx, ticket_id, events))
     if moved:
         version, because = ticket.deadline_version + 1, _because(ticket.because, deadlines)
@@ -119,6 +121,11 @@ def status_moment(event: Row[Any]) -> sla.MomentKind | None:
     if before in ("resolved", "closed"):
         return "reopened"
     return "resumed" if before == "waiting" else None
+
+
+def _was_held(event: Row[Any]) -> bool:
+    status = event.data.get("status")
+    return isinstance(status, list) and status[0] == "held"
 
 
 def _because(known: Sequence[Mapping[str, Any]], deadlines: Deadlines) -> list[Mapping[str, Any]]:

@@ -194,6 +194,16 @@ async def test_a_held_ticket_disturbs_nobody(acme: Desk) -> None:
     assert await acme.history("warning", "breach") == []
 
 
+async def test_a_deadline_that_passed_while_the_ticket_was_held_is_told_when_it_is_let_go(acme: Desk) -> None:
+    await acme.open(status="held")
+    await acme.pass_time(DAY)
+    await acme.event("status", {"status": ["held", "open"]}, actor="agent:olha", status="open")
+    await acme.pass_time(timedelta(minutes=1))
+    assert [event.data["clock"] for event in await acme.history("breach")] == ["reaction"]
+    await acme.pass_time(7 * DAY)
+    assert [event.data["clock"] for event in await acme.history("breach")] == ["reaction", "resolution"]
+
+
 @pytest.mark.parametrize(
     ("class_", "clock", "due", "warned"),
     [
