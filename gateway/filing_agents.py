@@ -17,7 +17,7 @@ from gateway.context import Context
 from gateway.filing_append import append_to
 from gateway.filing_case import Case, Filed
 from gateway.filing_open import open_for
-from gateway.filing_threads import Found, Key, named_keys, own_key, tie
+from gateway.filing_threads import Found, Key, find, named_keys, own_key, tie
 from gateway.store import schema, tickets
 from normalizer.message import Message, Trust
 from router.assignment import Assignment
@@ -50,6 +50,10 @@ def file_agent(
         # Seen only: the agent wrote to the customer directly and copied us.
         return _act(conn, case, agent, found, desk.note, "note")
     if case.message.forwarded is not None and inside is not None:
+        known = find(conn, case.message.forwarded)
+        if known is not None:
+            # The customer wrote to us, too: a second ticket could not have the keys of the first.
+            return _act(conn, case, agent, known, desk.note, "note")
         return _register(conn, case, agent, case.message.forwarded, inside)
     return None
 

@@ -163,3 +163,12 @@ async def test_an_agents_answer_about_a_request_of_their_own_is_no_staffs_answer
     assert await desk.to(PETRO) == []
     assert (await desk.ticket(filed.ticket_id)).reaction_met_at is None
     assert (await desk.events(filed.ticket_id))[-1].actor == "requester"
+
+
+async def test_a_forward_of_what_we_have_already_joins_it(desk: Desk) -> None:
+    """The customer's mail came to us, too: there is one request, and nothing waits for ever."""
+    first = await desk.mail(sender=ANN, message_id="m1@client.example")
+    inner = {"sender": ANN, "message_id": "m1@client.example", "text": "It broke."}
+    forward = said(sender=OLENA, trust="verified", message_id="f1@staff.example", text="FYI", forwarded=inner)
+    filed = await desk.receive(forward, inside=Assignment())
+    assert (filed.kind, filed.ticket_id) == ("note", first.ticket_id)
