@@ -232,9 +232,7 @@ class WorkerPool:
                 raise CannotStart("the pool is stopped")
             idle = self._idle[alone]
             process = self._take(idle) or await self._spawn()
-            if self._stopped:  # while it was starting
-                await self._retire(process)
-                raise CannotStart("the pool is stopped")
+            await self._refuse_if_stopped(process)  # while it was starting
             self._busy += 1
             try:
                 yield process
@@ -250,6 +248,11 @@ class WorkerPool:
             finally:
                 self._busy -= 1
             await self._put_back(process, idle)
+
+    async def _refuse_if_stopped(self, process: Process) -> None:
+        if self._stopped:
+            await self._retire(process)
+            raise CannotStart("the pool is stopped")
 
     def _take(self, idle: list[Process]) -> Process | None:
         while idle:
