@@ -90,7 +90,7 @@ async def opened(folder: Path, **options: Any) -> AsyncIterator[Door]:
     # As the site does it: a limit of its own, which streaming never meets.
     app = web.Application(client_max_size=1000)
     app.add_routes(hook.routes(intake))
-    runner = web.AppRunner(app, access_log=None)
+    runner = web.AppRunner(app, access_log=None, lingering_time=1.0)
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
