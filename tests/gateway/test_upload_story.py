@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 import signal
+import smtplib
 import sqlite3
 import sys
 from collections.abc import AsyncIterator
@@ -102,6 +103,15 @@ async def post(session: aiohttp.ClientSession, server: Server, content: Any) -> 
     return answer
 
 
+def refused_by_smtp(server: Server) -> str:
+    """What SMTP says to a mail over its limit."""
+    host, _, port = json.loads((server.var / "listening.json").read_text())["smtp"].rpartition(":")
+    with smtplib.SMTP(host, int(port), timeout=30) as client:
+        client.ehlo("client.example")
+        code, words = client.docmd("MAIL", f"FROM:<anna@client.example> SIZE={BIG}")
+    return f"{code} {words.decode()}"
+
+
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
 async def test_150_mb_are_filed_with_their_file_and_memory_stays_flat(tmp_path: Path) -> None:
     digest = hashlib.sha256(bytes(range(256)) * (BIG // 256)).hexdigest()
@@ -119,6 +129,12 @@ async def test_150_mb_are_filed_with_their_file_and_memory_stays_flat(tmp_path: 
         filed = server.rows("SELECT filename, size, sha256 FROM attachment ORDER BY id")
         tickets = server.rows("SELECT number, requester, channel FROM ticket ORDER BY id")
         assert list((tmp_path / "spool").iterdir()) == []
+        refusal = await asyncio.to_thread(refused_by_smtp, server)
+        assert refusal.startswith("552 ")
+        [named] = re.findall(r"http://\S+", refusal)
+        async with session.get(named) as page:
+            assert page.status == 200
+            assert "multipart/form-data" in await page.text()
     print(f"resident before {before // MEGABYTE} MB, grown by {grown // MEGABYTE} MB")
     assert filed[-1] == ("dump.bin", BIG, digest)
     assert str(tickets[0][0]) == number[1]
