@@ -20,6 +20,18 @@ Clock: TypeAlias = Callable[[], datetime]
 """The present as an aware datetime in UTC; passed in, so that tests own the time."""
 
 
+CLIENT = web.RequestKey("client", str)
+"""Set by the site: the client's address, the nearest one that no proxy of ours has; for limits, never for logs."""
+
+Answer: TypeAlias = Callable[[web.Request, str, int], web.StreamResponse]
+"""A page that tells a person why something was not taken: (request, stable name of the reason, HTTP status)."""
+
+
+def plain_answer(_request: web.Request, reason: str, status: int) -> web.StreamResponse:
+    """An `Answer` without words, where there is no site around."""
+    return web.Response(status=status, text=f"{reason}\n")
+
+
 class AccountSettings(BaseModel):
     """What every account of every channel can say; a channel's own model adds to it."""
 
@@ -37,6 +49,10 @@ class AccountSettings(BaseModel):
     def endpoints(self) -> tuple[str, ...]:
         """Our own addresses or numbers of this account, as the wire writes them."""
         return ()
+
+    def upload_limit(self) -> int | None:
+        """The most bytes that the upload page takes for this account; None: it takes none."""
+        return None
 
     def sender_name(self) -> str:
         """The name that people see as the sender; "" when the channel has none."""
@@ -162,6 +178,8 @@ class Wiring:
     """Folder of the file transport, `var/outgoing`."""
     upload_url: str
     """The page that takes what is too big for a wire; named in the refusal."""
+    answer: Answer = plain_answer
+    """How a webhook that people use answers them in their language."""
     options: Mapping[str, object] = field(default_factory=dict)
     """Settings of the channel that are not an account's (mail: the `smtp` section)."""
 

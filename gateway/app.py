@@ -41,6 +41,7 @@ from gateway.store.failpoints import FailPoint, nowhere
 from gateway.store.lock import AlreadyRunning, ServerLock
 from gateway.web.application import build_site
 from gateway.web.services import Services
+from gateway.web.upload import UploadAnswers
 from gateway.workers import Limits, WorkerPool
 
 T = TypeVar("T")
@@ -193,6 +194,7 @@ class Gateway:
 
         services = Services(
             ctx=ctx, db=db, blobs=blobs, clock=self._clock, metrics=metrics, intake=pipeline.accept,
+            processed=pipeline.processed,
             webhooks=_by_account({name: part.webhooks for name, part in parts.items()}), checks=checks,
             listening=ports.open,
             workers=pool.stats, var=folders.var, started_at=self._clock(), wake_outbox=outbox.wake,
@@ -225,7 +227,8 @@ class Gateway:
             clock=self._clock,
             spool=self._folders.spool,
             outgoing=self._folders.outgoing,
-            upload_url=f"{settings.http.public_url}/",
+            upload_url=f"{settings.http.public_url}/upload",
+            answer=UploadAnswers(),
             options={"smtp": settings.smtp},
         )
         return {

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from normalizer.form import read as read_form
 from normalizer.mail.read import read as read_mail
 from normalizer.message import Event, RawMessage
 
 PARSERS: Mapping[str, Callable[[RawMessage], Event]] = {
     "mail/1": read_mail,
+    "form/1": read_form,
 }
 """Format of a raw message -> its parser."""
 

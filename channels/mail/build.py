@@ -5,12 +5,13 @@ from __future__ import annotations
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 
-from channels.contract import Parts, Prober, Sender, Wiring
+from channels.contract import Parts, Prober, Sender, Webhook, Wiring
 from channels.credentials import reveal
 from channels.mail.listener import SmtpListener
 from channels.mail.outbound import Origin
 from channels.mail.outbound_file import FileTransport
 from channels.mail.settings import MailAccount, SmtpOptions
+from channels.mail.upload import UploadHook
 
 
 def build(accounts: Mapping[str, MailAccount], wiring: Wiring) -> Parts:
@@ -36,13 +37,18 @@ def build(accounts: Mapping[str, MailAccount], wiring: Wiring) -> Parts:
         relay = RelayTransport(account.relay, password, origin, wiring.clock, hostname)
         senders[name] = relay
         closers.append(relay.close)
+    webhooks: dict[str, Webhook] = {
+        name: UploadHook(name, account, account.upload, wiring=wiring, unique=lambda: secrets.token_hex(16))
+        for name, account in accounts.items()
+        if account.upload is not None
+    }
     listener = SmtpListener(
         accounts,
         options,
         clock=wiring.clock,
         spool=wiring.spool,
         unique=lambda: secrets.token_hex(16),
-        upload_url=wiring.upload_url,
+        upload_url=wiring.upload_url if webhooks else "",
         on_stop=closers,
     )
-    return Parts(senders=senders, listeners=[listener], probers=probers)
+    return Parts(senders=senders, listeners=[listener], webhooks=webhooks, probers=probers)

@@ -84,6 +84,25 @@ class Sender(Model):
     """The address; also the envelope sender, so that bounces come back."""
 
 
+class Upload(Model):
+    """The page `/upload`: a form for what is too big for a mail, answered by mail."""
+
+    size: Size = Field(default=200 * 1024 * 1024, ge=64 * 1024, le=384 * 1024 * 1024)
+    """The most bytes of one upload, all files together. Reading one takes twice as much of `workers.memory`."""
+    per_client: int = Field(default=20, ge=1)
+    """Uploads begun by one IP address (IPv6: one /64 network) within `window`."""
+    window: Duration = parse_duration("10m")
+    """The time in which uploads of one address are counted."""
+    at_once: int = Field(default=20, ge=1)
+    """Uploads of all people that may be arriving at the same time."""
+    idle_time: Duration = parse_duration("1m")
+    """Silence after which an upload is given up."""
+    time: Duration = parse_duration("1h")
+    """The longest time one upload may take to arrive."""
+    keep_free: Size = Field(default=1024 * 1024 * 1024, ge=0)
+    """Uploads are not taken when they would leave less than this on the disk: mail needs the room more."""
+
+
 class MailAccount(AccountSettings):
     """One mailbox of the desk."""
 
@@ -95,6 +114,13 @@ class MailAccount(AccountSettings):
     """Empty: the first address, with the brand as its name."""
     authserv_ids: tuple[str, ...] = ()
     """Names under which our own mail servers write Authentication-Results (RFC 8601); nobody else is believed."""
+
+    upload: Upload | None = Upload()
+    """What `/upload` takes for this account. null: nothing; SMTP then names no page when a mail is too big."""
+
+    def upload_limit(self) -> int | None:
+        """Of `upload`."""
+        return self.upload.size if self.upload else None
 
     def endpoints(self) -> tuple[str, ...]:
         """The addresses."""

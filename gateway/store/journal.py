@@ -182,6 +182,15 @@ def _add_deliveries(conn: Connection, entry_id: int, raw: RawMessage) -> None:
     insert_missing(conn, delivery, rows)
 
 
+def named(conn: Connection, channel: str, external_id: str) -> tuple[int, str] | None:
+    """(entry, account) of the newest entry with this id of the far side; None: there is none."""
+    wanted = select(entry.c.id, entry.c.account).where(
+        entry.c.channel == channel, entry.c.external_id == bounded(external_id, LONGEST_ID)
+    )
+    row = conn.execute(wanted.order_by(entry.c.id.desc()).limit(1)).one_or_none()
+    return None if row is None else (row.id, row.account)
+
+
 # -- filing -------------------------------------------------------------------------------
 
 

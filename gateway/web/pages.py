@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from aiohttp import web
 
 from gateway.settings import Settings
-from gateway.web import rating, ticket_view
+from gateway.web import rating, ticket_view, upload
 from gateway.web.page import Pages, Words, preferred
 from gateway.web.services import SERVICES
 
@@ -32,6 +32,7 @@ def routes() -> Sequence[web.RouteDef]:
             title=words("portal"),
             desk=desk,
             addresses=_addresses(ctx.settings),
+            upload=bool(upload.accounts(ctx.settings)),
             phone=ctx.settings.desk.phone,
         )
 
@@ -41,6 +42,7 @@ def routes() -> Sequence[web.RouteDef]:
 
     return [
         web.get("/", portal),
+        web.get("/upload", upload.handler(pages)),
         web.get(f"/rate/{TOKEN}", show),
         web.post(f"/rate/{TOKEN}", act),
         web.get(f"/t/{TOKEN}", ticket_view.handler(pages)),

@@ -8,10 +8,12 @@ from typing import TypeAlias
 
 from aiohttp import web
 
+from channels.contract import CLIENT
+
+__all__ = ["CLIENT", "SCHEME", "Network", "believed", "client_of", "networks"]
+
 Network: TypeAlias = "ipaddress.IPv4Network | ipaddress.IPv6Network"
 
-CLIENT = web.RequestKey("client", str)
-"""Address of the client: the nearest one that no proxy of ours has; for limits, never for logs."""
 SCHEME = web.RequestKey("scheme", str)
 """http or https, as the client used it."""
 

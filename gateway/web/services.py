@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -19,6 +19,10 @@ from gateway.store.database import Database
 
 
 def _nothing() -> None:
+    return None
+
+
+async def _no_number(_entry: int, _within: float) -> str | None:
     return None
 
 
@@ -44,6 +48,8 @@ class Services:
     var: Path | None = None
     """The data folder, for free space."""
     started_at: datetime | None = None
+    processed: Callable[[int, float], Awaitable[str | None]] = _no_number
+    """(entry, seconds to wait) -> the number of the ticket that it became; None: not known by then."""
     wake_outbox: Callable[[], None] = _nothing
     """Called after a commit that may have put notices."""
     wake_journal: Callable[[], None] = _nothing
