@@ -219,8 +219,9 @@ def run(given: argparse.Namespace, folder: Path, *, filled: int, held: bool) -> 
         "loaded_main": loaded.main_resident,
     }  # fmt: skip
     print(
-        f"   start {gateway.start_seconds:.2f} s; resident MB idle {idle.resident >> 20} (main {idle.main_resident >> 20}),"
-        f" after the load {loaded.resident >> 20} (main {loaded.main_resident >> 20}); store {size >> 20} MB",
+        f"   start {gateway.start_seconds:.2f} s; resident MB idle {idle.resident >> 20}"
+        f" (main {idle.main_resident >> 20}), "
+        f"after the load {loaded.resident >> 20} (main {loaded.main_resident >> 20}); store {size >> 20} MB",
         flush=True,
     )
     return {

@@ -58,11 +58,9 @@ def used(pid: int) -> Used:
     """What a process and its children have used so far. Raises FileNotFoundError when it is gone."""
     _, main, main_resident = _stat(pid)
     children, resident = 0.0, 0
-    for name in os.listdir("/proc"):
-        if not name.isdigit():
-            continue
+    for folder in Path("/proc").glob("[0-9]*"):
         try:
-            parent, cpu, bytes_resident = _stat(int(name))
+            parent, cpu, bytes_resident = _stat(int(folder.name))
         except OSError:
             continue  # ended meanwhile
         if parent == pid:

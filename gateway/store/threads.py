@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Row, bindparam, select, update
 
 from gateway.store.dialect import insert_new
 from gateway.store.people import normal
+from gateway.store.prepared import Prepared
 from gateway.store.schema import conversation, thread_key
 
 LONGEST = 255
@@ -28,8 +29,8 @@ _PLACE = (
     conversation.c.account == bindparam("of_account"),
     conversation.c.peer == bindparam("of_peer"),
 )
-_LOCK = select(conversation).where(*_PLACE).with_for_update()
-_TOUCH = (
+_LOCK = Prepared(select(conversation).where(*_PLACE).with_for_update())
+_TOUCH = Prepared(
     update(conversation)
     .where(*_PLACE)
     .values(ticket_id=bindparam("ticket_id"), last_at=bindparam("last_at"), last_digest=bindparam("last_digest"))
@@ -75,7 +76,7 @@ def lock_conversation(conn: Connection, channel: str, account: str, peer: str) -
     """The conversation's row, made when missing, locked until the transaction ends."""
     place = {"channel": channel, "account": account, "peer": normal(peer)}
     insert_new(conn, conversation, place)
-    return conn.execute(_LOCK, _where(channel, account, peer)).one()
+    return _LOCK.one(conn, _where(channel, account, peer))
 
 
 def touch_conversation(
@@ -83,7 +84,7 @@ def touch_conversation(
 ) -> None:
     """Remember the last ticket of a conversation, when, and the digest of the last message."""
     columns = {"ticket_id": ticket_id, "last_at": at, "last_digest": digest}
-    conn.execute(_TOUCH, {**columns, **_where(channel, account, peer)})
+    _TOUCH.run(conn, {**columns, **_where(channel, account, peer)})
 
 
 def _where(channel: str, account: str, peer: str) -> dict[str, str]:
