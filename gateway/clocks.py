@@ -7,7 +7,6 @@ from now. Whatever begins or ends a clock also puts the timers that look at it l
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from datetime import datetime, timedelta
 from itertools import takewhile
 from typing import Any, Literal, TypeAlias
@@ -133,7 +132,7 @@ def _was_held(event: Row[Any]) -> bool:
 
 def _because(known: Sequence[Mapping[str, Any]], deadlines: Deadlines) -> list[Mapping[str, Any]]:
     others = [reason for reason in known or () if reason.get("what") not in CLOCKS]
-    return [*others, *(asdict(reason) for clock in CLOCKS for reason in _deadline(deadlines, clock).because)]
+    return [*others, *(reason.as_json() for clock in CLOCKS for reason in _deadline(deadlines, clock).because)]
 
 
 def _deadline(deadlines: Deadlines, clock: Clock) -> Deadline:

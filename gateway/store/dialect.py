@@ -59,14 +59,14 @@ def insert_new(conn: Connection, table: Table, values: Mapping[str, Any]) -> Any
 
 
 @lru_cache(maxsize=256)
-def _insert_missing(dialect: str, table: Table) -> postgresql.Insert | sqlite.Insert:
-    return insert_into(dialect, table).on_conflict_do_nothing()
+def _insert_missing(dialect: str, table: Table) -> Prepared:
+    return Prepared(insert_into(dialect, table).on_conflict_do_nothing())
 
 
 def insert_missing(conn: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert the rows whose keys are not there yet; the others stay as they are."""
-    if rows:
-        conn.execute(_insert_missing(conn.dialect.name, table), [dict(row) for row in rows])
+    for row in rows:
+        _insert_missing(conn.dialect.name, table).run(conn, row)
 
 
 @lru_cache(maxsize=256)

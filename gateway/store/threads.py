@@ -24,6 +24,11 @@ _FIND = (
     .order_by(thread_key.c.kind, thread_key.c.value)
     .with_for_update()
 )
+_FIND_ONE = Prepared(
+    select(thread_key)
+    .where(thread_key.c.kind == bindparam("wanted_kind"), thread_key.c.value == bindparam("wanted_value"))
+    .with_for_update()
+)
 _PLACE = (
     conversation.c.channel == bindparam("of_channel"),
     conversation.c.account == bindparam("of_account"),
@@ -62,8 +67,11 @@ def find_keys(conn: Connection, keys: Iterable[tuple[str, str]]) -> list[Row[Any
     for kind, value in keys:
         wanted.setdefault(kind, set()).add(key_value(value))
     found: list[Row[Any]] = []
-    for kind in sorted(wanted):
-        found += conn.execute(_FIND, {"wanted_kind": kind, "wanted": sorted(wanted[kind])})
+    for kind, values in sorted(wanted.items()):
+        if len(values) == 1:
+            found += _FIND_ONE.all(conn, {"wanted_kind": kind, "wanted_value": next(iter(values))})
+        else:
+            found += conn.execute(_FIND, {"wanted_kind": kind, "wanted": sorted(values)})
     return found
 
 
