@@ -88,7 +88,8 @@ class _Sqlite:
         if not conn.in_transaction():
             conn.begin()
         driver = cast(sqlite3.Connection, conn.connection.driver_connection)
-        if not driver.in_transaction:
+        # With an isolation level the driver begins by itself.
+        if driver.isolation_level is None and not driver.in_transaction:
             raise TransactionLost("the database rolled the transaction back")
         given = {**self._fixed, **values}
         return driver.execute(self._text, [take(given[n]) if take else given[n] for n, take in self._takes])
