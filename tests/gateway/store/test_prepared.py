@@ -42,7 +42,8 @@ def test_a_row_is_what_sqlalchemy_would_give(conn: Connection) -> None:
 def test_values_go_through_the_types_of_their_columns(conn: Connection) -> None:
     values = {
         "channel": "mail", "account": "a", "format": "mail/1", "external_id": "1", "fingerprint": "", "dedupe": b"\0",
-        "peer": "", "received_at": NOW, "accepted_at": NOW, "size": 1, "sha256": "", "facts": {"tls": True, "слово": [1]},
+        "peer": "", "received_at": NOW, "accepted_at": NOW, "size": 1, "sha256": "",
+        "facts": {"tls": True, "слово": [1]},
     }  # fmt: skip
     assert Prepared(insert(entry)).run(conn, values) == 1
     row = conn.execute(select(entry)).one()
