@@ -27,8 +27,21 @@ _ENCODING = {"en": "7bit", "ru": "base64", "uk": "8bit"}
 _SUBJECT = {"en": "The shop does not answer", "ru": "Не отвечает магазин", "uk": "Не відповідає крамниця"}
 
 
+_SYLLABLES = {
+    "en": "ra ten mo vel sta ing der pro con lo mi tur ber fan gel",
+    "ru": "ра тен мо вел ста ние дер про кон ло ми тур бер фан гель",
+    "uk": "ра тен мо вел ста ння дер про кон ло мі тур бер фан гель",
+}
+
+
+def _vocabulary(language: str) -> list[str]:
+    """The words above and a thousand made up: people repeat themselves less than a short list does."""
+    chance, parts = Random(language), _SYLLABLES[language].split()
+    return _WORDS[language].split() * 10 + ["".join(chance.choices(parts, k=chance.randint(1, 4))) for _ in range(1000)]
+
+
 def _text(chance: Random, language: str, size: int) -> str:
-    words = _WORDS[language].split()
+    words = _vocabulary(language)
     lines, total = [], 0
     while total < size:
         line = " ".join(chance.choices(words, k=11)).capitalize() + "."

@@ -221,6 +221,12 @@ _CLAIM = (
     )
     .returning(outbox)
 )
+_NEXT_DUE = select(func.min(outbox.c.due_at)).where(
+    is_one_of(outbox.c.state, "waiting"),
+    outbox.c.channel == bindparam("of_channel"),
+    outbox.c.account == bindparam("of_account"),
+    outbox.c.due_at > _NOW,
+)
 _OURS = (
     outbox.c.id == bindparam("of_id"),
     outbox.c.owner == bindparam("of_owner"),
@@ -284,14 +290,7 @@ def release(conn: Connection, owner: str, sending: Sequence[int]) -> int:
 def next_due(conn: Connection, accounts: Sequence[tuple[str, str]], now: datetime) -> datetime | None:
     """When the next notice of these accounts becomes due after `now`; None when there is none."""
     times = [
-        conn.scalar(
-            select(func.min(outbox.c.due_at)).where(
-                is_one_of(outbox.c.state, "waiting"),
-                outbox.c.channel == channel,
-                outbox.c.account == account,
-                outbox.c.due_at > now,
-            )
-        )
+        conn.scalar(_NEXT_DUE, {"of_channel": channel, "of_account": account, "now": now})
         for channel, account in accounts
     ]
     return min((time for time in times if time is not None), default=None)

@@ -20,7 +20,6 @@ _FIND = Prepared(select(identity).where(*_SAME))
 _KNOWN = Prepared(
     select(identity.c.contact_id, contact.c.name).join(contact, contact.c.id == identity.c.contact_id).where(*_SAME)
 )
-_LANGUAGE = Prepared(select(contact.c.language).join(identity, contact.c.id == identity.c.contact_id).where(*_SAME))
 _NEW = Prepared(insert(contact).returning(contact.c.id))
 _GET = Prepared(select(contact).where(contact.c.id == bindparam("of_id")))
 _REACHABLE = Prepared(
@@ -65,12 +64,6 @@ def get(conn: Connection, contact_id: int) -> Row[Any]:
 def find(conn: Connection, kind: str, value: str) -> Row[Any] | None:
     """The identity's row (contact_id, unreachable_at, unreachable_why), or None."""
     return _FIND.first(conn, {"of_kind": kind, "of_value": normal(value)})
-
-
-def language_of(conn: Connection, kind: str, value: str) -> str | None:
-    """The language that the person behind an identity has chosen; None: none, or nobody is known there."""
-    chosen: str | None = _LANGUAGE.scalar(conn, {"of_kind": kind, "of_value": normal(value)})
-    return chosen
 
 
 def identities(conn: Connection, contact_id: int) -> list[Row[Any]]:
