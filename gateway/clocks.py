@@ -7,7 +7,6 @@ from now. Whatever begins or ends a clock also puts the timers that look at it l
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from datetime import datetime, timedelta
 from itertools import takewhile
 from typing import Any, Literal, TypeAlias
@@ -16,6 +15,7 @@ from sqlalchemy import Connection, Row, bindparam, select, update
 
 from gateway.context import Context
 from gateway.store import timers
+from gateway.store.prepared import Prepared
 from gateway.store.schema import event as event_table
 from gateway.store.schema import ticket as ticket_table
 from normalizer.message import Json
@@ -42,22 +42,24 @@ STATUS_MOMENTS: Mapping[str, sla.MomentKind] = {
 
 
 # Made once: this runs in every filing transaction, and building a statement costs more than running it.
-_TICKET = select(
-    ticket_table.c.id,
-    ticket_table.c.contract,
-    ticket_table.c.opened_at,
-    ticket_table.c.reaction_due,
-    ticket_table.c.reaction_met_at,
-    ticket_table.c.resolution_due,
-    ticket_table.c.deadline_version,
-    ticket_table.c.because,
-).where(ticket_table.c.id == bindparam("ticket"))
-_HISTORY = (
+_TICKET = Prepared(
+    select(
+        ticket_table.c.id,
+        ticket_table.c.contract,
+        ticket_table.c.opened_at,
+        ticket_table.c.reaction_due,
+        ticket_table.c.reaction_met_at,
+        ticket_table.c.resolution_due,
+        ticket_table.c.deadline_version,
+        ticket_table.c.because,
+    ).where(ticket_table.c.id == bindparam("ticket"))
+)
+_HISTORY = Prepared(
     select(event_table.c.id, event_table.c.at, event_table.c.actor, event_table.c.kind, event_table.c.data)
     .where(event_table.c.ticket_id == bindparam("ticket"))
     .order_by(event_table.c.id)
 )
-_UPDATE = (
+_UPDATE = Prepared(
     update(ticket_table)
     .where(ticket_table.c.id == bindparam("ticket"))
     .values({name: bindparam(name) for name in (*COLUMNS, "deadline_version", "because")})
@@ -70,8 +72,8 @@ def recompute(conn: Connection, ctx: Context, ticket_id: int, now: datetime) -> 
     Writes the ticket's columns, the reasons of both deadlines, and raises `deadline_version` when
     something moved. Raises NoResultFound when there is no such ticket.
     """
-    ticket: Any = conn.execute(_TICKET, {"ticket": ticket_id}).one()
-    events: Sequence[Any] = conn.execute(_HISTORY, {"ticket": ticket_id}).all()
+    ticket: Any = _TICKET.one(conn, {"ticket": ticket_id})
+    events: Sequence[Any] = _HISTORY.all(conn, {"ticket": ticket_id})
     deadlines = sla.deadlines(moments(events), ctx.policy)
     columns = dict(
         zip(COLUMNS, (deadlines.reaction.due, deadlines.reaction.met_at, deadlines.resolution.due), strict=True)
@@ -82,7 +84,7 @@ def recompute(conn: Connection, ctx: Context, ticket_id: int, now: datetime) -> 
     wanted = list(_status_timers(ctx, ticket_id, events))
     if moved:
         version, because = ticket.deadline_version + 1, _because(ticket.because, deadlines)
-        conn.execute(_UPDATE, {"ticket": ticket_id, **columns, "deadline_version": version, "because": because})
+        _UPDATE.run(conn, {"ticket": ticket_id, **columns, "deadline_version": version, "because": because})
         for clock in CLOCKS:
             if f"{clock}_due" in moved:
                 wanted += _deadline_timers(ctx, ticket, clock, deadlines, version, now)
@@ -130,7 +132,7 @@ def _was_held(event: Row[Any]) -> bool:
 
 def _because(known: Sequence[Mapping[str, Any]], deadlines: Deadlines) -> list[Mapping[str, Any]]:
     others = [reason for reason in known or () if reason.get("what") not in CLOCKS]
-    return [*others, *(asdict(reason) for clock in CLOCKS for reason in _deadline(deadlines, clock).because)]
+    return [*others, *(reason.as_json() for clock in CLOCKS for reason in _deadline(deadlines, clock).because)]
 
 
 def _deadline(deadlines: Deadlines, clock: Clock) -> Deadline:

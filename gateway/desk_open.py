@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -124,7 +124,7 @@ def open_ticket(
         proposed_line=assignment.proposed_line,
         onsite=assignment.onsite,
         tags=list(assignment.tags),
-        because=[asdict(reason) for reason in assignment.because],
+        because=[reason.as_json() for reason in assignment.because],
     )
     message_id = tickets.add_message(
         conn,

@@ -19,7 +19,7 @@ from gateway.filing_case import Case, Conflict, Filed, author
 from gateway.filing_open import open_for
 from gateway.filing_replay import revise, unreadable
 from gateway.filing_robots import file_rating, file_report, file_robot
-from gateway.filing_threads import find, is_ours, may_write
+from gateway.filing_threads import Found, find, may_write
 from gateway.store import journal, threads, tickets
 from gateway.store.journal import Entry
 from gateway.worker_protocol import Parsed
@@ -80,9 +80,10 @@ def _message(conn: Connection, ctx: Context, entry: Entry, message: Message, par
     earlier = tickets.revisions(conn, entry.id)
     if earlier:
         return revise(conn, case, earlier)
-    if is_ours(conn, message):
+    found = find(conn, message)
+    if found is not None and found.ours:
         return Filed(kind="loop", because="bears an id that we issued")
-    filed = _joined(conn, case, conversation) or _threaded(conn, case, parsed.forwarded_assignment)
+    filed = _joined(conn, case, conversation) or _threaded(conn, case, found, parsed.forwarded_assignment)
     if filed.ticket_id is not None:
         threads.touch_conversation(
             conn,
@@ -96,8 +97,7 @@ def _message(conn: Connection, ctx: Context, entry: Entry, message: Message, par
     return filed
 
 
-def _threaded(conn: Connection, case: Case, inside: Assignment | None) -> Filed:
-    found = find(conn, case.message)
+def _threaded(conn: Connection, case: Case, found: Found | None, inside: Assignment | None) -> Filed:
     agent = agent_of(case.ctx, case.message)
     believed = agent is not None and is_believed(case.ctx, agent, case.message.trust)
     if agent is not None and believed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -96,7 +96,7 @@ class Case:
             "onsite": assigned.onsite,
             "contract": assigned.contract,
             "tags": list(assigned.tags),
-            "because": [asdict(reason) for reason in assigned.because],
+            "because": [reason.as_json() for reason in assigned.because],
         }
 
 

@@ -58,7 +58,7 @@ def open_for(conn: Connection, case: Case, *, related: Sequence[str] = (), keys:
         raise Conflict("this reading is filed already")
     tickets.add_attachments(conn, message_id, case.message.attachments)
     _announce(conn, case, ticket_id, message_id, numbers)
-    number = str(tickets.get(conn, ticket_id).number)
+    number = tickets.number_of(conn, ticket_id)
     return Filed(kind="opened", ticket_id=ticket_id, number=number, message_id=message_id)
 
 

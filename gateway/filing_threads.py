@@ -27,6 +27,8 @@ class Found:
     """Named by a key that we chose; else by one that we only saw."""
     others: tuple[int, ...] = ()
     """Further tickets that the message names."""
+    ours: bool = False
+    """The message bears an id that we chose: one of our own notices came back."""
 
 
 def named_keys(message: Message) -> list[Key]:
@@ -63,7 +65,8 @@ def find(conn: Connection, message: Message) -> Found | None:
         return None
     best = next((row for row in rows if row.issued), rows[0])
     others = dict.fromkeys(row.ticket_id for row in rows if row.ticket_id != best.ticket_id)
-    return Found(ticket_id=best.ticket_id, issued=best.issued, others=tuple(others))
+    ours = own is not None and own in known and bool(known[own].issued)
+    return Found(ticket_id=best.ticket_id, issued=best.issued, others=tuple(others), ours=ours)
 
 
 def find_issued(conn: Connection, keys: Sequence[ThreadKey], message_id: str = "") -> Row[Any] | None:
@@ -73,12 +76,6 @@ def find_issued(conn: Connection, keys: Sequence[ThreadKey], message_id: str = "
         ordered.insert(0, (KeyKind.MESSAGE_ID.value, message_id))
     known = look_up(conn, ordered)
     return next((known[key] for key in ordered if key in known and known[key].issued), None)
-
-
-def is_ours(conn: Connection, message: Message) -> bool:
-    """The message bears an id that we chose: one of our own notices came back."""
-    own = own_key(message)
-    return own is not None and any(row.issued for row in look_up(conn, [own]).values())
 
 
 def may_write(conn: Connection, found: Found, sender: str, trust: Trust, *, claims_staff: bool) -> bool:

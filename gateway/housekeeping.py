@@ -11,7 +11,8 @@ from channels.contract import Clock, Unavailable
 from gateway.context import Context
 from gateway.log import get_logger
 from gateway.store import journal
-from gateway.store.blobs import Blobs, sweep, sweep_folder
+from gateway.store.blob_sweep import sweep
+from gateway.store.blobs import Blobs, sweep_folder
 from gateway.store.database import Database
 from gateway.waiting import wait_for_any
 

@@ -17,6 +17,7 @@ from channels.contract import AccountSettings
 from gateway.context import Context
 from gateway.store import outbox, people, schema
 from gateway.store.dialect import insert_new
+from gateway.store.prepared import Prepared
 from normalizer.message import Json
 
 LANGUAGES = ("ru", "uk", "en")
@@ -139,7 +140,7 @@ class Person:
     unreachable: bool = False
 
 
-_PERSON = (
+_PERSON = Prepared(
     select(schema.contact.c.language, schema.contact.c.name, schema.identity.c.unreachable_at)
     .join(schema.identity, schema.identity.c.contact_id == schema.contact.c.id)
     .where(schema.identity.c.kind == bindparam("channel"), schema.identity.c.value == bindparam("address"))
@@ -149,7 +150,7 @@ _PERSON = (
 
 def person(conn: Connection, channel: str, address: str) -> Person:
     """What we know of the one with this address; nothing of a stranger."""
-    found = conn.execute(_PERSON, {"channel": channel, "address": people.normal(address)}).one_or_none()
+    found = _PERSON.first(conn, {"channel": channel, "address": people.normal(address)})
     if found is None:
         return Person()
     return Person(language=found.language, name=found.name, unreachable=found.unreachable_at is not None)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, bindparam, or_, select
 from sqlalchemy import Row as Found
 
 from channels.contract import AccountSettings
@@ -20,6 +20,7 @@ from gateway.notices import domain_of
 from gateway.store import schema, tickets
 from gateway.store.blobs import Blobs
 from gateway.store.outbox import Row
+from gateway.store.prepared import Prepared
 from gateway.texts import TextFailure
 from normalizer.message import Address, Attachment, Notice
 
@@ -89,6 +90,32 @@ def _reply_to(row: Row, account: AccountSettings | None) -> str:
 # -- threading ----------------------------------------------------------------------------
 
 
+_CAME = Prepared(
+    select(schema.message.c.at, schema.entry.c.external_id)
+    .join(schema.entry, schema.entry.c.id == schema.message.c.entry_id)
+    .where(
+        schema.message.c.ticket_id == bindparam("of_ticket"),
+        schema.message.c.current,
+        schema.message.c.verified,
+        schema.message.c.direction == "in",
+        schema.entry.c.channel == "mail",
+    )
+    .order_by(schema.message.c.id)
+)
+_SENT = [schema.outbox.c.state == state for state in ("sent", "captured", "unknown")]
+_WENT = Prepared(
+    select(schema.outbox.c.created_at, schema.outbox.c.message_id)
+    .where(
+        schema.outbox.c.ticket_id == bindparam("of_ticket"),
+        schema.outbox.c.recipient == bindparam("of_recipient"),
+        schema.outbox.c.id < bindparam("before"),
+        schema.outbox.c.message_id.is_not(None),
+        or_(*_SENT),
+    )
+    .order_by(schema.outbox.c.id)
+)
+
+
 def _thread(conn: Connection, row: Row, ticket: Found[Any] | None) -> tuple[str, tuple[str, ...]]:
     """(In-Reply-To, References): what the recipient has seen of this ticket, oldest first (RFC 5322 section 3.6.4)."""
     if ticket is None or not row.reply_token:
@@ -106,39 +133,13 @@ def _thread(conn: Connection, row: Row, ticket: Found[Any] | None) -> tuple[str,
     return (theirs[-1] if theirs else known[-1]), tuple(shown)
 
 
-_CAME = (
-    select(schema.message.c.at, schema.entry.c.external_id)
-    .join(schema.entry, schema.entry.c.id == schema.message.c.entry_id)
-    .where(
-        schema.message.c.ticket_id == bindparam("ticket"),
-        schema.message.c.current,
-        schema.message.c.verified,
-        schema.message.c.direction == "in",
-        schema.entry.c.channel == "mail",
-    )
-    .order_by(schema.message.c.id)
-)
-"""Made once, as is the next: they run for every notice. Of a mail the external id is its Message-ID."""
-_WENT = (
-    select(schema.outbox.c.created_at, schema.outbox.c.message_id)
-    .where(
-        schema.outbox.c.ticket_id == bindparam("ticket"),
-        schema.outbox.c.recipient == bindparam("recipient"),
-        schema.outbox.c.id < bindparam("before"),
-        schema.outbox.c.message_id.is_not(None),
-        schema.outbox.c.state.in_(("sent", "captured", "unknown")),
-    )
-    .order_by(schema.outbox.c.id)
-)
-
-
 def _came(conn: Connection, ticket_id: int) -> list[tuple[Any, str]]:
-    return [(found.at, found.external_id) for found in conn.execute(_CAME, {"ticket": ticket_id})]
+    return [(found.at, found.external_id) for found in _CAME.all(conn, {"of_ticket": ticket_id})]
 
 
 def _went(conn: Connection, row: Row) -> list[tuple[Any, str]]:
-    wanted = {"ticket": row.ticket_id, "recipient": row.recipient, "before": row.id}
-    return [(found.created_at, found.message_id) for found in conn.execute(_WENT, wanted)]
+    wanted = {"of_ticket": row.ticket_id, "of_recipient": row.recipient, "before": row.id}
+    return [(found.created_at, found.message_id) for found in _WENT.all(conn, wanted)]
 
 
 # -- attachments --------------------------------------------------------------------------

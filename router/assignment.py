@@ -22,6 +22,10 @@ class Reason:
     detail: str = ""
     """For a person: the words that matched, the sum of hours."""
 
+    def as_json(self) -> dict[str, str]:
+        """As histories and tickets keep it."""
+        return {"what": self.what, "value": self.value, "cause": self.cause, "detail": self.detail}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deadline:

@@ -120,11 +120,12 @@ def reduce(subject: str, body: str, language: str = "") -> Reduced:
     title = _SUBJECT_TAG.sub(" ", _SUBJECT_PREFIX.sub("", subject[:300]))
     text = _URL.sub(" ", f"{title}\n{said}")[:MAX_CHARACTERS].lower().replace("ё", "е")
     language = language if language in _STEMMERS else _guess(text)
-    tokens = tuple(_APOSTROPHE.sub("", token) for token in _TOKEN.findall(text))
-    stems = tuple(stem(token, language) for token in tokens)
-    return Reduced(
-        text=text, tokens=tokens, stems=stems, language=language, has_log=has_log, index=_index(tokens, language)
-    )
+    tokens = tuple(_TOKEN.findall(text))
+    if _APOSTROPHE.search(text):
+        tokens = tuple(_APOSTROPHE.sub("", token) for token in tokens)
+    keys = [_keys(token, language) for token in tokens]
+    stems = tuple(one[0] for one in keys)
+    return Reduced(text=text, tokens=tokens, stems=stems, language=language, has_log=has_log, index=_index(keys))
 
 
 def phrase(text: str) -> Phrase:
@@ -202,10 +203,11 @@ def _said_now(body: str) -> tuple[str, bool]:
     return "\n".join(kept), bool(logs)
 
 
-def _index(tokens: Iterable[str], language: str) -> dict[str, list[int]]:
+def _index(keys: Iterable[Sequence[str]]) -> dict[str, list[int]]:
+    """Key -> the positions of the words that can be looked up by it."""
     index: dict[str, list[int]] = {}
-    for position, token in enumerate(tokens):
-        for key in _keys(token, language):
+    for position, one in enumerate(keys):
+        for key in one:
             if key in index:
                 index[key].append(position)
             else:
@@ -215,6 +217,6 @@ def _index(tokens: Iterable[str], language: str) -> dict[str, list[int]]:
 
 @lru_cache(maxsize=65536)
 def _keys(token: str, language: str) -> tuple[str, ...]:
-    """What a word can be looked up by."""
+    """What a word can be looked up by: its stem, then its beginnings."""
     lengths = range(PREFIX_LENGTHS.start, min(len(token) + 1, PREFIX_LENGTHS.stop))
     return stem(token, language), *(f"{token[:length]}*" for length in lengths)

@@ -1,32 +1,25 @@
 """Big bodies and attachments as files named by their SHA-256 (rule 4).
 
-A blob is on disk for good before a row names it; one that no row names is swept after a day.
+A blob is on disk for good before a row names it; one that no row names is swept after a day (`blob_sweep`).
+Worker processes import this module: it knows files only, no database.
 """
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import os
 import re
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from datetime import datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from sqlalchemy import Connection, select
-
-from gateway.store import schema
-from gateway.store.database import Database
 from gateway.store.failpoints import FailPoint, nowhere
 
 NAME = re.compile(r"[0-9a-f]{64}")
 ORPHAN_AGE = timedelta(days=1)
 """A blob or spool file that nothing names is kept this long: its row may still be on the way."""
-SWEEP_CHUNK = 8
-"""Blobs deleted in one transaction of the writer."""
 
 
 class SpoolDamaged(OSError):
@@ -135,13 +128,6 @@ class Blobs:
         """Names of blobs that nobody put or touched for a day."""
         return [path.name for path in self._names() if is_old(path, now)]
 
-    def remove(self, conn: Connection, names: Sequence[str], now: datetime) -> list[str]:
-        """Inside the writer's transaction: delete those of `names` that are old and that no row names."""
-        free = [name for name in unreferenced(conn, names) if is_old(self.path(name), now)]
-        for name in free:
-            self.path(name).unlink(missing_ok=True)
-        return free
-
 
 def is_old(path: Path, now: datetime) -> bool:
     """Was the file last touched more than a day ago? False when it is gone."""
@@ -149,26 +135,6 @@ def is_old(path: Path, now: datetime) -> bool:
         return path.stat().st_mtime < (now - ORPHAN_AGE).timestamp()
     except FileNotFoundError:
         return False
-
-
-def unreferenced(conn: Connection, names: Iterable[str]) -> list[str]:
-    """Those of `names` that neither a journal entry nor an attachment names."""
-    wanted = set(names)
-    for column in (schema.entry.c.blob, schema.attachment.c.blob):
-        wanted -= set(conn.execute(select(column).where(column.in_(sorted(wanted)))).scalars())
-    return sorted(wanted)
-
-
-async def sweep(db: Database, blobs: Blobs, *, now: datetime) -> int:
-    """Delete the blobs that are older than a day and that no row names. Returns how many."""
-    await asyncio.to_thread(sweep_folder, blobs.new, now)
-    candidates = await asyncio.to_thread(blobs.old, now)
-    removed = 0
-    for start in range(0, len(candidates), SWEEP_CHUNK):
-        free = await db.read(partial(unreferenced, names=candidates[start : start + SWEEP_CHUNK]))
-        if free:
-            removed += len(await db.write(partial(blobs.remove, names=free, now=now)))
-    return removed
 
 
 def sweep_folder(folder: Path, now: datetime) -> int:

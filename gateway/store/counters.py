@@ -7,12 +7,15 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, delete
 from sqlalchemy.dialects import postgresql, sqlite
 
+from gateway.store.prepared import Prepared
 from gateway.store.schema import EPOCH, counter
 
 _COUNT_UP = {
-    name: dialect.insert(counter)
-    .on_conflict_do_update(index_elements=["name", "bucket"], set_={"count": counter.c.count + 1})
-    .returning(counter.c.count)
+    name: Prepared(
+        dialect.insert(counter)
+        .on_conflict_do_update(index_elements=["name", "bucket"], set_={"count": counter.c.count + 1})
+        .returning(counter.c.count)
+    )
     for name, dialect in (("sqlite", sqlite), ("postgresql", postgresql))
 }
 
@@ -25,7 +28,7 @@ def bucket(now: datetime, span: timedelta) -> int:
 def count_up(conn: Connection, name: str, number: int) -> int:
     """Add one to the counter of this name and bucket; returns what it is then."""
     values = {"name": name[:400], "bucket": number, "count": 1}
-    return int(conn.execute(_COUNT_UP[conn.dialect.name], values).scalar_one())
+    return int(_COUNT_UP[conn.dialect.name].scalar(conn, values))
 
 
 def forget(conn: Connection, prefix: str, before: int) -> int:

@@ -10,7 +10,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Table, literal
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.sql.dml import ReturningInsert
+
+from gateway.store.prepared import Prepared
 
 TROUBLE = frozenset(
     {
@@ -47,33 +48,37 @@ def insert_into(dialect: str, table: Table) -> postgresql.Insert | sqlite.Insert
 
 
 @lru_cache(maxsize=256)
-def _insert_new(dialect: str, table: Table) -> ReturningInsert[Any]:
+def _insert_new(dialect: str, table: Table) -> Prepared:
     first = next(iter(table.primary_key.columns))
-    return insert_into(dialect, table).on_conflict_do_nothing().returning(first)
+    return Prepared(insert_into(dialect, table).on_conflict_do_nothing().returning(first))
 
 
 def insert_new(conn: Connection, table: Table, values: Mapping[str, Any]) -> Any | None:
     """INSERT … ON CONFLICT DO NOTHING. Returns the first primary key column of the new row, None when it was there."""
-    return conn.execute(_insert_new(conn.dialect.name, table), dict(values)).scalar_one_or_none()
+    return _insert_new(conn.dialect.name, table).scalar(conn, values)
 
 
 @lru_cache(maxsize=256)
-def _insert_missing(dialect: str, table: Table) -> postgresql.Insert | sqlite.Insert:
-    return insert_into(dialect, table).on_conflict_do_nothing()
+def _insert_missing(dialect: str, table: Table) -> Prepared:
+    return Prepared(insert_into(dialect, table).on_conflict_do_nothing())
 
 
 def insert_missing(conn: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert the rows whose keys are not there yet; the others stay as they are."""
-    if rows:
-        conn.execute(_insert_missing(conn.dialect.name, table), [dict(row) for row in rows])
+    for row in rows:
+        _insert_missing(conn.dialect.name, table).run(conn, row)
+
+
+@lru_cache(maxsize=256)
+def _upsert(dialect: str, table: Table, names: tuple[str, ...], keys: tuple[str, ...]) -> Prepared:
+    statement = insert_into(dialect, table)
+    changed = {name: statement.excluded[name] for name in names if name not in keys}
+    return Prepared(statement.on_conflict_do_update(index_elements=[table.c[key] for key in keys], set_=changed))
 
 
 def upsert(conn: Connection, table: Table, values: Mapping[str, Any], *, keys: Iterable[str]) -> None:
     """Insert the row, or set its other columns when one with these `keys` is there."""
-    keys = tuple(keys)
-    statement = insert_into(conn.dialect.name, table).values(**values)
-    changed = {name: statement.excluded[name] for name in values if name not in keys}
-    conn.execute(statement.on_conflict_do_update(index_elements=[table.c[key] for key in keys], set_=changed))
+    _upsert(conn.dialect.name, table, tuple(values), tuple(keys)).run(conn, values)
 
 
 def is_one_of(column: ColumnElement[str], *values: str) -> ColumnElement[bool]:

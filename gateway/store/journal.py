@@ -10,12 +10,12 @@ from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, Row, and_, bindparam, exists, func, insert, or_, select, update
-from sqlalchemy.sql.dml import ReturningInsert
 
 from channels.contract import Accepted, Cursor, Unavailable
 from gateway.store import cursors
 from gateway.store.blobs import Blobs
 from gateway.store.dialect import insert_into, insert_missing, is_one_of
+from gateway.store.prepared import Prepared
 from gateway.store.schema import delivery, entry
 from gateway.store.schema import raw as raw_table
 from normalizer.message import INLINE_LIMIT, Body, InlineBody, RawMessage, SpooledBody
@@ -68,7 +68,16 @@ ACCEPTED = (
     *("size", "sha256", "blob", "facts"),
 )
 """Columns of `entry` that `record` writes."""
-_INSERT_RAW = insert(raw_table)
+# Made once: building a statement costs more than running it.
+_INSERT_RAW = Prepared(insert(raw_table))
+_DONE_ANY = (
+    update(entry)
+    .where(entry.c.id == bindparam("of_entry"))
+    .values(state="done", error="", not_before=None, failing_since=None, alone=False)
+    .values(outcome=bindparam("outcome"), processed_at=bindparam("processed_at"))
+)
+_DONE = Prepared(_DONE_ANY)
+_DONE_ONCE = Prepared(_DONE_ANY.where(entry.c.generation == bindparam("of_generation")))
 
 
 # -- accepting ----------------------------------------------------------------------------
@@ -120,19 +129,19 @@ def record(
 
 def _record_one(conn: Connection, raw: RawMessage, now: datetime, blobs: Blobs) -> Accepted:
     key = dedupe_key(raw)
-    new = conn.execute(_insert_entry(conn.dialect.name), _values(raw, key, now, blobs)).one_or_none()
+    new = _insert_entry(conn.dialect.name).first(conn, _values(raw, key, now, blobs))
     if new is None:
         known = int(conn.execute(select(entry.c.id).where(entry.c.dedupe == key)).scalar_one())
         _add_deliveries(conn, known, raw)
         return Accepted(entry=known, duplicate=True)
     if isinstance(raw.body, InlineBody):
-        conn.execute(_INSERT_RAW, {"entry_id": new.id, "content": raw.body.content})
+        _INSERT_RAW.run(conn, {"entry_id": new.id, "content": raw.body.content})
     _add_deliveries(conn, new.id, raw)
     return Accepted(entry=new.id, duplicate=False, variant=new.variant)
 
 
 @lru_cache(maxsize=2)
-def _insert_entry(dialect: str) -> ReturningInsert[tuple[int, bool]]:
+def _insert_entry(dialect: str) -> Prepared:
     same_id = select(entry.c.id).where(entry.c.channel == bindparam("channel"))
     same_id = same_id.where(entry.c.external_id == bindparam("external_id"))
 
@@ -140,7 +149,7 @@ def _insert_entry(dialect: str) -> ReturningInsert[tuple[int, bool]]:
         "variant": same_id.exists().select().scalar_subquery()
     }
     statement = insert_into(dialect, entry).values(values).on_conflict_do_nothing(index_elements=[entry.c.dedupe])
-    return statement.returning(entry.c.id, entry.c.variant)
+    return Prepared(statement.returning(entry.c.id, entry.c.variant))
 
 
 def _values(raw: RawMessage, key: bytes, now: datetime, blobs: Blobs) -> dict[str, Any]:
@@ -294,19 +303,10 @@ def done(
 
     With `generation` only when it was not replayed meanwhile. Returns whether the row was changed.
     """
-    where = entry.c.id == entry_id
-    if generation is not None:
-        where = and_(where, entry.c.generation == generation)
-    values = {
-        "state": "done",
-        "outcome": dict(outcome),
-        "processed_at": now,
-        "error": "",
-        "not_before": None,
-        "failing_since": None,
-        "alone": False,
-    }
-    return conn.execute(update(entry).where(where).values(values)).rowcount > 0
+    values = {"of_entry": entry_id, "outcome": dict(outcome), "processed_at": now}
+    if generation is None:
+        return _DONE.run(conn, values) > 0
+    return _DONE_ONCE.run(conn, {**values, "of_generation": generation}) > 0
 
 
 def failed(

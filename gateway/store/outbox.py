@@ -12,18 +12,21 @@ from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
 from sqlalchemy import (
+    BindParameter,
     ColumnElement,
     Connection,
+    Integer,
     and_,
+    bindparam,
     exists,
     func,
-    literal,
     or_,
     select,
     update,
 )
 
 from gateway.store.dialect import insert_new, is_one_of
+from gateway.store.prepared import Prepared
 from gateway.store.schema import Instant, outbox
 from gateway.store.threads import add_key
 from normalizer.message import Json
@@ -183,7 +186,7 @@ def _issue(conn: Connection, draft: Draft) -> None:
 # -- sending ------------------------------------------------------------------------------
 
 
-def claimable(now: datetime) -> ColumnElement[bool]:
+def claimable(now: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
     """Waiting, due, and first of its lane among the rows that have ever been due.
 
     A row in back-off (attempts > 0) has been due and keeps its place; one that was never due blocks nobody.
@@ -198,32 +201,51 @@ def claimable(now: datetime) -> ColumnElement[bool]:
     return and_(is_one_of(outbox.c.state, "waiting"), outbox.c.due_at <= now, or_(outbox.c.lane == "", ~blocked))
 
 
+# Made once: building these takes longer than running them, and they run for every notice.
+_NOW = bindparam("now", type_=Instant)
+_DUE = (
+    select(outbox.c.id)
+    .where(outbox.c.channel == bindparam("of_channel"), outbox.c.account == bindparam("of_account"), claimable(_NOW))
+    .order_by(outbox.c.due_at, outbox.c.id)
+    .limit(bindparam("most", type_=Integer))
+)
+_CLAIM = (
+    update(outbox)
+    .where(outbox.c.id.in_(bindparam("ids", expanding=True)), claimable(_NOW))
+    .values(
+        state="sending",
+        owner=bindparam("by"),
+        attempts=outbox.c.attempts + 1,
+        sending_at=_NOW,
+        first_sending_at=func.coalesce(outbox.c.first_sending_at, _NOW),
+    )
+    .returning(outbox)
+)
+_NEXT_DUE = select(func.min(outbox.c.due_at)).where(
+    is_one_of(outbox.c.state, "waiting"),
+    outbox.c.channel == bindparam("of_channel"),
+    outbox.c.account == bindparam("of_account"),
+    outbox.c.due_at > _NOW,
+)
+_OURS = (
+    outbox.c.id == bindparam("of_id"),
+    outbox.c.owner == bindparam("of_owner"),
+    outbox.c.attempts == bindparam("of_attempts"),
+    outbox.c.state == "sending",
+)
+_SETTLE = Prepared(update(outbox).where(*_OURS))
+
+
 def due(conn: Connection, channel: str, account: str, now: datetime, limit: int) -> list[int]:
     """Ids of at most `limit` notices of one account that may go out now, the longest due first."""
-    statement = (
-        select(outbox.c.id)
-        .where(outbox.c.channel == channel, outbox.c.account == account, claimable(now))
-        .order_by(outbox.c.due_at, outbox.c.id)
-        .limit(limit)
-    )
-    return list(conn.scalars(statement))
+    wanted = {"of_channel": channel, "of_account": account, "now": now, "most": limit}
+    return list(conn.scalars(_DUE, wanted))
 
 
 def claim(conn: Connection, ids: Sequence[int], owner: str, now: datetime) -> list[Row]:
     """Mark those of `ids` as SENDING that may still go out. To be committed before the first byte (rule 12)."""
-    statement = (
-        update(outbox)
-        .where(outbox.c.id.in_(ids), claimable(now))
-        .values(
-            state="sending",
-            owner=owner,
-            attempts=outbox.c.attempts + 1,
-            sending_at=now,
-            first_sending_at=func.coalesce(outbox.c.first_sending_at, literal(now, Instant)),
-        )
-        .returning(outbox)
-    )
-    return sorted((_row(row) for row in conn.execute(statement).mappings()), key=lambda row: row.id)
+    found = conn.execute(_CLAIM, {"ids": list(ids), "now": now, "by": owner}).mappings()
+    return sorted((_row(row) for row in found), key=lambda row: row.id)
 
 
 def settle(conn: Connection, done: Settlement, now: datetime) -> bool:
@@ -235,17 +257,8 @@ def settle(conn: Connection, done: Settlement, now: datetime) -> bool:
         "external_ids": list(done.external_ids) or None,
     }
     values |= {"due_at": done.due_at or now} if done.state == "waiting" else {"settled_at": now}
-    statement = (
-        update(outbox)
-        .where(
-            outbox.c.id == done.id,
-            outbox.c.owner == done.owner,
-            outbox.c.attempts == done.attempts,
-            is_one_of(outbox.c.state, "sending"),
-        )
-        .values(values)
-    )
-    return conn.execute(statement).rowcount == 1
+    mine = {"of_id": done.id, "of_owner": done.owner, "of_attempts": done.attempts}
+    return _SETTLE.run(conn, {**values, **mine}) == 1
 
 
 def abandoned(conn: Connection, owner: str) -> list[Row]:
@@ -277,14 +290,7 @@ def release(conn: Connection, owner: str, sending: Sequence[int]) -> int:
 def next_due(conn: Connection, accounts: Sequence[tuple[str, str]], now: datetime) -> datetime | None:
     """When the next notice of these accounts becomes due after `now`; None when there is none."""
     times = [
-        conn.scalar(
-            select(func.min(outbox.c.due_at)).where(
-                is_one_of(outbox.c.state, "waiting"),
-                outbox.c.channel == channel,
-                outbox.c.account == account,
-                outbox.c.due_at > now,
-            )
-        )
+        conn.scalar(_NEXT_DUE, {"of_channel": channel, "of_account": account, "now": now})
         for channel, account in accounts
     ]
     return min((time for time in times if time is not None), default=None)

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
 from gateway.store.dialect import insert_new
+from gateway.store.prepared import Prepared
 from gateway.store.schema import contact, identity
 
 IDENTITY_LIMIT = 320
@@ -15,13 +16,13 @@ IDENTITY_LIMIT = 320
 
 # Made once: building a statement costs more than running it.
 _SAME = (identity.c.kind == bindparam("of_kind"), identity.c.value == bindparam("of_value"))
-_FIND = select(identity).where(*_SAME)
-_KNOWN = (
+_FIND = Prepared(select(identity).where(*_SAME))
+_KNOWN = Prepared(
     select(identity.c.contact_id, contact.c.name).join(contact, contact.c.id == identity.c.contact_id).where(*_SAME)
 )
-_NEW = insert(contact).returning(contact.c.id)
-_GET = select(contact).where(contact.c.id == bindparam("of_id"))
-_REACHABLE = (
+_NEW = Prepared(insert(contact).returning(contact.c.id))
+_GET = Prepared(select(contact).where(contact.c.id == bindparam("of_id")))
+_REACHABLE = Prepared(
     update(identity)
     .where(*_SAME, identity.c.unreachable_at.is_not(None))
     .values(unreachable_at=None, unreachable_why="")
@@ -39,12 +40,12 @@ def contact_for(conn: Connection, kind: str, value: str, name: str, now: datetim
     A name is remembered when none was known; a later name changes nothing.
     """
     value = normal(value)
-    found = conn.execute(_KNOWN, {"of_kind": kind, "of_value": value}).one_or_none()
+    found = _KNOWN.first(conn, {"of_kind": kind, "of_value": value})
     if found is not None:
         if name and not found.name:
             conn.execute(update(contact).where(contact.c.id == found.contact_id).values(name=name))
         return int(found.contact_id)
-    made = conn.execute(_NEW, {"name": name, "created_at": now}).scalar_one()
+    made = _NEW.scalar(conn, {"name": name, "created_at": now})
     if insert_new(conn, identity, {"kind": kind, "value": value, "contact_id": made}) is not None:
         return int(made)
     # Another node was faster; the contact just made stays without an identity and does no harm.
@@ -57,12 +58,12 @@ def contact_for(conn: Connection, kind: str, value: str, name: str, now: datetim
 
 def get(conn: Connection, contact_id: int) -> Row[Any]:
     """The contact's row. Raises NoResultFound."""
-    return conn.execute(_GET, {"of_id": contact_id}).one()
+    return _GET.one(conn, {"of_id": contact_id})
 
 
 def find(conn: Connection, kind: str, value: str) -> Row[Any] | None:
     """The identity's row (contact_id, unreachable_at, unreachable_why), or None."""
-    return conn.execute(_FIND, {"of_kind": kind, "of_value": normal(value)}).one_or_none()
+    return _FIND.first(conn, {"of_kind": kind, "of_value": normal(value)})
 
 
 def identities(conn: Connection, contact_id: int) -> list[Row[Any]]:
@@ -96,4 +97,4 @@ def mark_unreachable(conn: Connection, kind: str, value: str, why: str, now: dat
 
 def mark_reachable(conn: Connection, kind: str, value: str) -> None:
     """Forget the mark: the person wrote from there, or staff say so."""
-    conn.execute(_REACHABLE, {"of_kind": kind, "of_value": normal(value)})
+    _REACHABLE.run(conn, {"of_kind": kind, "of_value": normal(value)})

@@ -12,6 +12,8 @@ from typing import Any, Literal, TypeAlias
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 
+from gateway.store.prepared import TransactionLost
+
 Role: TypeAlias = Literal["writer", "reader", "checkpoint"]
 
 NETWORK_FILE_SYSTEMS = frozenset(
@@ -42,10 +44,6 @@ MOUNTS = Path("/proc/self/mountinfo")
 
 class UnsafeDatabase(Exception):
     """The database would lose what was acknowledged; the message says why and what to do."""
-
-
-class TransactionLost(Exception):
-    """SQLite rolled the whole transaction back by itself: the next statement would commit alone."""
 
 
 def database_path(url: str) -> Path:

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Row, bindparam, select, update
 
 from gateway.store.dialect import insert_new
 from gateway.store.people import normal
+from gateway.store.prepared import Prepared
 from gateway.store.schema import conversation, thread_key
 
 LONGEST = 255
@@ -23,13 +24,18 @@ _FIND = (
     .order_by(thread_key.c.kind, thread_key.c.value)
     .with_for_update()
 )
+_FIND_ONE = Prepared(
+    select(thread_key)
+    .where(thread_key.c.kind == bindparam("wanted_kind"), thread_key.c.value == bindparam("wanted_value"))
+    .with_for_update()
+)
 _PLACE = (
     conversation.c.channel == bindparam("of_channel"),
     conversation.c.account == bindparam("of_account"),
     conversation.c.peer == bindparam("of_peer"),
 )
-_LOCK = select(conversation).where(*_PLACE).with_for_update()
-_TOUCH = (
+_LOCK = Prepared(select(conversation).where(*_PLACE).with_for_update())
+_TOUCH = Prepared(
     update(conversation)
     .where(*_PLACE)
     .values(ticket_id=bindparam("ticket_id"), last_at=bindparam("last_at"), last_digest=bindparam("last_digest"))
@@ -61,8 +67,11 @@ def find_keys(conn: Connection, keys: Iterable[tuple[str, str]]) -> list[Row[Any
     for kind, value in keys:
         wanted.setdefault(kind, set()).add(key_value(value))
     found: list[Row[Any]] = []
-    for kind in sorted(wanted):
-        found += conn.execute(_FIND, {"wanted_kind": kind, "wanted": sorted(wanted[kind])})
+    for kind, values in sorted(wanted.items()):
+        if len(values) == 1:
+            found += _FIND_ONE.all(conn, {"wanted_kind": kind, "wanted_value": next(iter(values))})
+        else:
+            found += conn.execute(_FIND, {"wanted_kind": kind, "wanted": sorted(values)})
     return found
 
 
@@ -75,7 +84,7 @@ def lock_conversation(conn: Connection, channel: str, account: str, peer: str) -
     """The conversation's row, made when missing, locked until the transaction ends."""
     place = {"channel": channel, "account": account, "peer": normal(peer)}
     insert_new(conn, conversation, place)
-    return conn.execute(_LOCK, _where(channel, account, peer)).one()
+    return _LOCK.one(conn, _where(channel, account, peer))
 
 
 def touch_conversation(
@@ -83,7 +92,7 @@ def touch_conversation(
 ) -> None:
     """Remember the last ticket of a conversation, when, and the digest of the last message."""
     columns = {"ticket_id": ticket_id, "last_at": at, "last_digest": digest}
-    conn.execute(_TOUCH, {**columns, **_where(channel, account, peer)})
+    _TOUCH.run(conn, {**columns, **_where(channel, account, peer)})
 
 
 def _where(channel: str, account: str, peer: str) -> dict[str, str]:

@@ -12,21 +12,23 @@ from sqlalchemy import update as sql_update
 
 from gateway.store.dialect import insert_new
 from gateway.store.people import normal
+from gateway.store.prepared import Prepared
 from gateway.store.schema import attachment, event, message, participant, ticket
 from gateway.store.ticket_numbers import number_for
 from normalizer.message import Attachment
 
 # Made once: building a statement costs more than running it.
 _OF: BindParameter[int] = bindparam("of_id")
-_NEW = insert(ticket)
-_NEXT = select(func.coalesce(func.max(ticket.c.id), 0) + 1)
-_GET = select(ticket).where(ticket.c.id == _OF)
-_LOCK = _GET.with_for_update()
+_NEW = Prepared(insert(ticket))
+_NEXT = Prepared(select((func.coalesce(func.max(ticket.c.id), 0) + 1).label("next_id")))
+_BY_ID = select(ticket).where(ticket.c.id == _OF)
+_GET, _LOCK = Prepared(_BY_ID), Prepared(_BY_ID.with_for_update())
+_NUMBER = Prepared(select(ticket.c.number).where(ticket.c.id == _OF))
 _UPDATE = sql_update(ticket).where(ticket.c.id == _OF)
 _HISTORY = select(event).where(event.c.ticket_id == _OF).order_by(event.c.id)
 _PARTICIPANTS = select(participant).where(participant.c.ticket_id == _OF).order_by(participant.c.address)
 _NEW_MESSAGE = insert(message).returning(message.c.id)
-_REVISIONS = select(message).where(message.c.entry_id == _OF).order_by(message.c.generation)
+_REVISIONS = Prepared(select(message).where(message.c.entry_id == _OF).order_by(message.c.generation))
 
 REQUESTER, CC, VENDOR = "requester", "cc", "vendor"
 
@@ -69,7 +71,7 @@ def open_ticket(
         "opened_at": opened_at,
         "updated_at": now,
     }
-    conn.execute(_NEW, {**defaults, **row, **columns})
+    _NEW.run(conn, {**defaults, **row, **columns})
     add_participant(conn, ticket_id, requester, REQUESTER, requester_name)
     return ticket_id
 
@@ -78,12 +80,17 @@ def _next_id(conn: Connection) -> int:
     # The number is made from the id, so the id is wanted before the row.
     if conn.dialect.name == "postgresql":
         return int(conn.execute(sql("SELECT nextval(pg_get_serial_sequence('ticket', 'id'))")).scalar_one())
-    return int(conn.execute(_NEXT).scalar_one())
+    return int(_NEXT.scalar(conn, {}))
 
 
 def get(conn: Connection, ticket_id: int) -> Row[Any]:
     """The ticket's row. Raises NoResultFound."""
-    return conn.execute(_GET, {"of_id": ticket_id}).one()
+    return _GET.one(conn, {"of_id": ticket_id})
+
+
+def number_of(conn: Connection, ticket_id: int) -> str:
+    """The ticket's number. Raises NoResultFound."""
+    return str(_NUMBER.one(conn, {"of_id": ticket_id}).number)
 
 
 def by_number(conn: Connection, number: str) -> Row[Any] | None:
@@ -93,7 +100,7 @@ def by_number(conn: Connection, number: str) -> Row[Any] | None:
 
 def lock(conn: Connection, ticket_id: int) -> Row[Any]:
     """The ticket's row, locked until the transaction ends (PostgreSQL). Raises NoResultFound."""
-    return conn.execute(_LOCK, {"of_id": ticket_id}).one()
+    return _LOCK.one(conn, {"of_id": ticket_id})
 
 
 def update(conn: Connection, ticket_id: int, **columns: Any) -> None:
@@ -207,7 +214,7 @@ def add_revision(
 
 def revisions(conn: Connection, entry_id: int) -> Sequence[Row[Any]]:
     """Every reading of an entry, the oldest first."""
-    return conn.execute(_REVISIONS, {"of_id": entry_id}).all()
+    return _REVISIONS.all(conn, {"of_id": entry_id})
 
 
 def add_attachments(

@@ -20,7 +20,8 @@ from channels.contract import Unavailable
 from gateway.store.checkpoints import Gate
 from gateway.store.dialect import is_trouble
 from gateway.store.failpoints import FailPoint
-from gateway.store.sqlite import TransactionLost, driver_connection
+from gateway.store.prepared import TransactionLost
+from gateway.store.sqlite import driver_connection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,11 +10,11 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import Connection, insert
 
-from gateway.store import blobs as module
 from gateway.store import journal
-from gateway.store.blobs import Blobs, SpoolDamaged, sweep, sweep_folder
+from gateway.store.blob_sweep import remove, sweep, unreferenced
+from gateway.store.blobs import Blobs, SpoolDamaged, sweep_folder
 from gateway.store.database import Database
 from gateway.store.schema import attachment, contact, message, ticket
 from tests.gateway.store.mails import NOW, accept, mail, spooled
@@ -80,7 +80,7 @@ async def test_only_old_blobs_that_nobody_names_are_swept(db: Database, blobs: B
     await accept(db, blobs, big)
     attached, orphan, young = blobs.put(b"attached"), blobs.put(b"orphan"), blobs.put(b"young")
 
-    def attach(conn: module.Connection) -> None:
+    def attach(conn: Connection) -> None:
         conn.execute(insert(contact).values(id=1, created_at=NOW))
         values = {"number": "1", "channel": "mail", "account": "support", "requester_id": 1, "requester": "x"}
         values |= {"subject": "", "language": "", "status": "new", "line": "L1", "tags": [], "because": []}
@@ -107,16 +107,16 @@ async def test_the_sweeper_looks_again_inside_the_transaction(db: Database, blob
     name = blobs.put(content)
     age(blobs.path(name))
     now = datetime.now(UTC)
-    found = await db.read(partial(module.unreferenced, names=blobs.old(now)))
+    found = await db.read(partial(unreferenced, names=blobs.old(now)))
     assert found == [name]
     # Meanwhile the same bytes come again: reused and touched, but not yet committed …
     raw = spooled(1, content, tmp_path / "spool")
     prepared = await asyncio.to_thread(journal.prepare, [raw], blobs)
-    assert await db.write(partial(blobs.remove, names=found, now=now)) == []
+    assert await db.write(partial(remove, blobs=blobs, names=found, now=now)) == []
     # … and committed, then untouched for long.
     await db.write(partial(journal.record, raws=prepared, cursor=None, now=NOW, blobs=blobs))
     age(blobs.path(name))
-    assert await db.write(partial(blobs.remove, names=found, now=now)) == []
+    assert await db.write(partial(remove, blobs=blobs, names=found, now=now)) == []
     assert blobs.path(name).read_bytes() == content
 
 

@@ -10,7 +10,8 @@ import pytest
 from sqlalchemy import Connection, Engine, create_engine, event, select, update
 
 from gateway.store import cursors, journal
-from gateway.store.blobs import Blobs, unreferenced
+from gateway.store.blob_sweep import unreferenced
+from gateway.store.blobs import Blobs
 from gateway.store.dialect import is_one_of
 from gateway.store.outbox import claimable
 from gateway.store.schema import (

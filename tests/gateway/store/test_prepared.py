@@ -1,0 +1,86 @@
+"""Prepared statements give what SQLAlchemy gives, and refuse what would commit alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy.exc import NoResultFound
+
+from gateway.store.migrate import migrate
+from gateway.store.prepared import Prepared, TransactionLost
+from gateway.store.schema import contact, counter, entry
+from gateway.store.sqlite import driver_connection, make_engine
+
+NOW = datetime(2026, 5, 4, 9, 0, 0, 123456, tzinfo=UTC)
+BY_ID = select(contact).where(contact.c.id == bindparam("of_id"))
+NEW = Prepared(insert(contact).returning(contact.c.id))
+
+
+@pytest.fixture
+def conn(tmp_path: Path) -> Iterator[Connection]:
+    url = f"sqlite:///{tmp_path / 'gateway.db'}"
+    migrate(url, backup_to=tmp_path)
+    engine = make_engine(url, "writer", busy_timeout=1.0)
+    with engine.connect() as connection:
+        yield connection
+    engine.dispose()
+
+
+def test_a_row_is_what_sqlalchemy_would_give(conn: Connection) -> None:
+    made = NEW.scalar(conn, {"name": "Ірина", "created_at": NOW})
+    ours = Prepared(BY_ID).one(conn, {"of_id": made})
+    theirs = conn.execute(BY_ID, {"of_id": made}).one()
+    assert tuple(ours) == tuple(theirs)
+    assert (ours.name, ours.created_at, ours.no_surveys) == ("Ірина", NOW, False)
+    assert ours._fields == theirs._fields
+
+
+def test_values_go_through_the_types_of_their_columns(conn: Connection) -> None:
+    values = {
+        "channel": "mail", "account": "a", "format": "mail/1", "external_id": "1", "fingerprint": "", "dedupe": b"\0",
+        "peer": "", "received_at": NOW, "accepted_at": NOW, "size": 1, "sha256": "",
+        "facts": {"tls": True, "слово": [1]},
+    }  # fmt: skip
+    assert Prepared(insert(entry)).run(conn, values) == 1
+    row = conn.execute(select(entry)).one()
+    assert (row.facts, row.received_at, row.dedupe) == (values["facts"], NOW, b"\0")
+
+
+def test_constants_of_the_statement_are_kept(conn: Connection) -> None:
+    conn.execute(insert(counter), {"name": "n", "bucket": 1, "count": 3})
+    up = Prepared(update(counter).where(counter.c.name == bindparam("of_name")).values(count=counter.c.count + 4))
+    assert up.run(conn, {"of_name": "n"}) == 1
+    assert up.run(conn, {"of_name": "other"}) == 0
+    assert conn.scalar(select(counter.c.count)) == 7
+
+
+def test_nothing_is_found(conn: Connection) -> None:
+    wanted = Prepared(BY_ID)
+    assert wanted.first(conn, {"of_id": 9}) is None
+    assert wanted.scalar(conn, {"of_id": 9}) is None
+    with pytest.raises(NoResultFound):
+        wanted.one(conn, {"of_id": 9})
+
+
+def test_a_name_that_the_statement_does_not_have_is_refused(conn: Connection) -> None:
+    with pytest.raises(KeyError, match="of_name"):
+        Prepared(BY_ID).all(conn, {"of_id": 1, "of_name": "x"})
+
+
+def test_it_takes_part_in_the_transaction(conn: Connection) -> None:
+    NEW.scalar(conn, {"name": "a", "created_at": NOW})
+    conn.rollback()
+    assert conn.execute(select(contact)).all() == []
+
+
+def test_after_a_silent_rollback_nothing_commits_alone(conn: Connection) -> None:
+    conn.begin()
+    NEW.scalar(conn, {"name": "a", "created_at": NOW})
+    driver_connection(conn).execute("ROLLBACK")  # as SQLite does by itself when the disk is full
+    with pytest.raises(TransactionLost):
+        NEW.scalar(conn, {"name": "b", "created_at": NOW})
+    assert driver_connection(conn).execute("SELECT count(*) FROM contact").fetchone() == (0,)
