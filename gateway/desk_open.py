@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from gateway import clocks, updates
+from gateway import clocks, incidents, updates
 from gateway.context import Context
 from gateway.desk_acts import Done, Invalid, repeated
 from gateway.desk_fields import like_mail
@@ -149,6 +149,8 @@ def open_ticket(
     event_id = tickets.add_event(conn, ticket_id, at=now, actor=actor, kind="opened", data=data, key=key)
     if event_id is None:
         raise Invalid("the same ticket is being opened; ask again")
+    said = incidents.Said(subject=asked.subject, text=asked.text, language=asked.language or "")
+    incidents.link_new(conn, ctx, ticket_id, said, silent="" if asked.notify else "not to be told", now=now)
     clocks.recompute(conn, ctx, ticket_id, now)
     change = updates.Change(
         ticket_id=ticket_id, event_id=event_id, kind="opened", actor=actor, data=data, automatic_ok=asked.notify

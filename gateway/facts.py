@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +12,7 @@ from sqlalchemy import Connection, Row, select
 from channels.contract import AccountSettings
 from gateway import notices, survey_asking, wording
 from gateway.context import Context
-from gateway.store import outbox, schema, surveys
+from gateway.store import incidents, outbox, schema, surveys
 from gateway.texts import TO_STAFF
 from router.hours import is_open, next_opening
 from router.policy import Calendar
@@ -79,7 +80,26 @@ def _for_people(
         "date": _closing_day(ctx, ticket, account, given.get("closes_at"), row.language, now),
         "visit": visit(ctx, ticket, account, row.language, now),
         "survey": _survey(conn, ctx, given.get("survey"), now),
+        **_incident(conn, given.get("incident"), row.language),
     }
+
+
+NEAREST: Mapping[str, tuple[str, ...]] = {"ru": ("ru", "uk", "en"), "uk": ("uk", "ru", "en"), "en": ("en", "uk", "ru")}
+"""Language -> in which a text is looked for, when staff wrote it in some languages only."""
+
+
+def _incident(conn: Connection, incident_id: object, language: str) -> dict[str, str]:
+    """What is broken, and what was done about it, to stand inside a sentence."""
+    row = incidents.get(conn, incident_id) if isinstance(incident_id, int) else None
+    return {
+        "incident": _said_in(row.texts, language).rstrip(" .!") if row is not None else "",
+        "outcome": _said_in(row.outcome, language) if row is not None else "",
+    }
+
+
+def _said_in(texts: Mapping[str, str], language: str) -> str:
+    found = next((texts[near] for near in NEAREST.get(language, NEAREST["en"]) if texts.get(near)), "")
+    return " ".join(found.split())
 
 
 def view_url(ctx: Context, ticket: Row[Any], recipient: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from gateway import clocks, updates
+from gateway import clocks, incidents, updates
 from gateway.automatic import Asked, is_circling, why_silent
 from gateway.context import Context
 from gateway.filing_case import Case, Conflict, Filed
@@ -87,6 +87,10 @@ def _announce(conn: Connection, case: Case, ticket_id: int, message_id: int, rel
     data |= {name: value for name, value in optional.items() if value}
     at = case.entry.raw.received_at
     event_id = tickets.add_event(conn, ticket_id, at=at, actor=actor, kind="opened", data=data, key=case.key("opened"))
+    # Before the clocks and the acknowledgement: both look at what the ticket is by then.
+    message = case.message
+    said = incidents.Said(subject=message.subject, text=message.visible_text or message.text, language=message.language)
+    incidents.link_new(conn, case.ctx, ticket_id, said, silent=silent, now=case.now)
     clocks.recompute(conn, case.ctx, ticket_id, case.now)
     if is_circling(conn, case.ctx, case.entry, case.sender.address, case.now):
         return

@@ -27,6 +27,8 @@ PEOPLE: Mapping[str, Any] = {
     "result": "The cable was replaced.",
     "date": "24 November",
     "visit": "on Monday, 24 November, between 10:00 and 12:00",
+    "incident": "mail has not been arriving since 9:00",
+    "outcome": "We have replaced a disk of the mail server.",
     "survey": {"urls": {score: f"{RATE}?score={score}" for score in range(1, 6)}, "stop": f"{RATE}?stop=1"},
 }
 """What a text to the requester may use: no class, no line, no other deadline than the one promised."""
@@ -75,6 +77,7 @@ BARE: Mapping[str, Any] = {
     "author": "",
     "result": "",
     "date": "",
+    "outcome": "",
     "survey": None,
     "class_": None,
     "proposed_class": None,

@@ -35,6 +35,8 @@ SUBJECT = "subject"
 
 TO_REQUESTER = (
     "acknowledgement",
+    "known_incident",
+    "works_again",
     "in_work",
     "handed_engineer",
     "handed_developers",

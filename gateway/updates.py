@@ -17,7 +17,7 @@ from gateway.automatic import is_robots, within_caps
 from gateway.context import Context
 from gateway.log import get_logger
 from gateway.notices import STATUS, Change, Letter, Scene
-from gateway.store import outbox, people, schema, surveys, tickets
+from gateway.store import incidents, outbox, people, schema, surveys, tickets
 from gateway.updates_staff import STAFF, low_rating_mark
 from router.assignment import Line
 
@@ -52,6 +52,8 @@ def compose(conn: Connection, ctx: Context, change: Change, now: datetime) -> No
                 surveys.take_back(conn, survey)  # who did not hear the question was not asked
             continue
         notices.put(scene, letter)
+        if letter.template == "resolved":
+            outbox.take_back(conn, ticket.id, ("works_again",), now, why="the ticket is resolved, and was told so")
 
 
 def _nobody(_scene: Scene) -> Iterable[Letter]:
@@ -93,29 +95,35 @@ def _note_silence(scene: Scene, letter: Letter, reason: str) -> None:
 # -- the requester ------------------------------------------------------------------------
 
 
+def _received(scene: Scene) -> tuple[str, dict[str, Any]]:
+    """(template, variables) of an acknowledgement. What was promised stands in the row, so that a later time can be
+    told; who writes about a known incident is promised no time, but word when it is over."""
+    incident = incidents.open_of(scene.conn, scene.ticket.id)
+    if incident is not None:
+        return "known_incident", {"promised": None, "incident": incident.id}
+    due = scene.ticket.reaction_due
+    return "acknowledgement", {"promised": due.isoformat() if due else None}
+
+
 def _acknowledgement(scene: Scene) -> Iterable[Letter]:
-    """One per ticket. What was promised stands in the row, so that a later time can be told."""
+    """One per ticket."""
     if scene.ticket.status == "held":
         return
-    due = scene.ticket.reaction_due
+    template, variables = _received(scene)
     yield notices.to_requester(
         scene,
         "acknowledgement",
-        "acknowledgement",
+        template,
         f"ack:{scene.ticket.id}",
-        variables={"promised": due.isoformat() if due else None},
+        variables=variables,
         due_at=scene.now + scene.ctx.settings.outbox.acknowledgement_delay,
     )
 
 
 def _new_requester(scene: Scene) -> Iterable[Letter]:
-    due = scene.ticket.reaction_due
+    template, variables = _received(scene)
     yield notices.to_requester(
-        scene,
-        "acknowledgement",
-        "acknowledgement",
-        scene.key("ack"),
-        variables={"promised": due.isoformat() if due else None, "registered": True},
+        scene, "acknowledgement", template, scene.key("ack"), variables={**variables, "registered": True}
     )
 
 
@@ -207,19 +215,47 @@ def _in_work(scene: Scene) -> Iterable[Letter]:
     if before == "held":
         young = scene.now - scene.ticket.opened_at <= scene.ctx.settings.tickets.automatic_age
         yield from _acknowledgement(scene) if young else ()
-    elif before == "new":
+    elif before == "new" and not _word_waits(scene):
         yield _status(scene, "in_work")
 
 
 HANDED: Mapping[Line, str] = {"L2": "handed_engineer", "L3": "handed_developers", "L4": "handed_provider"}
 """Line -> template. Nobody hears of the first line: that is where every ticket begins."""
+AT_WORK = ("in_work", *HANDED.values())
+"""Templates that say no more than that somebody is at work."""
 
 
 def _line(scene: Scene) -> Iterable[Letter]:
     """Handed on to a specialist; handing back is nobody's business but ours."""
     line, before = scene.change.data.get("line", ""), scene.change.data.get("before", "")
     if line > before and line in HANDED and scene.ticket.status not in ("resolved", "closed"):
-        yield _status(scene, HANDED[line])
+        yield from () if _word_waits(scene) else (_status(scene, HANDED[line]),)
+
+
+def _works_again(scene: Scene) -> Iterable[Letter]:
+    """The word that the acknowledgement promised. No later status takes its place, or the promise would be broken;
+    it takes the place of those that only say that somebody is at work."""
+    if scene.ticket.status in ("resolved", "closed"):
+        return
+    outbox.take_back(scene.conn, scene.ticket.id, AT_WORK, scene.now, why="the incident is over")
+    yield notices.to_requester(
+        scene,
+        "status",
+        "works_again",
+        f"over:{scene.change.data.get('incident')}:{scene.ticket.id}",
+        variables={"incident": scene.change.data.get("incident")},
+        due_at=scene.now + scene.ctx.settings.outbox.debounce,
+    )
+
+
+def _word_waits(scene: Scene) -> bool:
+    """That an incident is over is about to be told: "somebody is at work" would be a second message of that minute."""
+    wanted = select(schema.outbox.c.id).where(
+        schema.outbox.c.ticket_id == scene.ticket.id,
+        schema.outbox.c.template == "works_again",
+        schema.outbox.c.state == "waiting",
+    )
+    return scene.conn.execute(wanted.limit(1)).one_or_none() is not None
 
 
 def _later(scene: Scene) -> Iterable[Letter]:
@@ -276,5 +312,6 @@ REQUESTER: Mapping[str, Composer] = {
     "breach": _missed,
     "visit": _visit,
     "requester": _new_requester,
+    "incident_over": _works_again,
 }
 """Kind of change -> what the requester is told. Kinds that are absent are not their business."""

@@ -23,6 +23,7 @@ COMMANDS = {
     "quarantine": "Messages that could not be read.",
     "replay": "Process journalled messages again.",
     "outbox": "What waits to go out, and what did not.",
+    "incidents": "Outages that are known: open, list, close.",
     "tokens": "Tokens of the API.",
     "explain": "What a mail means, with no side effect.",
     "route": "Class, line and reasons for messages in a file.",

@@ -388,6 +388,33 @@ view_token = Table(
     Column("expires_at", Instant, nullable=False),
 )
 
+incident = Table(
+    "incident",  # something is broken that many people will write about
+    metadata,
+    _id(),
+    Column("texts", JSON, nullable=False),  # language -> what it is, as requesters read it
+    Column("contracts", JSON, nullable=False),  # [] = all
+    Column("classes", JSON, nullable=False),  # with `words`: any of either; both [] = every ticket of the contracts
+    Column("words", JSON, nullable=False),
+    Column("opened_at", Instant, nullable=False),
+    Column("opened_by", Text, nullable=False),
+    Column("closed_at", Instant),
+    Column("closed_by", Text),
+    Column("outcome", JSON, nullable=False),  # language -> what was said when it was over
+)
+Index("incident_open", incident.c.id, sqlite_where=incident.c.closed_at.is_(None),
+      postgresql_where=incident.c.closed_at.is_(None))  # fmt: skip
+
+incident_ticket = Table(
+    "incident_ticket",
+    metadata,
+    Column("ticket_id", ID, ForeignKey("ticket.id"), primary_key=True),  # at most one incident each
+    Column("incident_id", ID, ForeignKey("incident.id"), nullable=False),
+    Column("silent", String(24), nullable=False, server_default=""),  # why nothing automatic was said at opening
+    Column("at", Instant, nullable=False),
+)
+Index("incident_ticket_incident", incident_ticket.c.incident_id, incident_ticket.c.ticket_id)
+
 # -- access and bookkeeping ---------------------------------------------------------------
 
 token = Table(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from aiohttp import web
 
 from gateway import status
-from gateway.web import api_acts, api_asked, api_models, api_ops, api_tickets, api_tokens, openapi
+from gateway.web import api_acts, api_asked, api_incidents, api_models, api_ops, api_tickets, api_tokens, openapi
 from gateway.web.frame import ApiModel, Asked, Call, Nothing, Reads, Route, Writes, endpoint
 
 _TICKET = "/tickets/{ticket}"
@@ -57,6 +57,14 @@ ROUTES: Sequence[Route] = (
               answer=api_models.TicketState, writes=api_acts.writer(act), body=act.body)
         for act in api_acts.ACTS
     ),
+    Route(method="GET", path="/incidents", summary="List known incidents", scope="reply",
+          answer=api_incidents.IncidentPage, reads=api_incidents.listing, query=api_incidents.IncidentQuery),
+    Route(method="GET", path="/incidents/{incident}", summary="Show a known incident", scope="reply",
+          answer=api_incidents.IncidentDetail, reads=api_incidents.one),
+    Route(method="POST", path="/incidents", summary="Open a known incident", scope="reply", status=201,
+          answer=api_incidents.IncidentDetail, writes=api_incidents.create, body=api_incidents.NewIncident),
+    Route(method="POST", path="/incidents/{incident}/close", summary="Close it and tell who waits", scope="reply",
+          answer=api_incidents.IncidentDetail, writes=api_incidents.close, body=api_incidents.Over),
     *(
         Route(method="GET", path=path, summary=summary, scope="admin", answer=answer, reads=reads, query=query,
               whole=True)

@@ -132,6 +132,8 @@ class TicketDetail(TicketItem):
     because: Sequence[Any]
     """Why class, line, contract and deadlines are what they are."""
     participants: Sequence[Participant]
+    incident: int | None = None
+    """The known incident that it is linked to."""
 
 
 class TicketPage(ApiModel):

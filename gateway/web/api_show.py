@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
-from gateway.store import queries
+from gateway.store import incidents, queries
 from gateway.web.api_models import (
     AttachmentItem,
     Clock,
@@ -45,12 +45,14 @@ def ticket(conn: Connection, row: Row[Any]) -> TicketDetail:
     files = queries.attachments(conn, [message.id for message in messages])
     earlier = queries.revisions(conn, messages)
     people = queries.participants(conn, row.id)
+    link = incidents.link_of(conn, row.id)
     return TicketDetail(
         **_ticket(row, names),
         messages=[_message(row, item, files, earlier) for item in messages],
         confidence=row.confidence,
         because=row.because,
         participants=[Participant(address=who.address, name=who.name, role=who.role) for who in people],
+        incident=link.incident_id if link is not None else None,
     )
 
 

@@ -32,7 +32,7 @@ from gateway.web.frame import Call
 from gateway.web.problems import Problem
 
 T = TypeVar("T")
-_DECIDING = frozenset({"opened", "class", "line", "contract", "onsite", "rerouted"})
+_DECIDING = frozenset({"opened", "class", "line", "contract", "onsite", "rerouted", "incident"})
 
 
 def visible(conn: Connection, caller: Caller, reference: str) -> Row[Any]:
