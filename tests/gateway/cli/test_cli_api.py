@@ -231,3 +231,24 @@ async def test_text_comes_from_stdin(site: Site, run: Run, monkeypatch: pytest.M
         assert (await run("tickets", "reply", str(ticket), "-"))[0] == 0
     _, found = await site.get(f"/tickets/{ticket}", await site.token())
     assert found["messages"][0]["text"] == "з файлу"
+
+
+async def test_an_incident_is_opened_listed_and_closed(site: Site, run: Run) -> None:
+    assert (await run("incidents", "list"))[:2] == (0, "Nothing is known to be broken.\n")
+    words = ("--uk", "не працює пошта", "--contract", "acme", "--class", "4", "--word", "пошта")
+    code, out, err = await run("incidents", "open", *words)
+    assert (code, err) == (0, "")
+    assert out.startswith("Incident 1 is open")
+    code, out, _ = await run("incidents", "list")
+    assert code == 0
+    for part in ("не працює пошта", "acme", "class 4, пошта", "agent:olena"):
+        assert part in out
+    assert json.loads((await run("incidents", "list", "--json"))[1])["items"][0]["id"] == 1
+    assert (await run("incidents", "close", "1", "--uk", "Замінили диск."))[:2] == (
+        0, "Incident 1 is over; tickets about it: 0.\n",
+    )  # fmt: skip
+    code, _, err = await run("incidents", "close", "1")
+    assert code != 0
+    assert "closed already" in err
+    assert "agent:olena" in (await run("incidents", "list", "--all"))[1]
+    assert (await run("incidents", "open", "--en", "x"))[0] == 2
