@@ -19,8 +19,6 @@ from gateway.store import schema
 from gateway.store.blobs import Blobs
 from gateway.store.database import Database
 from gateway.timers import Timers
-from normalizer.message import Trust
-from router.policy import Contract, Policy
 from tests.gateway.conftest import FrozenClock
 from tests.gateway.filing_desk import Desk, context
 from tests.gateway.incidents_child import COUNT
@@ -32,7 +30,7 @@ WORDS = Described(texts={"en": "mail is down"}, words=("mail",))
 
 @pytest.fixture
 def desk(db: Database, blobs: Blobs, clock: FrozenClock) -> Desk:
-    return Desk(db, blobs, clock, context(Policy(contracts={"acme": Contract(key="acme")})))
+    return Desk(db, blobs, clock, context())
 
 
 async def begin(desk: Desk) -> int:
@@ -80,7 +78,7 @@ async def test_filing_the_same_entry_twice_links_once(desk: Desk) -> None:
     assert await templates(desk) == ["known_incident"]
 
 
-@pytest.mark.parametrize("odd", [{"robot": True}, {"trust": Trust.SUSPECT}])
+@pytest.mark.parametrize("odd", [{"robot": True}, {"trust": "suspect"}])
 async def test_robots_and_what_is_held_are_linked_and_hear_nothing(desk: Desk, odd: dict[str, Any]) -> None:
     incident = await begin(desk)
     filed = await desk.mail(subject="No mail", **odd)
