@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict
@@ -68,6 +68,26 @@ class Unavailable(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Folder:
+    """One numbering of one folder of a mailbox: its UIDs mean something only together with `uidvalidity`."""
+
+    account: str
+    name: str
+    uidvalidity: int
+    """RFC 9051 section 2.3.1.1."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a message lies at its source; goes into the ledger in the transaction of its journal row."""
+
+    folder: Folder
+    uid: int
+    stays: bool = False
+    """True: nothing is to be done there after the commit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cursor:
     """How far an account has been read; committed with what it passes (rule 3)."""
 
@@ -75,6 +95,8 @@ class Cursor:
     account: str
     name: str
     value: str
+    places: tuple[Place, ...] = ()
+    """Of the raw messages, one each and in their order, where the source has places; a repeat has one, too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +118,64 @@ class Intake(Protocol):
         Returns one `Accepted` per raw message, in order.
         Raises `Unavailable` when nothing was (or may have been) committed.
         """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """A message at the source that is still to be taken in."""
+
+    uid: int
+    quiet: bool = False
+    """It was listed again under a new number: whatever it becomes, it is not acknowledged."""
+
+
+Mark: TypeAlias = Literal["listed", "quiet", "old", "settled", "gone"]
+"""listed, quiet: to be taken in, the second without an acknowledgement; old: left alone; settled: taken in and moved
+or flagged; gone: not at the source any more."""
+
+
+class Ledger(Protocol):
+    """What is known of each message of a mailbox. Every method raises `Unavailable` when the database cannot tell."""
+
+    async def cursor(self, channel: str, account: str, name: str) -> str | None:
+        """The cursor's value as it was committed last; None when there was none."""
+        ...
+
+    async def missing(self, folder: Folder, uids: Sequence[int]) -> Sequence[int]:
+        """Those of `uids`, in order, of which nothing is known, or whose journal row is not there any more."""
+        ...
+
+    async def due(self, folder: Folder) -> Sequence[Listed]:
+        """What is listed, and what failed and is to be tried again now, by UID."""
+        ...
+
+    async def unsettled(self, folder: Folder) -> Sequence[int]:
+        """UIDs that are committed, but neither moved nor flagged yet, ascending."""
+        ...
+
+    async def mark(self, folder: Folder, marks: Mapping[int, Mark], cursor: Cursor | None = None) -> None:
+        """Set the states of UIDs, and the cursor, in one transaction."""
+        ...
+
+    async def failed(self, folder: Folder, uid: int, reason: str) -> None:
+        """This one could not be fetched: it is tried again after a pause that doubles."""
+        ...
+
+    async def twin(self, folder: Folder, fingerprint: str, received_at: datetime) -> str | None:
+        """External id of a message of this folder, in any numbering, with this fingerprint and time; None: no such."""
+        ...
+
+
+class Vault(Protocol):
+    """Secrets that change while the gateway runs, kept encrypted."""
+
+    async def get(self, name: str) -> str | None:
+        """The secret; None when there is none, or it was sealed under another key. Raises `Unavailable`."""
+        ...
+
+    async def put(self, name: str, secret: str) -> None:
+        """Keep it. Raises `Unavailable`."""
         ...
 
 
@@ -141,6 +221,20 @@ class Listener(Protocol):
         ...
 
 
+@runtime_checkable
+class Watched(Protocol):
+    """Add-on of a listener: operators hear of its trouble."""
+
+    @property
+    def name(self) -> str:
+        """What is in trouble, in a few words."""
+        ...
+
+    def trouble(self) -> str:
+        """Why, for an operator; "" when there is none."""
+        ...
+
+
 class Webhook(Protocol):
     """Add-on: routes that the gateway mounts under `/channels/<channel>/<account>`."""
 
@@ -182,6 +276,13 @@ class Wiring:
     """How a webhook that people use answers them in their language."""
     options: Mapping[str, object] = field(default_factory=dict)
     """Settings of the channel that are not an account's (mail: the `smtp` section)."""
+    ledger: Ledger | None = None
+    """For channels whose source keeps messages under numbers of its own."""
+    vault: Vault | None = None
+    answer_age: timedelta = timedelta(days=1)
+    """A message older than this when it is taken in gets no automatic answer."""
+    confirmed: bool = False
+    """An operator has said yes to whatever asks before it answers many people at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

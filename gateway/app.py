@@ -18,7 +18,7 @@ from typing import TypeVar
 from aiohttp import web
 from sqlalchemy.exc import SQLAlchemyError
 
-from channels.contract import Clock, Listener, Parts, Unavailable, Wiring
+from channels.contract import Clock, Listener, Parts, Unavailable, Watched, Wiring
 from channels.registry import CHANNELS
 from gateway import health, timers
 from gateway.alerts import Alerts
@@ -27,6 +27,7 @@ from gateway.checks import CHECKS
 from gateway.context import Context
 from gateway.housekeeping import Housekeeping
 from gateway.keyring import Keyring
+from gateway.ledger import StoreLedger
 from gateway.log import get_logger
 from gateway.metrics import Metrics
 from gateway.outbox import Outbox
@@ -39,6 +40,7 @@ from gateway.store.blobs import Blobs
 from gateway.store.database import Database, SchemaTooNew, UnsafeDatabase, migrate, open_database
 from gateway.store.failpoints import FailPoint, nowhere
 from gateway.store.lock import AlreadyRunning, ServerLock
+from gateway.vault import StoreVault
 from gateway.web.application import build_site
 from gateway.web.services import Services
 from gateway.web.upload import UploadAnswers
@@ -111,12 +113,15 @@ class Gateway:
         clock: Clock = utc_now,
         failpoint: FailPoint = nowhere,
         new_secret: Callable[[], str] = lambda: secrets.token_hex(24),
+        confirmed: bool = False,
     ) -> None:
+        """`confirmed`: an operator has said yes to answering many people at a first start."""
         self._configuration = configuration
         self._folders = Folders(var=var)
         self._clock = clock
         self._failpoint = failpoint
         self._new_secret = new_secret
+        self._confirmed = confirmed
         self._died = asyncio.Event()
 
     async def run(self, stop: asyncio.Event, *, started: Callable[[dict[str, str]], None] = lambda _: None) -> None:
@@ -152,7 +157,7 @@ class Gateway:
         db = await self._database(stack, settings)
         metrics = Metrics()
         blobs = Blobs(folders.blobs, failpoint=self._failpoint)
-        parts = self._channels(settings)
+        parts = self._channels(ctx, db)
 
         pool = WorkerPool(
             count=settings.workers.count,
@@ -184,7 +189,9 @@ class Gateway:
         )
         # Operators hear of a filling disk long before readiness says no.
         low_disk = health.disk(folders.var, settings.alerts.free_disk)
-        alerts = Alerts(db, ctx, self._clock, checks=(*checks[:-1], low_disk), metrics=metrics, after=outbox.wake)
+        alerts = Alerts(
+            db, ctx, self._clock, checks=(*checks[:-1], low_disk, *_watched(ports)), metrics=metrics, after=outbox.wake
+        )
         housekeeping = Housekeeping(db, ctx, blobs, folders.spool, self._clock)
         for name, loop in {
             "outbox": outbox.run, "timers": fired.run, "pipeline": pipeline.run, "alerts": alerts.run,
@@ -222,7 +229,8 @@ class Gateway:
         await db.write(lambda conn: tokens.ensure(conn, text, now=now))
         return db
 
-    def _channels(self, settings: Settings) -> dict[str, Parts]:
+    def _channels(self, ctx: Context, db: Database) -> dict[str, Parts]:
+        settings = ctx.settings
         wiring = Wiring(
             clock=self._clock,
             spool=self._folders.spool,
@@ -230,6 +238,10 @@ class Gateway:
             upload_url=f"{settings.http.public_url}/upload",
             answer=UploadAnswers(),
             options={"smtp": settings.smtp},
+            ledger=StoreLedger(db, self._clock),
+            vault=StoreVault(db, ctx.keyring, self._clock),
+            answer_age=settings.tickets.automatic_age,
+            confirmed=self._confirmed,
         )
         return {
             name: channel.build(settings.accounts(name), wiring)
@@ -280,6 +292,15 @@ class Gateway:
     async def _listen(self, stack: AsyncExitStack, listener: Listener, pipeline: Pipeline) -> None:
         await listener.start(pipeline.accept)
         stack.push_async_callback(listener.stop)
+
+
+def _watched(ports: Ports) -> list[health.Check]:
+    """Trouble of listeners that operators hear of; the gateway is ready without them."""
+    return [
+        health.Check(name=listener.name, trouble=listener.trouble)
+        for listener in ports.listeners
+        if isinstance(listener, Watched)
+    ]
 
 
 async def _first(*events: asyncio.Event) -> None:

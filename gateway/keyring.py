@@ -64,6 +64,10 @@ class Keyring:
             digest.update(len(encoded).to_bytes(8, "big") + encoded)
         return base64.b32encode(digest.digest()).decode("ascii").lower()[:TOKEN_LENGTH]
 
+    def derived(self, purpose: str) -> bytes:
+        """A key of 32 bytes for one purpose; it tells nothing of the key or of other purposes."""
+        return hmac.new(self._key, b"key:" + purpose.encode(), hashlib.sha256).digest()
+
     @staticmethod
     def hash(token: str) -> str:
         """What the store keeps of a token: hex SHA-256."""

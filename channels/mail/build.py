@@ -1,13 +1,17 @@
-"""The parts of the mail channel: one SMTP port for all accounts, and a sender for each."""
+"""The parts of the mail channel: one SMTP port for all accounts, a mailbox where one is read, a sender for each."""
 
 from __future__ import annotations
 
+import random
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 
-from channels.contract import Parts, Prober, Sender, Webhook, Wiring
+from channels.contract import Listener, Parts, Prober, Sender, Webhook, Wiring
 from channels.credentials import reveal
+from channels.mail.imap_settings import Imap
 from channels.mail.listener import SmtpListener
+from channels.mail.oauth import Tokens
+from channels.mail.oauth_settings import OAuth
 from channels.mail.outbound import Origin
 from channels.mail.outbound_file import FileTransport
 from channels.mail.settings import MailAccount, SmtpOptions
@@ -34,7 +38,9 @@ def build(accounts: Mapping[str, MailAccount], wiring: Wiring) -> Parts:
 
         password = reveal(account.relay.password) if account.relay.password else ""
         hostname = options.hostname or origin.address.rpartition("@")[2]
-        relay = RelayTransport(account.relay, password, origin, wiring.clock, hostname)
+        oauth = account.relay.oauth
+        tokens = _tokens(f"relay/{name}", oauth, wiring) if oauth else None
+        relay = RelayTransport(account.relay, password, origin, wiring.clock, hostname, tokens)
         senders[name] = relay
         closers.append(relay.close)
     webhooks: dict[str, Webhook] = {
@@ -42,7 +48,7 @@ def build(accounts: Mapping[str, MailAccount], wiring: Wiring) -> Parts:
         for name, account in accounts.items()
         if account.upload is not None
     }
-    listener = SmtpListener(
+    smtp = SmtpListener(
         accounts,
         options,
         clock=wiring.clock,
@@ -51,4 +57,44 @@ def build(accounts: Mapping[str, MailAccount], wiring: Wiring) -> Parts:
         upload_url=wiring.upload_url if webhooks else "",
         on_stop=closers,
     )
-    return Parts(senders=senders, listeners=[listener], webhooks=webhooks, probers=probers)
+    # After the port, which removes what a crash left in the spool.
+    mailboxes = [_mailbox(name, account, account.imap, wiring) for name, account in accounts.items() if account.imap]
+    return Parts(senders=senders, listeners=[smtp, *mailboxes], webhooks=webhooks, probers=probers)
+
+
+def _mailbox(name: str, account: MailAccount, settings: Imap, wiring: Wiring) -> Listener:
+    # The client library is not loaded where nobody uses it.
+    from channels.mail.imap_listener import ImapListener
+    from channels.mail.imap_login import Login, PasswordLogin, TokenLogin
+
+    if wiring.ledger is None:
+        raise ValueError("a mailbox needs a ledger")
+    login: Login
+    if settings.oauth is not None:
+        login = TokenLogin(_tokens(f"imap/{name}", settings.oauth, wiring))
+    else:
+        assert settings.password is not None
+        reveal(settings.password)  # an account without its secret does not start
+        login = PasswordLogin(settings.password)
+    return ImapListener(
+        name,
+        account,
+        settings,
+        login,
+        clock=wiring.clock,
+        ledger=wiring.ledger,
+        spool=wiring.spool,
+        unique=lambda: secrets.token_hex(16),
+        chance=random.random,
+        answer_age=wiring.answer_age,
+        confirmed=wiring.confirmed,
+    )
+
+
+def _tokens(name: str, settings: OAuth, wiring: Wiring) -> Tokens:
+    if wiring.vault is None:
+        raise ValueError("an account that logs in with tokens needs a vault")
+    reveal(settings.refresh_token)
+    if settings.client_secret is not None:
+        reveal(settings.client_secret)
+    return Tokens(name, settings, wiring.vault, wiring.clock)

@@ -18,7 +18,8 @@ from aiosmtplib import (
     SMTPTimeoutError,
 )
 
-from channels.contract import Clock
+from channels.contract import Clock, Unavailable
+from channels.mail.oauth import TokenRefused, Tokens
 from channels.mail.outbound import Mail, Origin, compose
 from channels.mail.settings import Relay
 from channels.mail.wire_text import readable
@@ -50,7 +51,17 @@ class _Progress:
 class RelayTransport:
     """Sends each notice as one SMTP transaction with one recipient. It is a `Sender`."""
 
-    def __init__(self, relay: Relay, password: str, origin: Origin, clock: Clock, hostname: str) -> None:
+    def __init__(
+        self,
+        relay: Relay,
+        password: str,
+        origin: Origin,
+        clock: Clock,
+        hostname: str,
+        tokens: Tokens | None = None,
+    ) -> None:
+        """`tokens` instead of a password: XOAUTH2."""
+        self._tokens = tokens
         self._relay = relay
         self._password = password
         self._origin = origin
@@ -150,11 +161,27 @@ class RelayTransport:
             start_tls=self._relay.tls == "starttls",
             tls_context=self._tls,
             username=self._relay.user or None,
-            password=self._password if self._relay.user else None,
+            password=self._password if self._relay.user and self._tokens is None else None,
+            oauth_token_generator=self._token if self._tokens is not None else None,
         )
-        await client.connect()
+        try:
+            await client.connect()
+        except SMTPAuthenticationError:
+            if self._tokens is not None:
+                self._tokens.forget()
+            raise
         await client.ehlo()
         return client
+
+    async def _token(self) -> str:
+        """An access token; that there is none is a refused login, and trouble of ours is a lost connection."""
+        assert self._tokens is not None
+        try:
+            return await self._tokens.access()
+        except TokenRefused as error:
+            raise SMTPAuthenticationError(535, str(error)) from error
+        except Unavailable as error:
+            raise OSError(str(error)) from error
 
     def _context(self) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=self._relay.ca)

@@ -10,6 +10,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, mo
 
 from channels.contract import AccountSettings
 from channels.durations import Duration, Size, parse_duration
+from channels.mail.imap_settings import Imap
+from channels.mail.oauth_settings import OAuth
 from normalizer.message import Facts
 
 _ADDRESS = re.compile(r"[^\s<>()\[\]\\,;:@\"\x00-\x1f\x7f]{1,64}@[^\s<>()\[\]\\,;:@\"\x00-\x1f\x7f]{1,255}")
@@ -56,6 +58,8 @@ class Relay(Model):
     """User name for AUTH; empty: none."""
     password: SecretStr | None = None
     """`env:NAME` or `file:PATH`."""
+    oauth: OAuth | None = None
+    """Instead of a password."""
     connections: int = Field(2, ge=1, le=32)
     """Kept connections at the same time."""
     timeout: Duration = parse_duration("50s")
@@ -68,8 +72,10 @@ class Relay(Model):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.user and self.password is None:
-            raise ValueError("user needs a password: env:NAME or file:PATH")
+        if self.user and (self.password is None) == (self.oauth is None):
+            raise ValueError("user needs a password (env:NAME or file:PATH), or oauth")
+        if self.oauth and not self.user:
+            raise ValueError("oauth needs the user")
         if self.user and self.tls == "none" and self.host not in _LOOPBACK:
             raise ValueError("a password is not sent without TLS; set tls to starttls or tls")
         return self
@@ -108,6 +114,8 @@ class MailAccount(AccountSettings):
 
     addresses: tuple[OwnAddress, ...] = Field(min_length=1)
     """Mail to these (and to their plus-addresses) is taken in; the first is where answers go to."""
+    imap: Imap | None = None
+    """A mailbox that is read by IMAP. None: mail comes by SMTP only."""
     relay: Relay | None = None
     """None: notices are written to `var/outgoing/<notice>.eml`."""
     from_: Sender | None = Field(None, alias="from")

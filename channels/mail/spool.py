@@ -43,6 +43,13 @@ class Spool:
         self._chunks.append(chunk)
         await asyncio.to_thread(self._write)
 
+    def add(self, chunk: bytes) -> None:
+        """The same for a thread of one's own: blocks on the disk. Raises OSError."""
+        self.size += len(chunk)
+        self._chunks.append(chunk)
+        if self._file is not None or self.size > INLINE_LIMIT:
+            self._write()
+
     def _write(self) -> None:
         with self._lock:
             if self._discarded:

@@ -8,6 +8,7 @@ import shlex
 import signal
 import sys
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -18,7 +19,11 @@ app = typer.Typer(add_completion=False)
 
 
 @app.command()
-def serve() -> None:
+def serve(
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Answer everybody whose mail is in a mailbox at its first start.")
+    ] = False,
+) -> None:
     """Start the gateway. It prints what listens and runs until it is told to stop (SIGTERM, Ctrl-C).
 
     What is being sent and filed is finished first; everything else is on disk and goes on at the next start.
@@ -29,7 +34,7 @@ def serve() -> None:
     except ConfigurationError as error:
         raise Misused(f"the configuration has faults:\n{error}") from None
     _loop_policy()
-    asyncio.run(_serve(configuration, asked))
+    asyncio.run(_serve(configuration, asked, confirmed=yes))
 
 
 def _loop_policy() -> None:
@@ -40,7 +45,7 @@ def _loop_policy() -> None:
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
 
 
-async def _serve(configuration: Configuration, asked: Invocation) -> None:
+async def _serve(configuration: Configuration, asked: Invocation, *, confirmed: bool) -> None:
     from gateway.app import CannotStart, Gateway
     from gateway.log import configure
 
@@ -50,7 +55,7 @@ async def _serve(configuration: Configuration, asked: Invocation) -> None:
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stop.set)
-    gateway = Gateway(configuration, var=asked.var)
+    gateway = Gateway(configuration, var=asked.var, confirmed=confirmed)
     recipient = next((endpoint for one in settings.accounts("mail").values() for endpoint in one.endpoints()), "")
     try:
         await gateway.run(stop, started=lambda listening: _greet(listening, recipient, asked.var))

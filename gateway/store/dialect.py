@@ -81,6 +81,15 @@ def upsert(conn: Connection, table: Table, values: Mapping[str, Any], *, keys: I
     _upsert(conn.dialect.name, table, tuple(values), tuple(keys)).run(conn, values)
 
 
+def upsert_all(conn: Connection, table: Table, rows: Sequence[Mapping[str, Any]], *, keys: Iterable[str]) -> None:
+    """`upsert` of many rows that name the same columns, in one go. There must be one."""
+    keys = tuple(keys)
+    statement = insert_into(conn.dialect.name, table)
+    changed = {name: statement.excluded[name] for name in rows[0] if name not in keys}
+    statement = statement.on_conflict_do_update(index_elements=[table.c[key] for key in keys], set_=changed)
+    conn.execute(statement, [dict(row) for row in rows])
+
+
 def is_one_of(column: ColumnElement[str], *values: str) -> ColumnElement[bool]:
     """`column` equals one of the `values`, written into the statement, so that a partial index on them is used."""
     if len(values) == 1:

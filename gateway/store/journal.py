@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, and_, bindparam, exists, func, insert, or_, select, update
 
 from channels.contract import Accepted, Cursor, Unavailable
-from gateway.store import cursors
+from gateway.store import cursors, mailboxes
 from gateway.store.blobs import Blobs
 from gateway.store.dialect import insert_into, insert_missing, is_one_of
 from gateway.store.prepared import Prepared
@@ -119,11 +119,13 @@ def record(
     """Write the rows of `raws` (as `prepare` returned them) and the cursor; the caller's COMMIT makes them accepted.
 
     A repeat (equal channel, external id and fingerprint) is not written again; deliveries that
-    its row lacks are added. Raises Unavailable when a blob is not there.
+    its row lacks are added. The cursor's places enter the ledger, those of repeats, too.
+    Raises Unavailable when a blob is not there.
     """
     accepted = [_record_one(conn, raw, now, blobs) for raw in raws]
     if cursor is not None:
         cursors.put(conn, cursor)
+        mailboxes.filed(conn, cursor.places, [one.entry for one in accepted], now)
     return accepted
 
 

@@ -122,6 +122,35 @@ cursor = Table(
     Column("value", Text, nullable=False),
 )
 
+imap_seen = Table(
+    "imap_seen",  # the ledger: every message of a mailbox that we know of, by the numbers of its server
+    metadata,
+    Column("account", String(64), primary_key=True),
+    Column("folder", String(400), primary_key=True),
+    Column("uidvalidity", BigInteger, primary_key=True, autoincrement=False),
+    Column("uid", BigInteger, primary_key=True, autoincrement=False),
+    Column("entry_id", ID, ForeignKey("entry.id")),
+    # listed -> filed (committed) -> settled (moved or flagged) | kept (it stays); or old, failed, gone
+    Column("state", String(12), nullable=False),
+    Column("quiet", Boolean, nullable=False, server_default=text("false")),  # listed again: not acknowledged
+    Column("reason", Text, nullable=False, server_default=""),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("retry_at", Instant),
+    Column("at", Instant, nullable=False),
+)
+_OPEN = ("filed", "listed", "failed")
+Index("imap_seen_open", imap_seen.c.account, imap_seen.c.folder, imap_seen.c.state,
+      sqlite_where=imap_seen.c.state.in_(_OPEN), postgresql_where=imap_seen.c.state.in_(_OPEN))  # fmt: skip
+Index("imap_seen_entry", imap_seen.c.entry_id)
+
+sealed = Table(
+    "sealed",  # secrets that change while the gateway runs, encrypted under var/key
+    metadata,
+    Column("name", String(190), primary_key=True),
+    Column("value", LargeBinary, nullable=False),
+    Column("at", Instant, nullable=False),
+)
+
 # -- people -------------------------------------------------------------------------------
 
 contact = Table(

@@ -16,6 +16,7 @@ from normalizer.mail import (
     automatic,
     blocks,
     bounces,
+    cut,
     forward,
     limits,
     markup,
@@ -46,12 +47,13 @@ _ODDITIES = 100
 def read(raw: RawMessage) -> Event:
     """What the mail means.
 
-    Facts used: `rcpt_to`, `mail_from`, `authserv_ids`. Raises TypeError for a body that is still
-    on disk: the caller loads it.
+    Facts used: `rcpt_to`, `mail_from`, `authserv_ids`, `whole_size`, `folder`. Raises TypeError for a body that is
+    still on disk: the caller loads it.
     """
     if not isinstance(raw.body, InlineBody):
         raise TypeError("the body of a raw message is loaded before it is normalised")
-    return _Reader(raw.body.content, raw.facts, depth=0).event()
+    event = _Reader(raw.body.content, raw.facts, depth=0).event()
+    return cut.tell(event, raw.facts) if isinstance(event, Message) else event
 
 
 @dataclass(frozen=True, slots=True)

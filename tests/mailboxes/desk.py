@@ -1,0 +1,201 @@
+"""A gateway that reads a mailbox, in this process or in one of its own, and what it has made of the mail."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sqlite3
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+from typing import Any, TypeVar
+
+from channels.contract import Wiring
+from channels.mail.build import build
+from gateway.app import Folders, Gateway, utc_now
+from gateway.context import Context
+from gateway.keyring import Keyring
+from gateway.ledger import StoreLedger
+from gateway.pipeline import Pipeline
+from gateway.settings_files import load
+from gateway.store.blobs import Blobs
+from gateway.store.database import migrate, open_database
+from gateway.vault import StoreVault
+from gateway.workers import Limits, WorkerPool
+from tests.services.dovecot import Dovecot
+
+ROOT = Path(__file__).parents[2]
+PATIENCE = 20.0
+T = TypeVar("T")
+
+
+def letter(
+    number: int, *, subject: str = "", text: str = "The printer is broken.", message_id: str | None = ""
+) -> bytes:
+    """A mail of its own. `message_id` None: without one."""
+    own = f"mailbox-{number}@client.example" if message_id == "" else message_id
+    return (
+        f"From: Client {number} <client{number}@client.example>\r\nTo: support@desk.example\r\n"
+        f"Subject: {subject or f'Request {number}'}\r\n"
+        + (f"Message-ID: <{own}>\r\n" if own else "")
+        + f"\r\n{text}\r\n"
+    ).encode()
+
+
+def overrides(
+    server: Dovecot, *more: str, account: str = "support", port: int = 0, imap: Mapping[str, Any] | None = None
+) -> tuple[str, ...]:
+    """Settings of a gateway whose account reads its mailbox on the server, or through a proxy at `port`.
+
+    In `imap`, None takes a setting away.
+    """
+    said = {
+        "host": "127.0.0.1", "port": port or server.imap, "tls": "none", "user": account,
+        "password": f"file:{server.secret}", "retry": "0s", "poll": "30s", "existing": "all", **(imap or {}),
+    }  # fmt: skip
+    said = {key: value for key, value in said.items() if value is not None}
+    brakes = ("caps.per_account_minute=1000000", "caps.per_address_minute=1000000")
+    ports = ("smtp.port=0", "http.port=0")
+    return (*ports, *brakes, f"channels.mail.{account}.imap={json.dumps(said)}", *more)
+
+
+class Store:
+    """What is in the database."""
+
+    def __init__(self, var: Path) -> None:
+        self._path = var / "gateway.db"
+
+    def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        with closing(sqlite3.connect(f"file:{self._path}?mode=ro", uri=True, timeout=10)) as conn:
+            return conn.execute(query, values).fetchall()
+
+    def change(self, *statements: str) -> None:
+        """Behind the gateway's back."""
+        with closing(sqlite3.connect(self._path, timeout=10)) as conn, conn:
+            for statement in statements:
+                conn.execute(statement)
+
+    def one(self, query: str, *values: object) -> Any:
+        return self.rows(query, *values)[0][0]
+
+    def entries(self) -> int:
+        return int(self.one("SELECT count(*) FROM entry"))
+
+    def tickets(self) -> int:
+        return int(self.one("SELECT count(*) FROM ticket"))
+
+    def acknowledgements(self) -> int:
+        return int(
+            self.one("SELECT count(*) FROM outbox WHERE kind = 'acknowledgement' OR template = 'acknowledgement'")
+        )
+
+    async def filed(self, **states: int) -> None:
+        """Wait until the ledger says exactly this: state -> how many."""
+        await until(lambda: self.states() == states, f"{states} in the ledger")
+
+    def states(self) -> dict[str, int]:
+        return dict(self.rows("SELECT state, count(*) FROM imap_seen GROUP BY state"))
+
+
+class Running:
+    """A gateway under test."""
+
+    def __init__(self, gateway: Gateway, var: Path) -> None:
+        self.gateway = gateway
+        self.store = Store(var)
+        self.listening: dict[str, str] = {}
+
+    async def until(self, look: Callable[[], T], what: str = "it") -> T:
+        """Wait until `look` gives something true."""
+        return await until(look, what)
+
+    async def tickets(self, count: int) -> None:
+        """Wait for exactly so many tickets."""
+        await until(lambda: self.store.tickets() >= count, f"{count} tickets")
+        assert self.store.tickets() == count
+
+
+async def until(look: Callable[[], T], what: str = "it") -> T:
+    """Wait until `look` gives something true."""
+    ends = time.monotonic() + PATIENCE
+    while time.monotonic() < ends:
+        if found := look():
+            return found
+        await asyncio.sleep(0.02)
+    raise AssertionError(f"{what} did not happen within {PATIENCE:.0f} s")
+
+
+@asynccontextmanager
+async def running(var: Path, settings: tuple[str, ...], *, confirmed: bool = False) -> AsyncIterator[Running]:
+    """A gateway in this process."""
+    gateway = Gateway(load(ROOT / "config", overrides=settings), var=var, confirmed=confirmed)
+    desk = Running(gateway, var)
+    stop, started = asyncio.Event(), asyncio.Event()
+
+    def begun(listening: dict[str, str]) -> None:
+        desk.listening = listening
+        started.set()
+
+    task = asyncio.create_task(gateway.run(stop, started=begun))
+    try:
+        begins = asyncio.create_task(started.wait())
+        await asyncio.wait({task, begins}, return_when=asyncio.FIRST_COMPLETED)
+        begins.cancel()
+        if task.done():
+            task.result()
+        yield desk
+    finally:
+        stop.set()
+        await task
+
+
+@asynccontextmanager
+async def reading(var: Path, settings: tuple[str, ...]) -> AsyncIterator[Store]:
+    """The mailbox, the journal and the ledger of a gateway without the parts that make tickets: it starts at once."""
+    configuration = load(ROOT / "config", overrides=settings)
+    folders = Folders(var=var)
+    folders.make()
+    url = f"sqlite:///{var / 'gateway.db'}"
+    migrate(url, backup_to=var / "backups")
+    db, blobs = open_database(url, readers=2), Blobs(folders.blobs)
+    ctx = Context(
+        settings=configuration.settings, policy=configuration.policy, keyring=Keyring.load(var / "key"),
+        surveys=configuration.surveys, texts=configuration.texts,
+    )  # fmt: skip
+    idle = WorkerPool(count=1, limits=Limits(seconds=1, memory=1 << 30), blobs=folders.blobs, policy=ctx.policy)
+    pipeline = Pipeline(db=db, blobs=blobs, pool=idle, ctx=ctx, clock=utc_now)
+    wiring = Wiring(
+        clock=utc_now, spool=folders.spool, outgoing=folders.outgoing, upload_url="",
+        ledger=StoreLedger(db, utc_now), vault=StoreVault(db, ctx.keyring, utc_now),
+        options={"smtp": configuration.settings.smtp},
+    )  # fmt: skip
+    listeners = build(configuration.settings.accounts("mail"), wiring).listeners  # type: ignore[arg-type]
+    for listener in listeners:
+        await listener.start(pipeline.accept)
+    try:
+        yield Store(var)
+    finally:
+        for listener in listeners:
+            await listener.stop()
+        await db.close()
+
+
+@asynccontextmanager
+async def child(var: Path, settings: tuple[str, ...], *point: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A gateway in a process group of its own, which kills itself at a fail point."""
+    var.mkdir(exist_ok=True)
+    with (var / "child.log").open("ab") as log:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, str(Path(__file__).with_name("child.py")), str(var), json.dumps(settings), *point,
+            stdout=log, stderr=log, start_new_session=True, cwd=ROOT,
+        )  # fmt: skip
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
