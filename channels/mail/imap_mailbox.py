@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 BROKEN_TWICE = 2
 """A message that the connection breaks at, so many times alone, is put aside as failed."""
+TOGETHER = 200
+"""Messages moved or flagged by one command: servers limit its length."""
 ABSENT = "the server named it, and gave nothing"
 
 
@@ -190,8 +192,8 @@ class Mailbox:
         if self._settings.read_only:
             return
         uids = self._wait(self._ledger.unsettled(self.folder))
-        if uids:
-            self._settle(uids)
+        for start in range(0, len(uids), TOGETHER):
+            self._settle(uids[start : start + TOGETHER])
 
     def prepare(self) -> None:
         """Make the folder that messages are moved to."""
@@ -226,6 +228,9 @@ class Mailbox:
         self._trials.in_flight = tuple(one.uid for one in batch)
         try:
             fetched = self._reader.fetch(self._session, self.folder, batch, quiet, self._twin)
+        except Unavailable:
+            self._trials.in_flight = ()  # the disk is ours, no message is to blame
+            raise
         except (Absent, IMAPClientError) as error:
             _raise_if_lost(error)
             self._trials.in_flight = ()

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import web
+from aiohttp import ClientSession, web
 from pydantic import SecretStr, ValidationError
 
 from channels.mail.imap_settings import Imap
 from channels.mail.oauth import TokenRefused, Tokens, TokenUnavailable
 from channels.mail.oauth_settings import OAuth
 from tests.channels.mail import certificates
-from tests.mailboxes.desk import letter, overrides, reading, until
+from tests.mailboxes.desk import letter, overrides, reading, running, until
 from tests.services.dovecot import dovecot
 
 real = [pytest.mark.services("dovecot", "openssl"), pytest.mark.xdist_group("dovecot")]
@@ -185,3 +185,19 @@ async def test_a_token_that_ends_is_renewed_before_and_its_end_is_told_14_days_a
 def test_settings_that_cannot_be_meant(said: dict[str, Any], why: str) -> None:
     with pytest.raises(ValidationError, match=why):
         Imap.model_validate_json(json.dumps({"host": "imap.example", "user": "u", **said}))
+
+
+@real_server
+async def test_operators_hear_of_a_refused_login_and_the_gateway_stays_ready(tmp_path: Path) -> None:
+    secret = tmp_path / "wrong"
+    secret.write_text("wrong")
+    with dovecot() as server:
+        settings = overrides(server, "alerts.interval=1s", "operators=[operator@desk.example]",
+                             imap={"password": f"file:{secret}"})  # fmt: skip
+        async with running(tmp_path / "var", settings) as desk:
+            alert = "SELECT detail FROM alert WHERE name = 'mailbox mail/support'"
+            ((detail,),) = await desk.until(lambda: desk.store.rows(alert), "the alert")
+            assert "refuses the login" in detail
+            assert "wrong" not in detail
+            async with ClientSession() as site, site.get(f"http://{desk.listening['http']}/readyz") as ready:
+                assert ready.status == 200
