@@ -5,9 +5,10 @@ A channel's settings are imported here (they are plain models); its parts and SD
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeAlias, cast
 
@@ -20,6 +21,10 @@ Build: TypeAlias = Callable[[Mapping[str, Any], Wiring], Parts]
 """Accounts by name, each of the channel's own model, and the wiring -> the channel's parts."""
 
 
+Login: TypeAlias = Callable[[Any, Callable[[str], None]], Coroutine[Any, Any, Path]]
+"""An account and what shows a person what to do -> the file with the token. Raises RuntimeError or OSError."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Channel:
     """What the gateway knows of a channel before it is built."""
@@ -29,6 +34,8 @@ class Channel:
     options: type[BaseModel] | None = None
     """Model of the channel's own section, where it has one."""
     build: Build
+    login: Login | None = None
+    """For channels whose accounts log in at a provider."""
 
 
 def _later(module: str) -> Build:
@@ -40,8 +47,16 @@ def _later(module: str) -> Build:
     return build
 
 
+async def _mail_login(account: Any, say: Callable[[str], None]) -> Path:
+    from channels.mail.device_login import login
+
+    return await login(account, say)
+
+
 CHANNELS: Mapping[str, Channel] = MappingProxyType(
     {
-        "mail": Channel(settings=MailAccount, options=SmtpOptions, build=_later("channels.mail.build")),
+        "mail": Channel(
+            settings=MailAccount, options=SmtpOptions, build=_later("channels.mail.build"), login=_mail_login
+        ),
     }
 )

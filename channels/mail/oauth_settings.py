@@ -14,6 +14,8 @@ class OAuth(BaseModel):
 
     token_url: str = Field(pattern=r"^(https://|http://(127\.0\.0\.1|localhost|\[::1\])[:/])\S+$")
     """Where tokens are given out (RFC 6749 section 3.2)."""
+    device_url: str = Field("", pattern=r"^(|(https://|http://(127\.0\.0\.1|localhost|\[::1\])[:/])\S+)$")
+    """Where `gateway mail login` begins (RFC 8628 section 3.1); empty when the first token comes otherwise."""
     client_id: str = Field(min_length=1)
     """The name of this program at the provider."""
     client_secret: SecretStr | None = None

@@ -25,6 +25,7 @@ COMMANDS = {
     "outbox": "What waits to go out, and what did not.",
     "incidents": "Outages that are known: open, list, close.",
     "tokens": "Tokens of the API.",
+    "mail": "Log a mail account in at its provider.",
     "explain": "What a mail means, with no side effect.",
     "route": "Class, line and reasons for messages in a file.",
 }
