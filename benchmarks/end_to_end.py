@@ -36,7 +36,7 @@ from endtoend.machine import Used, fsync_probe, spin, used
 from endtoend.servers import HOLD_BACK, Gateway, Sink
 
 RESULTS = Path(__file__).parent / "results"
-SECONDS = 0.9
+SECONDS = 0.35
 """About how long the sink takes for one round of one load."""
 RATES = {"plain": 1400, "mixed": 700}
 """Mails a second that the sink is taken to manage when the number of mails is chosen."""
