@@ -20,7 +20,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -36,7 +38,7 @@ from endtoend.machine import Used, fsync_probe, spin, used
 from endtoend.servers import HOLD_BACK, Gateway, Sink
 
 RESULTS = Path(__file__).parent / "results"
-SECONDS = 0.9
+SECONDS = 0.35
 """About how long the sink takes for one round of one load."""
 RATES = {"plain": 1400, "mixed": 700}
 """Mails a second that the sink is taken to manage when the number of mails is chosen."""
@@ -244,6 +246,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="where the stores are made (default: a temporary folder)")
     parser.add_argument("--save", action="store_true", help="write benchmarks/results/*.json")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers are stopped, too
     print(HEADER)
     with tempfile.TemporaryDirectory(dir=given.folder) as name:
         done = [run(given, Path(name), filled=filled, held=True) for filled in given.fill]

@@ -16,6 +16,7 @@ from gateway.context import Context
 from gateway.store import counters
 from gateway.store.journal import Entry
 from gateway.store.people import normal
+from gateway.store.prepared import Prepared
 from gateway.store.schema import event
 from normalizer.message import Message, Trust
 
@@ -74,11 +75,11 @@ def why_silent(conn: Connection, asked: Asked, now: datetime, *, counted: bool =
     return "" if within_caps(conn, asked.ctx, raw.channel, raw.account, asked.recipient, now) else "cap"
 
 
-_LAST_WORD = (
+_LAST_WORD = Prepared(
     select(event.c.data)
     .where(
         event.c.ticket_id == bindparam("ticket"),
-        or_(event.c.kind.in_(("opened", "requester")), event.c.actor == "requester"),
+        or_(event.c.kind == "opened", event.c.kind == "requester", event.c.actor == "requester"),
     )
     .order_by(event.c.id.desc())
     .limit(1)
@@ -87,7 +88,7 @@ _LAST_WORD = (
 
 def is_robots(conn: Connection, ticket_id: int) -> bool:
     """The ticket's requester is a machine, by the last that came from there; also long after it was opened."""
-    said = conn.execute(_LAST_WORD, {"ticket": ticket_id}).scalar_one_or_none()
+    said = _LAST_WORD.scalar(conn, {"ticket": ticket_id})
     return said is not None and (bool(said.get("robot")) or said.get("silent") == "robot")
 
 

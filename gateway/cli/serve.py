@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import shlex
 import signal
@@ -57,8 +58,15 @@ async def _serve(configuration: Configuration, asked: Invocation, *, confirmed: 
         loop.add_signal_handler(signum, stop.set)
     gateway = Gateway(configuration, var=asked.var, confirmed=confirmed)
     recipient = next((endpoint for one in settings.accounts("mail").values() for endpoint in one.endpoints()), "")
+
+    def started(listening: dict[str, str]) -> None:
+        # What was made until now stays: without this every full collection would walk all of it again.
+        gc.collect()
+        gc.freeze()
+        _greet(listening, recipient, asked.var)
+
     try:
-        await gateway.run(stop, started=lambda listening: _greet(listening, recipient, asked.var))
+        await gateway.run(stop, started=started)
     except CannotStart as error:
         raise Failed(str(error)) from error
 

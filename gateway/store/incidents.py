@@ -9,12 +9,15 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, bindparam, func, insert, select, update
 
 from gateway.store.dialect import insert_new
+from gateway.store.prepared import Prepared
 from gateway.store.schema import incident, incident_ticket, ticket
 
 # Made once: both run for every new ticket. Shared locks, where locks are the database's: whoever closes an incident
 # waits for the tickets that are being linked to it, and then sees them.
-_OPEN = select(incident).where(incident.c.closed_at.is_(None)).order_by(incident.c.id.desc()).with_for_update(read=True)
-_OPEN_OF = (
+_OPEN = Prepared(
+    select(incident).where(incident.c.closed_at.is_(None)).order_by(incident.c.id.desc()).with_for_update(read=True)
+)
+_OPEN_OF = Prepared(
     select(incident)
     .join(incident_ticket, incident_ticket.c.incident_id == incident.c.id)
     .where(incident_ticket.c.ticket_id == bindparam("ticket"), incident.c.closed_at.is_(None))
@@ -51,7 +54,7 @@ def get(conn: Connection, incident_id: int) -> Row[Any] | None:
 
 def open_ones(conn: Connection) -> Sequence[Row[Any]]:
     """Every open incident, the newest first; none of them is closed before this transaction ends."""
-    return conn.execute(_OPEN).all()
+    return _OPEN.all(conn, {})
 
 
 def page(conn: Connection, *, only_open: bool, before: int | None, limit: int) -> Sequence[Row[Any]]:
@@ -107,4 +110,4 @@ def link_of(conn: Connection, ticket_id: int) -> Row[Any] | None:
 
 def open_of(conn: Connection, ticket_id: int) -> Row[Any] | None:
     """The open incident that this ticket is about."""
-    return conn.execute(_OPEN_OF, {"ticket": ticket_id}).one_or_none()
+    return _OPEN_OF.first(conn, {"ticket": ticket_id})
