@@ -148,3 +148,9 @@ def missing_secret(reference: str) -> str:
             return "" if Path(name).is_file() else f"there is no file {name}; write the secret into it (mode 600)"
         case _:
             return "a secret never stands in the file: write env:NAME or file:PATH"
+
+
+def secret_files(settings: Settings) -> frozenset[Path]:
+    """The files that hold secrets (`file:PATH` in the settings), resolved."""
+    references = (secret.get_secret_value().partition(":") for _, secret in _secrets(settings, ()))
+    return frozenset(Path(name).resolve() for kind, _, name in references if kind == "file")

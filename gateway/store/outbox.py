@@ -26,6 +26,7 @@ from sqlalchemy import (
 )
 
 from gateway.store.dialect import insert_new, is_one_of
+from gateway.store.hold import not_held
 from gateway.store.prepared import Prepared
 from gateway.store.schema import Instant, outbox
 from gateway.store.threads import add_key
@@ -187,7 +188,7 @@ def _issue(conn: Connection, draft: Draft) -> None:
 
 
 def claimable(now: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
-    """Waiting, due, and first of its lane among the rows that have ever been due.
+    """Waiting, due, not held, and first of its lane among the rows that have ever been due.
 
     A row in back-off (attempts > 0) has been due and keeps its place; one that was never due blocks nobody.
     """
@@ -198,7 +199,8 @@ def claimable(now: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
         is_one_of(older.c.state, "waiting", "sending"),
         or_(is_one_of(older.c.state, "sending"), older.c.attempts > 0, older.c.due_at <= now),
     )
-    return and_(is_one_of(outbox.c.state, "waiting"), outbox.c.due_at <= now, or_(outbox.c.lane == "", ~blocked))
+    free = or_(outbox.c.lane == "", ~blocked)
+    return and_(is_one_of(outbox.c.state, "waiting"), outbox.c.due_at <= now, free, not_held())
 
 
 # Made once: building these takes longer than running them, and they run for every notice.

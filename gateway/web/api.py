@@ -40,6 +40,8 @@ _OPERATOR_WRITES: Sequence[tuple[str, str, type[ApiModel], Writes, type[Asked]]]
     ("/journal/replay", "Process entries again", api_ops.Replayed, api_ops.replay, api_ops.Replay),
     ("/outbox/{notice}/retry", "Send a notice again", api_models.NoticeItem, api_ops.retry, Nothing),
     ("/outbox/{notice}/drop", "Never send a notice", api_models.NoticeItem, api_ops.drop, Nothing),
+    ("/outbox/hold", "Hold everything outbound", api_ops.Outbound, api_ops.hold_all, api_ops.HoldBody),
+    ("/outbox/release", "Let notices go out again", api_ops.Outbound, api_ops.release_all, api_ops.ReleaseBody),
     ("/tokens", "Make a token", api_tokens.MadeToken, api_tokens.token_create, api_tokens.NewToken),
     ("/tokens/{token}/revoke", "End a token", api_tokens.TokenList, api_tokens.token_revoke, Nothing),
 )

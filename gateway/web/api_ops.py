@@ -12,7 +12,7 @@ from pydantic import AwareDatetime, Field
 from sqlalchemy import Connection, Row
 
 from gateway import status
-from gateway.store import journal, outbox, queries
+from gateway.store import hold, journal, outbox, queries
 from gateway.web import api_show, cursors
 from gateway.web.api_asked import Limit
 from gateway.web.api_models import NoticeItem, NoticePage
@@ -101,6 +101,30 @@ class OutboxQuery(Asked):
     state: Delivery | Literal["all"] | None = None
     limit: Limit = 50
     cursor: str | None = None
+
+
+class HoldBody(Asked):
+    """Keep everything from going out."""
+
+    why: Annotated[str, Field(min_length=1, max_length=500)] = "held by an operator"
+    """Shown in the status."""
+
+
+class ReleaseBody(Asked):
+    """Let notices go out again."""
+
+    drop_waiting: bool = False
+    """What waits now is given up; only what comes later goes out."""
+
+
+class Outbound(ApiModel):
+    """Whether notices go out."""
+
+    held: bool
+    waiting: int
+    """Notices that wait to go out."""
+    dropped: int = 0
+    """Notices that were given up by this request."""
 
 
 # -- journal ------------------------------------------------------------------------------
@@ -209,6 +233,32 @@ async def drop(call: Call) -> Job:
     def job(conn: Connection) -> NoticeItem:
         done = outbox.drop(conn, [notice_id], now, why=f"dropped by {actor}")
         return _notice(conn, notice_id, changed=bool(done), why="only a notice that is not out yet can be dropped")
+
+    return job
+
+
+async def hold_all(call: Call) -> Job:
+    """Hold everything outbound: nothing is sent until it is released; what is on the wire now is finished."""
+    now, why = call.services.clock(), f"{call.body.why} ({call.caller.actor})"
+
+    def job(conn: Connection) -> Outbound:
+        hold.put(conn, why, now)
+        return Outbound(held=True, waiting=outbox.open_counts(conn)["waiting"])
+
+    return job
+
+
+async def release_all(call: Call) -> Job:
+    """End the hold."""
+    now, actor, drop_waiting = call.services.clock(), call.caller.actor, call.body.drop_waiting
+
+    def job(conn: Connection) -> Outbound:
+        if hold.get(conn) is None:
+            raise Problem(409, "nothing is held")
+        why = f"dropped by {actor} when the hold was released"
+        dropped = hold.give_up_waiting(conn, why=why, now=now) if drop_waiting else 0
+        hold.release(conn)
+        return Outbound(held=False, waiting=outbox.open_counts(conn)["waiting"], dropped=dropped)
 
     return job
 
