@@ -25,6 +25,8 @@ COMMANDS = {
     "outbox": "What waits to go out, and what did not.",
     "incidents": "Outages that are known: open, list, close.",
     "tokens": "Tokens of the API.",
+    "report": "What a pilot would have said and routed.",
+    "journal": "What was taken in, byte for byte.",
     "backup": "A copy of the desk, taken while it runs.",
     "restore": "A desk from a backup; it writes to nobody until it is released.",
     "explain": "What a mail means, with no side effect.",

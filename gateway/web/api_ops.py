@@ -11,7 +11,7 @@ from aiohttp import web
 from pydantic import AwareDatetime, Field
 from sqlalchemy import Connection, Row
 
-from gateway import status
+from gateway import shadow, status
 from gateway.store import hold, journal, outbox, queries
 from gateway.web import api_show, cursors
 from gateway.web.api_asked import Limit
@@ -125,6 +125,15 @@ class Outbound(ApiModel):
     """Notices that wait to go out."""
     dropped: int = 0
     """Notices that were given up by this request."""
+
+
+class ShadowQuery(Asked):
+    """Which tickets."""
+
+    since: AwareDatetime | None = None
+    """Opened from this time on."""
+    limit: Limit = 50
+    cursor: Annotated[str, Field(pattern=r"^[0-9]{0,18}$")] = ""
 
 
 # -- journal ------------------------------------------------------------------------------
@@ -270,6 +279,20 @@ def _notice(conn: Connection, notice_id: int, *, changed: bool, why: str) -> Not
     if not changed:
         raise Problem(409, f"{why}; this one is {row.state}")
     return api_show.notice(row)
+
+
+async def shadow_report(call: Call) -> shadow.ShadowReport:
+    """What accounts that write to nobody would have said and routed."""
+    asked, services = call.query, call.services
+
+    def job(conn: Connection) -> shadow.ShadowReport:
+        after = int(asked.cursor or 0)
+        last, items = shadow.report(
+            conn, services.ctx, services.blobs, since=asked.since, after=after, limit=asked.limit
+        )
+        return shadow.ShadowReport(items=items, next_cursor=None if last is None else str(last))
+
+    return await call.read(job)
 
 
 # -- status -------------------------------------------------------------------------------
