@@ -5,11 +5,11 @@ A channel must have a `Sender`; `Listener`, `Webhook`, `Fetcher` and `Prober` ar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Literal, Protocol, TypeAlias
+from typing import Any, ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict
@@ -36,6 +36,8 @@ class AccountSettings(BaseModel):
     """What every account of every channel can say; a channel's own model adds to it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    BUILT_ONCE: ClassVar[frozenset[str]] = frozenset({"imap"})
+    """Keys of an account that only a restart brings into force: they have a connection or thread of their own."""
 
     language: Literal["ru", "uk", "en"] = "en"
     """Language of notices when nothing better is known."""
@@ -138,6 +140,18 @@ class Listener(Protocol):
 
     async def stop(self) -> None:
         """Stop taking in; let commits under way finish and be answered."""
+        ...
+
+
+@runtime_checkable
+class Reloads(Protocol):
+    """Add-on of a listener: it takes over a new configuration with its ports open."""
+
+    def adopt(self, successor: Any) -> Sequence[Callable[[], Awaitable[None]]]:
+        """Go on as `successor`, one of the same class, built from the new accounts and never started.
+
+        Returns what closes that which only the old configuration needed.
+        """
         ...
 
 

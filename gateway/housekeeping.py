@@ -26,7 +26,7 @@ class Housekeeping:
     """The loop. Nothing in it is urgent; trouble puts it off and is logged."""
 
     def __init__(self, db: Database, ctx: Context, blobs: Blobs, spool: Path, clock: Clock) -> None:
-        self._db, self._ctx, self._blobs, self._spool, self._clock = db, ctx, blobs, spool, clock
+        self._db, self.ctx, self._blobs, self._spool, self._clock = db, ctx, blobs, spool, clock
 
     async def run(self, stop: asyncio.Event) -> None:
         """Tidy at the start and every hour until `stop` is set."""
@@ -42,7 +42,7 @@ class Housekeeping:
     async def tidy(self) -> dict[str, int]:
         """Do it once. Returns how many of each kind went. Raises Unavailable, OSError."""
         now = self._clock()
-        before = now - self._ctx.settings.journal.keep_raw
+        before = now - self.ctx.settings.journal.keep_raw
         forgotten = 0
         while dropped := await self._db.write(partial(journal.drop_raw, before=before)):
             forgotten += dropped

@@ -113,6 +113,13 @@ class SmtpListener:
         for close in self._on_stop:
             await close()
 
+    def adopt(self, successor: SmtpListener) -> Sequence[Callable[[], Awaitable[None]]]:
+        """Serve the accounts of a new configuration. What is being received keeps the account it was accepted for."""
+        closing, self._on_stop = self._on_stop, successor._on_stop
+        self._recipients, self.upload_url = successor._recipients, successor.upload_url
+        self.hostname = successor.hostname
+        return closing
+
     async def _until(self, done: Callable[[], bool], seconds: float) -> None:
         """Wait for commits and connections to end, but not for ever."""
         try:

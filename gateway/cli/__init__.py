@@ -17,6 +17,7 @@ COMMANDS = {
     "serve": "Start the gateway and run until it is told to stop.",
     "demo": "See the product in a minute; mails nobody.",
     "check": "Every problem of the configuration at once.",
+    "reload": "Bring a changed configuration into force, whole or not at all.",
     "schema": "JSON Schema of a configuration file, for editors.",
     "status": "The running gateway on one screen.",
     "tickets": "List, show, answer and resolve tickets.",

@@ -49,6 +49,7 @@ _OPERATOR_WRITES: Sequence[tuple[str, str, type[ApiModel], Writes, type[Asked]]]
     ("/outbox/{notice}/drop", "Never send a notice", api_models.NoticeItem, api_ops.drop, Nothing),
     ("/outbox/hold", "Hold everything outbound", api_ops.Outbound, api_ops.hold_all, api_ops.HoldBody),
     ("/outbox/release", "Let notices go out again", api_ops.Outbound, api_ops.release_all, api_ops.ReleaseBody),
+    ("/reload", "Bring a changed configuration into force", api_ops.InForce, api_ops.reload, Nothing),
     ("/tokens", "Make a token", api_tokens.MadeToken, api_tokens.token_create, api_tokens.NewToken),
     ("/tokens/{token}/revoke", "End a token", api_tokens.TokenList, api_tokens.token_revoke, Nothing),
 )

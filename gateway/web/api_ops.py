@@ -12,6 +12,8 @@ from pydantic import AwareDatetime, Field
 from sqlalchemy import Connection, Row
 
 from gateway import shadow, status
+from gateway.reload import NeedsRestart
+from gateway.settings_files import ConfigurationError
 from gateway.store import hold, journal, outbox, queries
 from gateway.web import api_show, cursors
 from gateway.web.api_asked import Limit
@@ -134,6 +136,15 @@ class ShadowQuery(Asked):
     """Opened from this time on."""
     limit: Limit = 50
     cursor: Annotated[str, Field(pattern=r"^[0-9]{0,18}$")] = ""
+
+
+class InForce(ApiModel):
+    """The configuration in force."""
+
+    policy: str
+    """Version of contracts, calendars and rules; decisions record it."""
+    policy_changed: bool
+    accounts: int
 
 
 # -- journal ------------------------------------------------------------------------------
@@ -293,6 +304,24 @@ async def shadow_report(call: Call) -> shadow.ShadowReport:
         return shadow.ShadowReport(items=items, next_cursor=None if last is None else str(last))
 
     return await call.read(job)
+
+
+# -- configuration ------------------------------------------------------------------------
+
+
+async def reload(call: Call) -> Job:
+    """Read the configuration again and bring all of it into force, or none. Every fault is in the answer."""
+    if call.services.reload is None:
+        raise Problem(409, "this server cannot read its configuration again")
+    try:
+        done = await call.services.reload()
+    except ConfigurationError as error:
+        faults = [{"at": "", "problem": str(problem)} for problem in error.problems]
+        raise Problem(422, "the configuration has faults; nothing was changed", errors=faults) from None
+    except NeedsRestart as error:
+        raise Problem(422, str(error)) from None
+    found = InForce(policy=done.policy, policy_changed=done.policy_changed, accounts=done.accounts)
+    return lambda _conn: found
 
 
 # -- status -------------------------------------------------------------------------------
