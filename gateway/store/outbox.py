@@ -79,6 +79,8 @@ class Draft:
     """Waiting notices of the same ticket with the same value give way to this one."""
     due_at: datetime | None = None
     """None: at once."""
+    mute: str = ""
+    """Why it never goes out: it is kept as suppressed, to be looked at."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +139,9 @@ def put(conn: Connection, draft: Draft, now: datetime) -> int | None:
     The Message-ID and the reply token become keys of the ticket that we issued.
     Raises ValueError when one of them is known already.
     """
-    values = {name: getattr(draft, name) for name in Draft.__slots__}
+    values = {name: getattr(draft, name) for name in Draft.__slots__ if name != "mute"}
+    if draft.mute:
+        values |= {"state": "suppressed", "detail": draft.mute, "settled_at": now}
     values |= {"message_id": draft.message_id or None, "reply_token": draft.reply_token or None}
     values |= {"due_at": draft.due_at or now, "created_at": now, "variables": dict(draft.variables)}
     row_id: int | None = insert_new(conn, outbox, values)
