@@ -182,6 +182,16 @@ class Fetcher(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What a look at something real came to, for an engineer's eyes; no secret is in it."""
+
+    what: str
+    good: str = ""
+    trouble: str = ""
+    """"" when it is as it should be."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Wiring:
     """What the composition root gives to a channel when it builds its parts."""
 

@@ -5,7 +5,7 @@ A channel's settings are imported here (they are plain models); its parts and SD
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from types import MappingProxyType
@@ -13,11 +13,13 @@ from typing import Any, TypeAlias, cast
 
 from pydantic import BaseModel
 
-from channels.contract import AccountSettings, Parts, Wiring
+from channels.contract import AccountSettings, Finding, Parts, Wiring
 from channels.mail.settings import MailAccount, SmtpOptions
 
 Build: TypeAlias = Callable[[Mapping[str, Any], Wiring], Parts]
 """Accounts by name, each of the channel's own model, and the wiring -> the channel's parts."""
+Online: TypeAlias = Callable[[Mapping[str, Any]], Awaitable[Sequence[Finding]]]
+"""Accounts by name -> what was found; nothing is changed at the far side, and nobody is written to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +31,8 @@ class Channel:
     options: type[BaseModel] | None = None
     """Model of the channel's own section, where it has one."""
     build: Build
+    online: Online | None = None
+    """Tries what accounts name on the network, for `gateway check --online`."""
 
 
 def _later(module: str) -> Build:
@@ -40,8 +44,22 @@ def _later(module: str) -> Build:
     return build
 
 
+def _online(module: str) -> Online:
+    """The module's `look`, imported at the first call."""
+
+    async def look(accounts: Mapping[str, Any]) -> Sequence[Finding]:
+        return await cast(Online, import_module(module).look)(accounts)
+
+    return look
+
+
 CHANNELS: Mapping[str, Channel] = MappingProxyType(
     {
-        "mail": Channel(settings=MailAccount, options=SmtpOptions, build=_later("channels.mail.build")),
+        "mail": Channel(
+            settings=MailAccount,
+            options=SmtpOptions,
+            build=_later("channels.mail.build"),
+            online=_online("channels.mail.online"),
+        ),
     }
 )

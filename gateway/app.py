@@ -20,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from channels.contract import Clock, Listener, Parts, Unavailable, Wiring
 from channels.registry import CHANNELS
-from gateway import health, timers
+from gateway import certificates, health, timers
 from gateway.alerts import Alerts
 from gateway.capture import CaptureSender
 from gateway.checks import CHECKS
@@ -40,6 +40,8 @@ from gateway.store.blobs import Blobs
 from gateway.store.database import Database, SchemaTooNew, UnsafeDatabase, migrate, open_database
 from gateway.store.failpoints import FailPoint, nowhere
 from gateway.store.lock import AlreadyRunning, ServerLock
+from gateway.trend import Trend
+from gateway.trend import check as disk_full
 from gateway.web.application import build_site
 from gateway.web.services import Services
 from gateway.web.upload import UploadAnswers
@@ -185,7 +187,15 @@ class Gateway:
         )
         # Operators hear of a filling disk long before readiness says no.
         low_disk = health.disk(folders.var, settings.alerts.free_disk)
-        alerts = Alerts(db, ctx, self._clock, checks=(*checks[:-1], low_disk), metrics=metrics, after=outbox.wake)
+        chain: Path | None = getattr(settings.smtp, "certificate", None)
+        trend = Trend(folders.var / "disk-trend.json", lambda: health.free_bytes(folders.var), self._clock)
+        # These make nobody unready.
+        ahead = (
+            certificates.check([chain] if chain else [], lambda: alerts.ctx.settings.alerts.certificate, self._clock),
+            disk_full(trend, lambda: alerts.ctx.settings.alerts.disk_full_in),
+        )
+        watched = (*checks[:-1], low_disk, *ahead)
+        alerts = Alerts(db, ctx, self._clock, checks=watched, metrics=metrics, after=outbox.wake)
         housekeeping = Housekeeping(db, ctx, blobs, folders.spool, self._clock)
         for name, loop in {
             "outbox": outbox.run, "timers": fired.run, "pipeline": pipeline.run, "alerts": alerts.run,

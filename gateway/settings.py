@@ -63,6 +63,15 @@ class Journal(Section):
     """Pause after the first failed attempt; doubles."""
 
 
+class Retention(Section):
+    """How long other things are kept; raw bytes have `journal.keep_raw`, and tickets are kept for ever."""
+
+    attachments: Duration = timedelta(seconds=0)
+    """Bytes of attachments of closed tickets, from the last change on; name and digest stay. 0s: for ever."""
+    log: Duration = 90 * DAY
+    """Records of operation: kept answers to API calls, ended links to tickets, counters of brakes. 0s: for ever."""
+
+
 class Workers(Section):
     """The processes that parse and route."""
 
@@ -180,6 +189,10 @@ class Alerts(Section):
     """An alert that lasts is sent again after this; 0s: never."""
     silence: Duration = timedelta(seconds=0)
     """An account that took nothing in for this long is an alert; 0s: never."""
+    disk_full_in: Duration = 7 * DAY
+    """The disk will be full within this at the pace of the last days: an alert. 0s: never."""
+    certificate: Duration = 14 * DAY
+    """The certificate of the SMTP port ends within this: an alert."""
     free_disk: Size = 1024 * 1024 * 1024
     """Less free space is an alert, and `/readyz` says no below a tenth of it."""
 
@@ -217,6 +230,7 @@ class Core(Section):
     http: Http = Http()
     database: Database = Database()
     journal: Journal = Journal()
+    retention: Retention = Retention()
     workers: Workers = Workers()
     outbox: Outbox = Outbox()
     numbers: Numbers = Numbers()
