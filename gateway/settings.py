@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -213,7 +214,9 @@ def _smtp(value: object) -> BaseModel:
     return options.model_validate(value)
 
 
+@cache
 def _channels_model() -> type[BaseModel]:
+    # Made once: reading the docstrings of a model is slow, and must not happen in two threads at a time.
     fields: dict[str, Any] = {name: (dict[str, channel.settings], {}) for name, channel in CHANNELS.items()}  # type: ignore[name-defined]
     return create_model("Channels", __base__=Section, __doc__="Accounts by channel.", **fields)
 

@@ -41,9 +41,8 @@ def send_test(
     if "@" not in address:
         raise Misused(f"{address} is no mail address")
     if (said := accounts[name].outbound) != "on":
-        raise Failed(
-            f"channels.mail.{name} has outbound: {said}, so it sends to nobody; try --set channels.mail.{name}.outbound=on"
-        )
+        key = f"channels.mail.{name}.outbound"
+        raise Failed(f"{key} is {said}, so it sends to nobody; for this one mail: --set '{key}=\"on\"'")
     notice = _notice(settings, name, address)
     receipt = asyncio.run(_send(settings, name, notice))
     typer.echo(f"{receipt.delivery.value}: {receipt.detail}")

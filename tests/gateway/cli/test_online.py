@@ -95,7 +95,7 @@ async def test_folders_clock_and_disk(var: Path) -> None:
         assert "another user owns key" in (await found(usual, var))[what]
     an_hour_ago = datetime.now(UTC) - timedelta(hours=1)
     assert "files here are newer" in (await found(usual, var, lambda: an_hour_ago))["clock"]
-    full = Settings.model_validate({"alerts": {"free_disk": "1000 TB"}})
+    full = Settings.model_validate({"alerts": {"free_disk": 10**15}})
     assert "MB free" in (await found(full, var))["disk"]
 
 
