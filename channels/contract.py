@@ -5,11 +5,11 @@ A channel must have a `Sender`; `Listener`, `Webhook`, `Fetcher` and `Prober` ar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Literal, Protocol, TypeAlias, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict
@@ -36,6 +36,8 @@ class AccountSettings(BaseModel):
     """What every account of every channel can say; a channel's own model adds to it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    BUILT_ONCE: ClassVar[frozenset[str]] = frozenset({"imap"})
+    """Keys of an account that only a restart brings into force: they have a connection or thread of their own."""
 
     language: Literal["ru", "uk", "en"] = "en"
     """Language of notices when nothing better is known."""
@@ -235,6 +237,18 @@ class Watched(Protocol):
         ...
 
 
+@runtime_checkable
+class Reloads(Protocol):
+    """Add-on of a listener: it takes over a new configuration with its ports open."""
+
+    def adopt(self, successor: Any) -> Sequence[Callable[[], Awaitable[None]]]:
+        """Go on as `successor`, one of the same class, built from the new accounts and never started.
+
+        Returns what closes that which only the old configuration needed.
+        """
+        ...
+
+
 class Webhook(Protocol):
     """Add-on: routes that the gateway mounts under `/channels/<channel>/<account>`."""
 
@@ -259,6 +273,16 @@ class Fetcher(Protocol):
     async def fetch(self, source: str, limit: int, into: Path) -> Fetched:
         """Fetch at most `limit` bytes to a file in `into`. Raises OSError or Unavailable."""
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What a look at something real came to, for an engineer's eyes; no secret is in it."""
+
+    what: str
+    good: str = ""
+    trouble: str = ""
+    """"" when it is as it should be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

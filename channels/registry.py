@@ -5,7 +5,7 @@ A channel's settings are imported here (they are plain models); its parts and SD
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -14,11 +14,13 @@ from typing import Any, TypeAlias, cast
 
 from pydantic import BaseModel
 
-from channels.contract import AccountSettings, Parts, Wiring
+from channels.contract import AccountSettings, Finding, Parts, Wiring
 from channels.mail.settings import MailAccount, SmtpOptions
 
 Build: TypeAlias = Callable[[Mapping[str, Any], Wiring], Parts]
 """Accounts by name, each of the channel's own model, and the wiring -> the channel's parts."""
+Online: TypeAlias = Callable[[Mapping[str, Any]], Awaitable[Sequence[Finding]]]
+"""Accounts by name -> what was found; nothing is changed at the far side, and nobody is written to."""
 
 
 Login: TypeAlias = Callable[[Any, Callable[[str], None]], Coroutine[Any, Any, Path]]
@@ -36,6 +38,8 @@ class Channel:
     build: Build
     login: Login | None = None
     """For channels whose accounts log in at a provider."""
+    online: Online | None = None
+    """Tries what accounts name on the network, for `gateway check --online`."""
 
 
 def _later(module: str) -> Build:
@@ -53,10 +57,23 @@ async def _mail_login(account: Any, say: Callable[[str], None]) -> Path:
     return await login(account, say)
 
 
+def _online(module: str) -> Online:
+    """The module's `look`, imported at the first call."""
+
+    async def look(accounts: Mapping[str, Any]) -> Sequence[Finding]:
+        return await cast(Online, import_module(module).look)(accounts)
+
+    return look
+
+
 CHANNELS: Mapping[str, Channel] = MappingProxyType(
     {
         "mail": Channel(
-            settings=MailAccount, options=SmtpOptions, build=_later("channels.mail.build"), login=_mail_login
+            settings=MailAccount,
+            options=SmtpOptions,
+            build=_later("channels.mail.build"),
+            login=_mail_login,
+            online=_online("channels.mail.online"),
         ),
     }
 )

@@ -10,7 +10,7 @@ import secrets
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
@@ -20,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from channels.contract import Clock, Listener, Parts, Unavailable, Watched, Wiring
 from channels.registry import CHANNELS
-from gateway import health, timers
+from gateway import certificates, health, timers
 from gateway.alerts import Alerts
 from gateway.capture import CaptureSender
 from gateway.checks import CHECKS
@@ -32,14 +32,17 @@ from gateway.log import get_logger
 from gateway.metrics import Metrics
 from gateway.outbox import Outbox
 from gateway.pipeline import Pipeline
+from gateway.reload import Reloader
 from gateway.rendering import render
 from gateway.settings import Settings, database_url
-from gateway.settings_files import Configuration
+from gateway.settings_files import Configuration, load
 from gateway.store import tokens
 from gateway.store.blobs import Blobs
 from gateway.store.database import Database, SchemaTooNew, UnsafeDatabase, migrate, open_database
 from gateway.store.failpoints import FailPoint, nowhere
 from gateway.store.lock import AlreadyRunning, ServerLock
+from gateway.trend import Trend
+from gateway.trend import check as disk_full
 from gateway.vault import StoreVault
 from gateway.web.application import build_site
 from gateway.web.services import Services
@@ -189,9 +192,15 @@ class Gateway:
         )
         # Operators hear of a filling disk long before readiness says no.
         low_disk = health.disk(folders.var, settings.alerts.free_disk)
-        alerts = Alerts(
-            db, ctx, self._clock, checks=(*checks[:-1], low_disk, *_watched(ports)), metrics=metrics, after=outbox.wake
+        chain: Path | None = getattr(settings.smtp, "certificate", None)
+        trend = Trend(folders.var / "disk-trend.json", lambda: health.free_bytes(folders.var), self._clock)
+        # These make nobody unready.
+        ahead = (
+            certificates.check([chain] if chain else [], lambda: alerts.ctx.settings.alerts.certificate, self._clock),
+            disk_full(trend, lambda: alerts.ctx.settings.alerts.disk_full_in),
         )
+        watched = (*checks[:-1], low_disk, *ahead, *_watched(ports))
+        alerts = Alerts(db, ctx, self._clock, checks=watched, metrics=metrics, after=outbox.wake)
         housekeeping = Housekeeping(db, ctx, blobs, folders.spool, self._clock)
         for name, loop in {
             "outbox": outbox.run, "timers": fired.run, "pipeline": pipeline.run, "alerts": alerts.run,
@@ -199,6 +208,15 @@ class Gateway:
         }.items():  # fmt: skip
             self._keep_running(stack, name, loop)
 
+        reloader = Reloader(
+            replace(self._configuration, settings=settings),
+            read=lambda: load(self._configuration.folder, overrides=self._configuration.overrides),
+            completed=lambda fresh: _with_public_url(fresh, bound),
+            build=lambda fresh: self._channels(replace(ctx, settings=fresh), db),
+            parts=parts,
+            followers=(outbox, fired, pipeline, alerts, housekeeping),
+            use=lambda fresh, made: _use(fresh, made, pool, outbox),
+        )
         services = Services(
             ctx=ctx, db=db, blobs=blobs, clock=self._clock, metrics=metrics, intake=pipeline.accept,
             processed=pipeline.processed,
@@ -206,7 +224,9 @@ class Gateway:
             listening=ports.open,
             workers=pool.stats, var=folders.var, started_at=self._clock(), wake_outbox=outbox.wake,
             wake_journal=pipeline.wake, wake_timers=fired.wake, new_secret=self._new_secret,
+            reload=reloader,
         )  # fmt: skip
+        reloader.follow(services)
         await self._site(stack, services, bound)
         for listener in ports.listeners:
             await self._listen(stack, listener, pipeline)
@@ -250,19 +270,21 @@ class Gateway:
         }
 
     def _outbox(self, db: Database, ctx: Context, blobs: Blobs, parts: Mapping[str, Parts], metrics: Metrics) -> Outbox:
-        return Outbox(
+        # The outbox's own context is the present one; a reload replaces it.
+        outbox = Outbox(
             db,
             ctx,
             senders=_by_account({name: part.senders for name, part in parts.items()}),
             probers=_by_account({name: part.probers for name, part in parts.items()}),
             capture=CaptureSender(self._folders.outgoing / "captured"),
-            render=lambda conn, row: render(conn, ctx, row, blobs),
+            render=lambda conn, row: render(conn, outbox.ctx, row, blobs),
             clock=self._clock,
             random=random.Random(),
             owner=f"{socket.gethostname()}:{os.getpid()}",
             metrics=metrics,
             failpoint=self._failpoint,
         )
+        return outbox
 
     def _keep_running(self, stack: AsyncExitStack, name: str, loop: Callable[[asyncio.Event], Awaitable[None]]) -> None:
         """Run a loop until the gateway stops. A loop that ends by itself ends the gateway: no half-alive server."""
@@ -336,6 +358,13 @@ def _with_public_url(settings: Settings, bound: socket.socket) -> Settings:
         return settings
     http = settings.http.model_copy(update={"public_url": f"http://{_shown(bound)}"})
     return settings.model_copy(update={"http": http})
+
+
+def _use(fresh: Configuration, parts: Mapping[str, Parts], pool: WorkerPool, outbox: Outbox) -> None:
+    """What of a new configuration is not in the context: the workers' policy and the senders."""
+    pool.use(fresh.policy)
+    senders = _by_account({name: part.senders for name, part in parts.items()})
+    outbox.rewire(senders, _by_account({name: part.probers for name, part in parts.items()}))
 
 
 def _by_account(found: Mapping[str, Mapping[str, T]]) -> dict[tuple[str, str], T]:

@@ -38,10 +38,9 @@ class Asked:
         return self.ctx.settings.agent_by_address(self.recipient) is not None
 
     @property
-    def outbound(self) -> str:
-        """The account's `outbound`; off when the configuration no longer has the account."""
-        account = self.ctx.settings.account(self.entry.raw.channel, self.entry.raw.account)
-        return "off" if account is None else account.outbound
+    def account_gone(self) -> bool:
+        """The configuration no longer has the account. One with `outbound: off` has: the pilot's report wants words."""
+        return self.ctx.settings.account(self.entry.raw.channel, self.entry.raw.account) is None
 
     @property
     def age(self) -> timedelta:
@@ -55,7 +54,7 @@ SILENT: tuple[tuple[str, Test], ...] = (
     ("replayed", lambda asked: not asked.entry.notify),
     ("imported", lambda asked: bool(asked.entry.raw.facts.get("imported"))),
     ("old", lambda asked: asked.age > asked.ctx.settings.tickets.automatic_age),
-    ("outbound off", lambda asked: asked.outbound == "off"),
+    ("account gone", lambda asked: asked.account_gone),
     ("no address", lambda asked: not asked.recipient),
     ("own address", lambda asked: asked.ctx.settings.is_own(asked.recipient)),
     ("staff", lambda asked: asked.staff),

@@ -144,6 +144,7 @@ def open_ticket(
         "contract": assignment.contract,
         "line": assignment.line,
         "message": message_id,
+        "policy": assignment.policy,
         "registered": True,
     }
     event_id = tickets.add_event(conn, ticket_id, at=now, actor=actor, kind="opened", data=data, key=key)

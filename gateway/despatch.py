@@ -66,7 +66,7 @@ class Despatch:
         failpoint: FailPoint,
     ) -> None:
         self.ctx = ctx
-        self._wires = wires
+        self.wires = wires
         self._db, self._render, self._clock, self._random = db, render, clock, random
         self._failpoint = failpoint
         self._circuits: dict[Account, Circuit] = {}
@@ -95,7 +95,7 @@ class Despatch:
         if isinstance(notice, Settlement):
             return notice
         captured = account.outbound == "capture"
-        sender = self._wires.capture if captured else self._wires.senders[row.channel, row.account]
+        sender = self.wires.capture if captured else self.wires.senders[row.channel, row.account]
         self._failpoint("sending-committed")
         answer = await self._call(sender, notice, (row.channel, row.account))
         self._failpoint("sent-unsettled")
@@ -119,7 +119,7 @@ class Despatch:
     async def recover(self, row: Row) -> Settlement:
         """What to do with a row that a dead server left SENDING (rule 12)."""
         detail = "the gateway was stopped while this was being sent"
-        if (row.channel, row.account) not in self._wires.probers:
+        if (row.channel, row.account) not in self.wires.probers:
             return self._of_doubt(row, detail, at_once=True)
         notice = await self._rendered(row)
         if isinstance(notice, Settlement):
@@ -138,7 +138,7 @@ class Despatch:
 
     async def _in_doubt(self, row: Row, notice: Notice, detail: str, *, at_once: bool) -> Settlement:
         """Ask the far side where somebody can; else the kind of the notice decides."""
-        prober = self._wires.probers.get((row.channel, row.account))
+        prober = self.wires.probers.get((row.channel, row.account))
         if prober is None:
             return self._of_doubt(row, detail, at_once=at_once)
         found = await _limited(prober.find(notice, row.sending_at or row.created_at), self._limit)

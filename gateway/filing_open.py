@@ -80,6 +80,7 @@ def _announce(conn: Connection, case: Case, ticket_id: int, message_id: int, rel
         "contract": case.assignment.contract,
         "line": case.assignment.line,
         "message": message_id,
+        "policy": case.assignment.policy,
         "trust": case.message.trust.value,
         **case.extra,
     }

@@ -176,7 +176,12 @@ def _reroute(conn: Connection, case: Case, ticket: Row[Any]) -> None:
                 at=case.now,
                 actor="gateway",
                 kind=kind,
-                data={kind: after, "before": before, "replay": case.entry.generation},
+                data={
+                    kind: after,
+                    "before": before,
+                    "replay": case.entry.generation,
+                    "policy": case.assignment.policy,
+                },
                 key=f"{kind}:{case.entry.id}:{case.entry.generation}",
             )
 

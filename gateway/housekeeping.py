@@ -1,16 +1,17 @@
-"""Hourly: forget raw bytes past their time, sweep blobs that nothing names, drop what a dead upload left."""
+"""Hourly: forget raw bytes and records past their time, sweep blobs and what a dead upload left."""
 
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
 from channels.contract import Clock, Unavailable
 from gateway.context import Context
 from gateway.log import get_logger
-from gateway.store import journal
+from gateway.store import journal, retention
 from gateway.store.blob_sweep import sweep
 from gateway.store.blobs import Blobs, sweep_folder
 from gateway.store.database import Database
@@ -26,7 +27,7 @@ class Housekeeping:
     """The loop. Nothing in it is urgent; trouble puts it off and is logged."""
 
     def __init__(self, db: Database, ctx: Context, blobs: Blobs, spool: Path, clock: Clock) -> None:
-        self._db, self._ctx, self._blobs, self._spool, self._clock = db, ctx, blobs, spool, clock
+        self._db, self.ctx, self._blobs, self._spool, self._clock = db, ctx, blobs, spool, clock
 
     async def run(self, stop: asyncio.Event) -> None:
         """Tidy at the start and every hour until `stop` is set."""
@@ -42,10 +43,26 @@ class Housekeeping:
     async def tidy(self) -> dict[str, int]:
         """Do it once. Returns how many of each kind went. Raises Unavailable, OSError."""
         now = self._clock()
-        before = now - self._ctx.settings.journal.keep_raw
+        before = now - self.ctx.settings.journal.keep_raw
         forgotten = 0
         while dropped := await self._db.write(partial(journal.drop_raw, before=before)):
             forgotten += dropped
+        kept = self.ctx.settings.retention
+        attachments = await self._in_chunks(retention.drop_attachments, kept.attachments, now)
+        records = await self._in_chunks(retention.drop_records, kept.log, now)
         swept = await sweep(self._db, self._blobs, now=now)
         leftovers = await asyncio.to_thread(sweep_folder, self._spool, now)
-        return {"raw_forgotten": forgotten, "blobs_swept": swept, "spool_leftovers": leftovers}
+        return {
+            "raw_forgotten": forgotten,
+            "attachments_forgotten": attachments,
+            "records_forgotten": records,
+            "blobs_swept": swept,
+            "spool_leftovers": leftovers,
+        }
+
+    async def _in_chunks(self, drop: Callable[..., int], keep: timedelta, now: datetime) -> int:
+        """Drop what is older than `keep` (zero: nothing), a transaction at a time. Returns how many."""
+        total = 0
+        while keep and (dropped := await self._db.write(partial(drop, before=now - keep))):
+            total += dropped
+        return total

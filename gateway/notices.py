@@ -91,7 +91,8 @@ class Letter:
 def put(scene: Scene, letter: Letter) -> int | None:
     """Queue a notice. Returns its id, or None when it was queued before."""
     ctx = scene.ctx
-    domain = domain_of(ctx.settings.account(letter.channel, letter.account))
+    account = ctx.settings.account(letter.channel, letter.account)
+    domain = domain_of(account)
     # After a restored backup the ids in `key` are given again; the time keeps old mails from naming new notices.
     once = (letter.key, scene.ticket.number, scene.now.isoformat())
     draft = outbox.Draft(
@@ -112,6 +113,8 @@ def put(scene: Scene, letter: Letter) -> int | None:
         automatic=letter.automatic,
         replaces=letter.replaces,
         due_at=letter.due_at,
+        # Written for the pilot's report only: it does not go out either when the account is switched on later.
+        mute="the account's outbound is off" if account is not None and account.outbound == "off" else "",
     )
     return outbox.put(scene.conn, draft, scene.now)
 

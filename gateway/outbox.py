@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import replace
 from datetime import datetime
 from itertools import chain, zip_longest
 from random import Random
@@ -77,6 +78,11 @@ class Outbox:
     @ctx.setter
     def ctx(self, ctx: Context) -> None:
         self._despatch.ctx = ctx
+
+    def rewire(self, senders: Mapping[Account, Sender], probers: Mapping[Account, Prober]) -> None:
+        """Send by these from the next notice on; what is on its way keeps its sender."""
+        self._wires = replace(self._wires, senders=senders, probers=probers)
+        self._despatch.wires = self._wires
 
     @property
     def under_way(self) -> frozenset[int]:

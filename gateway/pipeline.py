@@ -58,7 +58,7 @@ class Pipeline:
         after: Callable[[], object] = lambda: None,
     ) -> None:
         """`after` is called when something was filed: there may be notices and timers."""
-        self._db, self._blobs, self._pool, self._ctx, self._clock = db, blobs, pool, ctx, clock
+        self._db, self._blobs, self._pool, self.ctx, self._clock = db, blobs, pool, ctx, clock
         self._metrics = metrics or Metrics()
         self._failpoint = failpoint
         self._after = after
@@ -176,7 +176,7 @@ class Pipeline:
 
     def _with_account(self, entry: Entry) -> Entry:
         """The entry with what its account says about reading it: as of now, so that a replay after a fix sees it."""
-        account = self._ctx.settings.account(entry.raw.channel, entry.raw.account)
+        account = self.ctx.settings.account(entry.raw.channel, entry.raw.account)
         known = account.reading() if account is not None else {}
         return replace(entry, raw=replace(entry.raw, facts={**entry.raw.facts, **known})) if known else entry
 
@@ -237,7 +237,7 @@ class Pipeline:
         now = self._clock()
         for _ in range(LOST_RACES):
             try:
-                filed = await self._db.write(lambda conn: file_entry(conn, self._ctx, entry, parsed, now))
+                filed = await self._db.write(lambda conn: file_entry(conn, self.ctx, entry, parsed, now))
             except Conflict:
                 continue
             except Unavailable:
@@ -254,13 +254,13 @@ class Pipeline:
     async def _give_up(self, entry: Entry, reason: str) -> None:
         now = self._clock()
         try:
-            quarantined = await self._db.write(lambda conn: give_up(conn, self._ctx, entry, reason, now))
+            quarantined = await self._db.write(lambda conn: give_up(conn, self.ctx, entry, reason, now))
         except Unavailable:
             raise
         except Exception as error:
             # Even without its placeholder it must not be tried for ever.
             log.error("no placeholder", entry=entry.id, exc_info=error)
-            limit = self._ctx.settings.journal.attempts
+            limit = self.ctx.settings.journal.attempts
             quarantined = await self._db.write(
                 lambda conn: journal.failed(conn, entry.id, reason=reason, now=now, limit=limit)
             )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -61,6 +62,15 @@ class Journal(Section):
     """How often a message that cannot be read is tried before it goes to quarantine."""
     backoff: Duration = timedelta(seconds=2)
     """Pause after the first failed attempt; doubles."""
+
+
+class Retention(Section):
+    """How long other things are kept; raw bytes have `journal.keep_raw`, and tickets are kept for ever."""
+
+    attachments: Duration = timedelta(seconds=0)
+    """Bytes of attachments of closed tickets, from the last change on; name and digest stay. 0s: for ever."""
+    log: Duration = 90 * DAY
+    """Records of operation: kept answers to API calls, ended links to tickets, counters of brakes. 0s: for ever."""
 
 
 class Workers(Section):
@@ -180,6 +190,10 @@ class Alerts(Section):
     """An alert that lasts is sent again after this; 0s: never."""
     silence: Duration = timedelta(seconds=0)
     """An account that took nothing in for this long is an alert; 0s: never."""
+    disk_full_in: Duration = 7 * DAY
+    """The disk will be full within this at the pace of the last days: an alert. 0s: never."""
+    certificate: Duration = 14 * DAY
+    """The certificate of the SMTP port ends within this: an alert."""
     free_disk: Size = 1024 * 1024 * 1024
     """Less free space is an alert, and `/readyz` says no below a tenth of it."""
 
@@ -200,7 +214,9 @@ def _smtp(value: object) -> BaseModel:
     return options.model_validate(value)
 
 
+@cache
 def _channels_model() -> type[BaseModel]:
+    # Made once: reading the docstrings of a model is slow, and must not happen in two threads at a time.
     fields: dict[str, Any] = {name: (dict[str, channel.settings], {}) for name, channel in CHANNELS.items()}  # type: ignore[name-defined]
     return create_model("Channels", __base__=Section, __doc__="Accounts by channel.", **fields)
 
@@ -217,6 +233,7 @@ class Core(Section):
     http: Http = Http()
     database: Database = Database()
     journal: Journal = Journal()
+    retention: Retention = Retention()
     workers: Workers = Workers()
     outbox: Outbox = Outbox()
     numbers: Numbers = Numbers()

@@ -33,6 +33,8 @@ class Configuration:
     folder: Path
     surveys: SurveyPolicy
     texts: Texts
+    overrides: tuple[str, ...] = ()
+    """`--set` of the command line that it was loaded with: a reload keeps them."""
 
 
 class ConfigurationError(Exception):
@@ -45,6 +47,7 @@ class ConfigurationError(Exception):
 
 def load(folder: Path, *, overrides: Iterable[str] = (), environment: Mapping[str, str] = os.environ) -> Configuration:
     """Read and check the whole folder. Raises ConfigurationError with every problem found."""
+    overrides = tuple(overrides)
     settings, problems = load_settings(folder, overrides=overrides, environment=environment)
     accounts = {name for given in settings.channels.values() for name in given} if settings else None
     policy, more = policy_files.load_policy(folder, accounts=accounts, channels=set(CHANNELS))
@@ -55,7 +58,9 @@ def load(folder: Path, *, overrides: Iterable[str] = (), environment: Mapping[st
     problems += more
     if settings is None or policy is None or surveys is None or read is None or problems:
         raise ConfigurationError(problems)
-    return Configuration(settings=settings, policy=policy, folder=folder, surveys=surveys, texts=read)
+    return Configuration(
+        settings=settings, policy=policy, folder=folder, surveys=surveys, texts=read, overrides=overrides
+    )
 
 
 def load_settings(
@@ -148,3 +153,9 @@ def missing_secret(reference: str) -> str:
             return "" if Path(name).is_file() else f"there is no file {name}; write the secret into it (mode 600)"
         case _:
             return "a secret never stands in the file: write env:NAME or file:PATH"
+
+
+def secret_files(settings: Settings) -> frozenset[Path]:
+    """The files that hold secrets (`file:PATH` in the settings), resolved."""
+    references = (secret.get_secret_value().partition(":") for _, secret in _secrets(settings, ()))
+    return frozenset(Path(name).resolve() for kind, _, name in references if kind == "file")

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from sqlalchemy import Connection, inspect, text
 
 from gateway import health
-from gateway.store import queries
+from gateway.store import hold, queries
 from gateway.web.frame import ApiModel
 from gateway.web.services import Services
 
@@ -34,6 +34,9 @@ class OutboxStatus(ApiModel):
     unknown: int
     """Perhaps sent, perhaps not: the gateway died in between."""
     dead: int
+    held_since: datetime | None = None
+    """Since when nothing goes out (`gateway outbox release` ends it); None: notices go out."""
+    held_why: str = ""
 
 
 class Status(ApiModel):
@@ -62,10 +65,10 @@ async def gather(services: Services) -> Status:
     """Read everything. Raises Unavailable when the database cannot be read."""
     now = services.clock()
 
-    def read(conn: Connection) -> tuple[queries.Backlog, str]:
-        return queries.backlog(conn, now), _schema(conn)
+    def read(conn: Connection) -> tuple[queries.Backlog, str, hold.Held | None]:
+        return queries.backlog(conn, now), _schema(conn), hold.get(conn)
 
-    backlog, schema = await services.db.read(read)
+    backlog, schema, held = await services.db.read(read)
     trouble = await asyncio.to_thread(health.look, services.checks)
     free = await asyncio.to_thread(health.free_bytes, services.var) if services.var is not None else None
     return Status(
@@ -85,6 +88,8 @@ async def gather(services: Services) -> Status:
             oldest=backlog.outbox_oldest,
             unknown=backlog.outbox_unknown,
             dead=backlog.outbox_dead,
+            held_since=held.since if held else None,
+            held_why=held.why if held else "",
         ),
         tickets=backlog.tickets,
         workers=dict(services.workers()),
@@ -109,6 +114,7 @@ def gauges(status: Status) -> dict[str, float]:
         "outbox_oldest_seconds": age(status.outbox.oldest),
         "outbox_unknown": status.outbox.unknown,
         "outbox_dead": status.outbox.dead,
+        "outbox_held": status.outbox.held_since is not None,
         **{f"tickets_{name}": status.tickets.get(name, 0) for name in queries.OPEN_STATUSES},
         **{f"workers_{name}": number for name, number in status.workers.items()},
     }

@@ -42,7 +42,7 @@ class Timers:
         self, db: Database, ctx: Context, checks: Mapping[str, Check], clock: Clock, *, after: Callable[[], None]
     ) -> None:
         """`after` is called when checks have run: they may have put notices into the outbox."""
-        self._db, self._ctx, self._checks, self._clock, self._after = db, ctx, checks, clock, after
+        self._db, self.ctx, self._checks, self._clock, self._after = db, ctx, checks, clock, after
         self._woken = asyncio.Event()
 
     def wake(self) -> None:
@@ -88,7 +88,7 @@ class Timers:
         timer = timers.unfired(conn, timer_id)
         if timer is None:
             return "fired before"
-        outcome = self._checks[timer.kind](conn, self._ctx, timer, now)
+        outcome = self._checks[timer.kind](conn, self.ctx, timer, now)
         timers.fired(conn, timer.id, outcome, now)
         return outcome
 

@@ -64,3 +64,5 @@ class Assignment:
     tags: tuple[str, ...] = ()
     deadlines: Deadlines = Deadlines()
     because: tuple[Reason, ...] = ()
+    policy: str = ""
+    """Version of the policy that decided."""

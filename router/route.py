@@ -80,6 +80,7 @@ def route(
         tags=tags,
         deadlines=clocks,
         because=(reason, *decided.because, *placed, *onsite_reasons, *tag_reasons),
+        policy=policy.version,
     )
 
 

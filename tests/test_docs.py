@@ -14,7 +14,7 @@ from gateway.settings_text import text
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "channels").rglob("*.md")])
 LINK = re.compile(r"\]\((?!https?:|mailto:|#)([^)#\s]+)")
-COMMAND = re.compile(r"(?:^|[`\s/])gateway ([a-z]+)\b", re.MULTILINE)
+COMMAND = re.compile(r"(?:^|[`\s/])gateway ([a-z]+(?:-[a-z]+)*)\b", re.MULTILINE)
 TARGET = re.compile(r"`make ([a-z]+)`|^make ([a-z]+)", re.MULTILINE)
 NOT_COMMANDS = {"is", "as", "by", "to", "and", "that", "has", "cannot", "on", "with", "itself", "mounts", "in", "of"}
 

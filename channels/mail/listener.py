@@ -1,4 +1,4 @@
-"""The SMTP port of all mail accounts: connections in, `RawMessage`s to the intake, answers out."""
+"""The SMTP port of all mail accounts and the LMTP port beside it: connections in, `RawMessage`s out to the intake."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from channels.contract import Clock, Intake, Unavailable
 from channels.mail import identity
 from channels.mail.addresses import Recipients
 from channels.mail.certificate import Certificate
+from channels.mail.lmtp import LmtpConnection
 from channels.mail.server import Connection
 from channels.mail.settings import MailAccount, SmtpOptions
 from channels.mail.spool import Spool, sweep
@@ -54,7 +55,7 @@ class SmtpListener:
         self._on_stop = on_stop
         self._certificate: Certificate | None = None
         self._intake: Intake | None = None
-        self._server: asyncio.Server | None = None
+        self._servers: dict[str, asyncio.Server] = {}
         self._open: set[Connection] = set()
         self._per_client: Counter[str] = Counter()
         self._committing = 0
@@ -70,25 +71,39 @@ class SmtpListener:
             self._certificate = Certificate(self.options.certificate, self.options.key)
         self._intake = intake
         await asyncio.to_thread(self._prepare_spool)
+        try:
+            await self._open_port("smtp", Connection, self.options.host, self.options.port)
+            if (lmtp := self.options.lmtp) is not None:
+                await self._open_port("lmtp", LmtpConnection, lmtp.host, lmtp.port)
+        except OSError:
+            self._close_ports()
+            raise
+
+    async def _open_port(self, name: str, kind: type[Connection], host: str, port: int) -> None:
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            lambda: Connection(self, loop, self._certificate.context() if self._certificate else None),
-            self.options.host,
-            self.options.port,
+        self._servers[name] = await loop.create_server(
+            lambda: kind(self, loop, self._certificate.context() if self._certificate else None),
+            host,
+            port,
             backlog=max(100, self.options.connections),
         )
 
+    def _close_ports(self) -> None:
+        for server in self._servers.values():
+            server.close()
+
     def listening(self) -> dict[str, str]:
-        """`{"smtp": "127.0.0.1:2525"}`."""
-        if self._server is None or not self._server.sockets:
-            return {}
-        host, port = self._server.sockets[0].getsockname()[:2]
-        return {"smtp": f"[{host}]:{port}" if ":" in host else f"{host}:{port}"}
+        """`{"smtp": "127.0.0.1:2525"}`, and `lmtp` where it is open."""
+        found = {}
+        for name, server in self._servers.items():
+            if server.sockets:
+                host, port = server.sockets[0].getsockname()[:2]
+                found[name] = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        return found
 
     async def stop(self) -> None:
         """Take nothing more in, answer what is being committed, close the rest with 421."""
-        if self._server is not None:
-            self._server.close()
+        self._close_ports()
         for connection in list(self._open):
             connection.say_goodbye("421 4.3.2 Shutting down, please try again later")
         await self._until(lambda: not self._committing, self.options.commit_time.total_seconds())
@@ -97,6 +112,13 @@ class SmtpListener:
             connection.abort()
         for close in self._on_stop:
             await close()
+
+    def adopt(self, successor: SmtpListener) -> Sequence[Callable[[], Awaitable[None]]]:
+        """Serve the accounts of a new configuration. What is being received keeps the account it was accepted for."""
+        closing, self._on_stop = self._on_stop, successor._on_stop
+        self._recipients, self.upload_url = successor._recipients, successor.upload_url
+        self.hostname = successor.hostname
+        return closing
 
     async def _until(self, done: Callable[[], bool], seconds: float) -> None:
         """Wait for commits and connections to end, but not for ever."""
@@ -112,7 +134,7 @@ class SmtpListener:
 
     def admit(self, connection: Connection, client: str) -> str:
         """Count a connection in; the reply that refuses it, or ""."""
-        if self._server is None or not self._server.is_serving():
+        if not all(server.is_serving() for server in self._servers.values()):
             return "421 4.3.2 Shutting down, please try again later"
         if len(self._open) >= self.options.connections:
             return "421 4.7.0 Too many connections, please try again later"
@@ -204,7 +226,7 @@ def _envelope(connection: Connection) -> tuple[Sequence[str], Facts]:
     sender = readable(envelope.mail_from or "")
     recipients = list(envelope.rcpt_tos)
     return recipients, {
-        "transport": "smtp",
+        "transport": connection.protocol[-4:].lower(),
         "client_ip": connection.client,
         "helo": readable(session.host_name or ""),
         "mail_from": "" if sender == "<>" else sender,

@@ -118,6 +118,8 @@ _COMMANDS = [
 class Connection(SMTP):
     """One SMTP connection."""
 
+    protocol = "ESMTP"
+    """In the greeting; its last four letters are the transport's name."""
     # Also the limit of the stream's buffer; lines in DATA have a limit of their own.
     line_length_limit = 64 * 1024
     command_size_limits = _FixedLimits()
@@ -139,7 +141,7 @@ class Connection(SMTP):
             data_size_limit=0,  # the check is ours: its refusal names the way that is open
             enable_SMTPUTF8=True,
             hostname=port.hostname,
-            ident="ESMTP",
+            ident=self.protocol,
             tls_context=tls,
             require_starttls=port.options.require_tls,
             timeout=port.options.idle_time.total_seconds(),
@@ -216,8 +218,12 @@ class Connection(SMTP):
     def give_up(self, reply: str) -> None:
         """Answer before the commit has: the client repeats, the commit goes on, and the repeat is recognised."""
         if self.transport is not None:
-            self._write(reply.encode() + b"\r\n")
+            self._write("".join(f"{line}\r\n" for line in self.replies(reply, len(self.mail.rcpt_tos))).encode())
             self.transport.close()
+
+    def replies(self, reply: str, recipients: int) -> list[str]:
+        """What is said to a message for so many recipients: one reply (RFC 5321 section 3.3)."""
+        return [reply]
 
     def abort(self) -> None:
         """Drop the connection without a word."""
@@ -379,10 +385,12 @@ class Connection(SMTP):
                 reply = await self.port.accept(self, spool)
             finally:
                 self.committing = False
+        replies = self.replies(reply, len(self.mail.rcpt_tos))
         self.envelope = self._create_envelope()
         if reply[:1] == "2":
             self._commands_left = self.port.options.commands
-        await self.push(reply)
+        for line in replies:
+            await self.push(line)
         self.touch()
         if self.leaving:
             self.say_goodbye("421 4.3.2 Shutting down")

@@ -148,6 +148,15 @@ class MailAccount(AccountSettings):
         return self.from_.address if self.from_ else self.addresses[0]
 
 
+class Lmtp(Model):
+    """A port for the last hop from a mail server such as Postfix: one reply for each recipient (RFC 2033)."""
+
+    host: str = "127.0.0.1"
+    """Loopback, or a network that only the mail server reaches: LMTP is not for the Internet."""
+    port: int = Field(2424, ge=0, le=65535)
+    """0 means any free one; see `var/listening.json`. Never 25 (RFC 2033 section 5)."""
+
+
 class SmtpOptions(Model):
     """The SMTP port that all mail accounts share. A limit that is reached gets a clear answer on the wire."""
 
@@ -155,6 +164,8 @@ class SmtpOptions(Model):
     """Where it listens; loopback until you say otherwise."""
     port: int = Field(2525, ge=0, le=65535)
     """0 means any free one; see `var/listening.json`."""
+    lmtp: Lmtp | None = None
+    """None: no LMTP port. The limits below hold on both ports together."""
     hostname: str = Field("", pattern=r"^[A-Za-z0-9.\-]*$")
     """The name in the greeting. Empty: the domain of the first account."""
     certificate: Path | None = None

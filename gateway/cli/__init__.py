@@ -16,7 +16,10 @@ from gateway.cli.options import COMMON_HELP, INVOCATION, Failed, Misused, split
 COMMANDS = {
     "serve": "Start the gateway and run until it is told to stop.",
     "demo": "See the product in a minute; mails nobody.",
+    "init": "Configuration, systemd unit and web server snippets from a few answers.",
     "check": "Every problem of the configuration at once.",
+    "send-test": "One mail by the way that notices take.",
+    "reload": "Bring a changed configuration into force, whole or not at all.",
     "schema": "JSON Schema of a configuration file, for editors.",
     "status": "The running gateway on one screen.",
     "tickets": "List, show, answer and resolve tickets.",
@@ -26,10 +29,14 @@ COMMANDS = {
     "incidents": "Outages that are known: open, list, close.",
     "tokens": "Tokens of the API.",
     "mail": "Log a mail account in at its provider.",
+    "report": "What a pilot would have said and routed.",
+    "journal": "What was taken in, byte for byte.",
+    "backup": "A copy of the desk, taken while it runs.",
+    "restore": "A desk from a backup; it writes to nobody until it is released.",
     "explain": "What a mail means, with no side effect.",
     "route": "Class, line and reasons for messages in a file.",
 }
-"""Name -> summary; the module is `gateway.cli.<name>` and its typer application is `app`."""
+"""Name -> summary; the module is `gateway.cli.<name>` (`_` for `-`) and its typer application is `app`."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -60,7 +67,7 @@ def _run(argv: list[str]) -> None:
         near = difflib.get_close_matches(name, COMMANDS, n=1)
         hint = f"did you mean {near[0]}?" if near else "`gateway --help` lists the commands"
         raise Misused(f"no command {name!r}; {hint}")
-    app: typer.Typer = import_module(f"gateway.cli.{name}").app
+    app: typer.Typer = import_module(f"gateway.cli.{name.replace('-', '_')}").app
     command = get_command(app)
     command.epilog = COMMON_HELP
     INVOCATION.set(invocation)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
-from gateway.cli.options import invocation
-from gateway.settings_files import ConfigurationError, load
+from gateway.cli.options import Invocation, invocation
+from gateway.settings_files import Configuration, ConfigurationError, load
 
 app = typer.Typer(add_completion=False)
 
@@ -17,10 +19,13 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def check(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per problem and line.")] = False,
+    online: Annotated[
+        bool, typer.Option("--online", help="Then try relays, mailboxes, clock, disk and folders; changes nothing.")
+    ] = False,
 ) -> None:
     """Read the whole configuration and list every fault as file:line:column: key: what would be right.
 
-    Exit code 0: no fault. 2: faults, all of them listed.
+    Exit code 0: no fault. 2: faults, all of them listed. 1: with --online, something is not as it should be.
     """
     asked = invocation()
     try:
@@ -34,3 +39,17 @@ def check(
     accounts = sum(map(len, loaded.settings.channels.values()))
     said = f"{accounts} accounts, {len(loaded.policy.contracts)} contracts, {len(loaded.policy.rules)} rules"
     typer.echo(json.dumps({"ok": True}) if as_json else f"{asked.config}: good ({said})")
+    if online:
+        _try_all(loaded, asked, as_json=as_json)
+
+
+def _try_all(loaded: Configuration, asked: Invocation, *, as_json: bool) -> None:
+    from gateway.online import Place, look
+
+    place = Place(settings=loaded.settings, config=asked.config, var=asked.var, clock=lambda: datetime.now(UTC))
+    found = asyncio.run(look(place))
+    for each in found:
+        state = "TROUBLE" if each.trouble else "good"
+        typer.echo(json.dumps(asdict(each)) if as_json else f"{state:<8} {each.what}: {each.trouble or each.good}")
+    if any(each.trouble for each in found):
+        raise typer.Exit(1)

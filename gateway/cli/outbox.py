@@ -52,3 +52,32 @@ def drop(notice: NoticeId, url: Url = "", token: Token = "", json: AsJson = Fals
     """Give a notice up; it stays in the list as suppressed."""
     done = connect(url, token).post(f"/outbox/{notice}/drop")
     return as_json(done) if json else typer.echo(f"Notice {notice} is {done['state']}.")
+
+
+@app.command()
+@reported
+def hold(
+    why: Annotated[str, typer.Argument(help="The reason; `gateway status` shows it.")],
+    url: Url = "",
+    token: Token = "",
+    json: AsJson = False,
+) -> None:
+    """Hold everything: nothing goes out until `gateway outbox release`. Messages are taken in as ever."""
+    done = connect(url, token).post("/outbox/hold", {"why": why})
+    return as_json(done) if json else typer.echo(f"Nothing goes out now; {done['waiting']} notices wait.")
+
+
+@app.command()
+@reported
+def release(
+    drop_waiting: Annotated[
+        bool, typer.Option("--drop-waiting", help="Give up what waits now; only what comes later goes out.")
+    ] = False,
+    url: Url = "",
+    token: Token = "",
+    json: AsJson = False,
+) -> None:
+    """Let notices go out again, after a restore or a hold. Look at `gateway outbox list --state waiting` first."""
+    done = connect(url, token).post("/outbox/release", {"drop_waiting": drop_waiting})
+    said = f"Notices go out again: {done['waiting']} wait, {done['dropped']} were dropped."
+    return as_json(done) if json else typer.echo(said)

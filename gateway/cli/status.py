@@ -45,6 +45,12 @@ def _lines(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
         f"{outbox['waiting']} waiting, {outbox['due']} due{_old(now, outbox)}, {outbox['unknown']} unknown, "
         f"{outbox['dead']} dead",
     )
+    if outbox["held_since"]:
+        since = when(outbox["held_since"])
+        yield (
+            "HELD",
+            f"nothing goes out since {since}: {plain(outbox['held_why'])}; see `gateway outbox release --help`",
+        )
     yield "tickets", ", ".join(f"{count} {name}" for name, count in found["tickets"].items()) or "none open"
     yield "workers", ", ".join(f"{count} {name}" for name, count in found["workers"].items()) or "-"
     if found["disk_free"] is not None:

@@ -26,6 +26,7 @@ from sqlalchemy import (
 )
 
 from gateway.store.dialect import insert_new, is_one_of
+from gateway.store.hold import not_held
 from gateway.store.prepared import Prepared
 from gateway.store.schema import Instant, outbox
 from gateway.store.threads import add_key
@@ -78,6 +79,8 @@ class Draft:
     """Waiting notices of the same ticket with the same value give way to this one."""
     due_at: datetime | None = None
     """None: at once."""
+    mute: str = ""
+    """Why it never goes out: it is kept as suppressed, to be looked at."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +139,9 @@ def put(conn: Connection, draft: Draft, now: datetime) -> int | None:
     The Message-ID and the reply token become keys of the ticket that we issued.
     Raises ValueError when one of them is known already.
     """
-    values = {name: getattr(draft, name) for name in Draft.__slots__}
+    values = {name: getattr(draft, name) for name in Draft.__slots__ if name != "mute"}
+    if draft.mute:
+        values |= {"state": "suppressed", "detail": draft.mute, "settled_at": now}
     values |= {"message_id": draft.message_id or None, "reply_token": draft.reply_token or None}
     values |= {"due_at": draft.due_at or now, "created_at": now, "variables": dict(draft.variables)}
     row_id: int | None = insert_new(conn, outbox, values)
@@ -187,7 +192,7 @@ def _issue(conn: Connection, draft: Draft) -> None:
 
 
 def claimable(now: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
-    """Waiting, due, and first of its lane among the rows that have ever been due.
+    """Waiting, due, not held, and first of its lane among the rows that have ever been due.
 
     A row in back-off (attempts > 0) has been due and keeps its place; one that was never due blocks nobody.
     """
@@ -198,7 +203,8 @@ def claimable(now: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
         is_one_of(older.c.state, "waiting", "sending"),
         or_(is_one_of(older.c.state, "sending"), older.c.attempts > 0, older.c.due_at <= now),
     )
-    return and_(is_one_of(outbox.c.state, "waiting"), outbox.c.due_at <= now, or_(outbox.c.lane == "", ~blocked))
+    free = or_(outbox.c.lane == "", ~blocked)
+    return and_(is_one_of(outbox.c.state, "waiting"), outbox.c.due_at <= now, free, not_held())
 
 
 # Made once: building these takes longer than running them, and they run for every notice.

@@ -490,3 +490,11 @@ alert = Table(
     Column("told_at", Instant, nullable=False),
     Column("detail", Text, nullable=False),
 )
+
+hold = Table(
+    "hold",  # while there is a row, no notice is claimed: after a restore, or by an operator's hand
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("since", Instant, nullable=False),
+    Column("why", Text, nullable=False),
+)

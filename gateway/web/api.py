@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from aiohttp import web
 
-from gateway import status
+from gateway import shadow, status
 from gateway.web import api_acts, api_asked, api_incidents, api_models, api_ops, api_tickets, api_tokens, openapi
 from gateway.web.frame import ApiModel, Asked, Call, Nothing, Reads, Route, Writes, endpoint
 
@@ -34,12 +34,22 @@ _OPERATOR_READS: Sequence[tuple[str, str, type[ApiModel] | None, Reads, type[Ask
     ("/journal/{entry}", "One journal entry", api_ops.EntryItem, api_ops.entry, Nothing),
     ("/journal/{entry}/raw", "Its exact bytes", None, api_ops.raw, Nothing),
     ("/outbox", "Notices that need somebody", api_models.NoticePage, api_ops.notices, api_ops.OutboxQuery),
+    (
+        "/reports/shadow",
+        "What a pilot would have said and routed",
+        shadow.ShadowReport,
+        api_ops.shadow_report,
+        api_ops.ShadowQuery,
+    ),
     ("/tokens", "List tokens", api_tokens.TokenList, api_tokens.token_list, Nothing),
 )
 _OPERATOR_WRITES: Sequence[tuple[str, str, type[ApiModel], Writes, type[Asked]]] = (
     ("/journal/replay", "Process entries again", api_ops.Replayed, api_ops.replay, api_ops.Replay),
     ("/outbox/{notice}/retry", "Send a notice again", api_models.NoticeItem, api_ops.retry, Nothing),
     ("/outbox/{notice}/drop", "Never send a notice", api_models.NoticeItem, api_ops.drop, Nothing),
+    ("/outbox/hold", "Hold everything outbound", api_ops.Outbound, api_ops.hold_all, api_ops.HoldBody),
+    ("/outbox/release", "Let notices go out again", api_ops.Outbound, api_ops.release_all, api_ops.ReleaseBody),
+    ("/reload", "Bring a changed configuration into force", api_ops.InForce, api_ops.reload, Nothing),
     ("/tokens", "Make a token", api_tokens.MadeToken, api_tokens.token_create, api_tokens.NewToken),
     ("/tokens/{token}/revoke", "End a token", api_tokens.TokenList, api_tokens.token_revoke, Nothing),
 )

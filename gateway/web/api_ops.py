@@ -11,8 +11,10 @@ from aiohttp import web
 from pydantic import AwareDatetime, Field
 from sqlalchemy import Connection, Row
 
-from gateway import status
-from gateway.store import journal, outbox, queries
+from gateway import shadow, status
+from gateway.reload import NeedsRestart
+from gateway.settings_files import ConfigurationError
+from gateway.store import hold, journal, outbox, queries
 from gateway.web import api_show, cursors
 from gateway.web.api_asked import Limit
 from gateway.web.api_models import NoticeItem, NoticePage
@@ -101,6 +103,48 @@ class OutboxQuery(Asked):
     state: Delivery | Literal["all"] | None = None
     limit: Limit = 50
     cursor: str | None = None
+
+
+class HoldBody(Asked):
+    """Keep everything from going out."""
+
+    why: Annotated[str, Field(min_length=1, max_length=500)] = "held by an operator"
+    """Shown in the status."""
+
+
+class ReleaseBody(Asked):
+    """Let notices go out again."""
+
+    drop_waiting: bool = False
+    """What waits now is given up; only what comes later goes out."""
+
+
+class Outbound(ApiModel):
+    """Whether notices go out."""
+
+    held: bool
+    waiting: int
+    """Notices that wait to go out."""
+    dropped: int = 0
+    """Notices that were given up by this request."""
+
+
+class ShadowQuery(Asked):
+    """Which tickets."""
+
+    since: AwareDatetime | None = None
+    """Opened from this time on."""
+    limit: Limit = 50
+    cursor: Annotated[str, Field(pattern=r"^[0-9]{0,18}$")] = ""
+
+
+class InForce(ApiModel):
+    """The configuration in force."""
+
+    policy: str
+    """Version of contracts, calendars and rules; decisions record it."""
+    policy_changed: bool
+    accounts: int
 
 
 # -- journal ------------------------------------------------------------------------------
@@ -213,6 +257,32 @@ async def drop(call: Call) -> Job:
     return job
 
 
+async def hold_all(call: Call) -> Job:
+    """Hold everything outbound: nothing is sent until it is released; what is on the wire now is finished."""
+    now, why = call.services.clock(), f"{call.body.why} ({call.caller.actor})"
+
+    def job(conn: Connection) -> Outbound:
+        hold.put(conn, why, now)
+        return Outbound(held=True, waiting=outbox.open_counts(conn)["waiting"])
+
+    return job
+
+
+async def release_all(call: Call) -> Job:
+    """End the hold."""
+    now, actor, drop_waiting = call.services.clock(), call.caller.actor, call.body.drop_waiting
+
+    def job(conn: Connection) -> Outbound:
+        if hold.get(conn) is None:
+            raise Problem(409, "nothing is held")
+        why = f"dropped by {actor} when the hold was released"
+        dropped = hold.give_up_waiting(conn, why=why, now=now) if drop_waiting else 0
+        hold.release(conn)
+        return Outbound(held=False, waiting=outbox.open_counts(conn)["waiting"], dropped=dropped)
+
+    return job
+
+
 def _notice(conn: Connection, notice_id: int, *, changed: bool, why: str) -> NoticeItem:
     row = queries.outbox_row(conn, notice_id)
     if row is None:
@@ -220,6 +290,38 @@ def _notice(conn: Connection, notice_id: int, *, changed: bool, why: str) -> Not
     if not changed:
         raise Problem(409, f"{why}; this one is {row.state}")
     return api_show.notice(row)
+
+
+async def shadow_report(call: Call) -> shadow.ShadowReport:
+    """What accounts that write to nobody would have said and routed."""
+    asked, services = call.query, call.services
+
+    def job(conn: Connection) -> shadow.ShadowReport:
+        after = int(asked.cursor or 0)
+        last, items = shadow.report(
+            conn, services.ctx, services.blobs, since=asked.since, after=after, limit=asked.limit
+        )
+        return shadow.ShadowReport(items=items, next_cursor=None if last is None else str(last))
+
+    return await call.read(job)
+
+
+# -- configuration ------------------------------------------------------------------------
+
+
+async def reload(call: Call) -> Job:
+    """Read the configuration again and bring all of it into force, or none. Every fault is in the answer."""
+    if call.services.reload is None:
+        raise Problem(409, "this server cannot read its configuration again")
+    try:
+        done = await call.services.reload()
+    except ConfigurationError as error:
+        faults = [{"at": "", "problem": str(problem)} for problem in error.problems]
+        raise Problem(422, "the configuration has faults; nothing was changed", errors=faults) from None
+    except NeedsRestart as error:
+        raise Problem(422, str(error)) from None
+    found = InForce(policy=done.policy, policy_changed=done.policy_changed, accounts=done.accounts)
+    return lambda _conn: found
 
 
 # -- status -------------------------------------------------------------------------------

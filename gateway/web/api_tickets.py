@@ -15,6 +15,7 @@ from sqlalchemy.exc import NoResultFound
 from gateway.desk_acts import NotFound
 from gateway.store import queries
 from gateway.store import tickets as store
+from gateway.store.retention import FORGOTTEN
 from gateway.store.tokens import Caller
 from gateway.web import api_show, cursors
 from gateway.web.api_models import (
@@ -147,6 +148,8 @@ async def attachment(call: Call) -> web.StreamResponse:
     row = await _about(call, lambda conn, row: queries.attachment_of(conn, row.id, attachment_id))
     if row is None:
         raise Problem(404, "there is no such attachment")
+    if row.state == FORGOTTEN:
+        raise Problem(410, "this file is not kept any more (`retention.attachments`)")
     if row.state != "here":
         raise Problem(409, "this file is not here yet" if row.state == "pending" else "this file could not be fetched")
     headers = download_headers(row.filename or f"attachment-{row.id}", row.content_type)

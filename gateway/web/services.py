@@ -14,6 +14,7 @@ from channels.contract import Clock, Intake, Webhook
 from gateway.context import Context
 from gateway.health import Check
 from gateway.metrics import Metrics
+from gateway.reload import Reloaded
 from gateway.store.blobs import Blobs
 from gateway.store.database import Database
 
@@ -26,9 +27,9 @@ async def _no_number(_entry: int, _within: float) -> str | None:
     return None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Services:
-    """The parts of a running gateway that requests work with."""
+    """The parts of a running gateway that requests work with. A reload replaces `ctx`, and nothing else changes."""
 
     ctx: Context
     db: Database
@@ -56,6 +57,8 @@ class Services:
     """Called after a commit that may have made entries pending."""
     wake_timers: Callable[[], None] = _nothing
     """Called after a commit that may have put timers."""
+    reload: Callable[[], Awaitable[Reloaded]] | None = None
+    """Brings a changed configuration into force."""
     new_secret: Callable[[], str] = lambda: secrets.token_hex(24)
     """192 random bits as hex: request ids (its beginning) and API tokens."""
 

@@ -1,0 +1,76 @@
+"""`gateway restore`: a desk from a backup; it writes to nobody until it is released."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gateway.backup import BackupError
+from gateway.cli.options import Failed, Misused, invocation
+from gateway.restore import Numbering
+from gateway.restore import restore as bring_back
+from gateway.settings import database_url
+from gateway.settings_files import load_settings
+from gateway.store.lock import AlreadyRunning
+from gateway.store.migrate import SchemaTooNew
+from gateway.store.sqlite import UnsafeDatabase, database_path
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def restore(
+    folder: Annotated[Path, typer.Argument(help="The folder that `gateway backup` made.")],
+    skip: Annotated[
+        int | None,
+        typer.Option(min=1, help="Ids to leave out; none: ten times the busiest day for each day since the backup."),
+    ] = None,
+    config_into: Annotated[
+        Path | None, typer.Option(help="Write the backed up configuration into this new folder, and use it.")
+    ] = None,
+) -> None:
+    """Verify a backup and restore it to --var, which must hold no desk.
+
+    The restored desk takes messages in and files them, and sends nothing until `gateway outbox release`.
+    """
+    asked = invocation()
+    config = asked.config if config_into is None else _configuration(folder, config_into)
+    settings, problems = load_settings(config, overrides=asked.overrides)
+    if settings is None:
+        raise Misused("\n".join(map(str, problems)))
+    numbers = settings.numbers
+    try:
+        done = bring_back(
+            folder,
+            var=asked.var,
+            database=database_path(database_url(settings, asked.var)),
+            numbering=Numbering(first_digit=numbers.first_digit, width=numbers.width),
+            skip=skip,
+            now=datetime.now(UTC),
+        )
+    except (BackupError, AlreadyRunning, SchemaTooNew, UnsafeDatabase) as error:
+        raise Failed(str(error)) from None
+    except OSError as error:
+        raise Failed(f"{error.filename or asked.var}: {error.strerror}") from None
+    typer.echo(
+        f"{asked.var}: {done.tickets} tickets and {done.blobs} blobs as of {done.made_at:%Y-%m-%d %H:%M} UTC; "
+        f"the next ticket is #{done.next_number}"
+    )
+    typer.echo(
+        f"Nothing goes out: {done.waiting} notices wait. Start it with `gateway serve`, look at "
+        "`gateway outbox list --state waiting`, then `gateway outbox release` (or release --drop-waiting)."
+    )
+
+
+def _configuration(folder: Path, target: Path) -> Path:
+    if target.exists():
+        raise Failed(f"{target} is there already; name a new folder")
+    try:
+        shutil.copytree(folder / "config", target)
+    except OSError as error:
+        raise Failed(f"{folder / 'config'}: {error}") from None
+    return target

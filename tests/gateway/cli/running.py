@@ -1,0 +1,127 @@
+"""The real gateway as a process of its own, and its commands, for tests of what operators do."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import smtplib
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any
+
+from gateway.demo.desk import wait_for
+
+ROOT = Path(__file__).parents[3]
+
+
+def gateway(
+    *words: str, var: Path, config: Path | None = None, code: int | None = 0, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a command as a terminal would; `code` is the exit code it must have (None: any)."""
+    given = {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")}
+    done = subprocess.run(
+        [sys.executable, "-m", "gateway", *words, "--var", str(var),
+         *(["--config", str(config)] if config is not None else [])],
+        cwd=ROOT, env=given | {"COLUMNS": "200"} | environment, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert code is None or done.returncode == code, (words, done.returncode, done.stdout, done.stderr)
+    return done
+
+
+def told(*words: str, var: Path, config: Path | None = None) -> Any:
+    """The JSON that a command prints."""
+    return json.loads(gateway(*words, "--json", var=var, config=config).stdout)
+
+
+@dataclass
+class Desk:
+    """A running gateway."""
+
+    process: subprocess.Popen[bytes]
+    var: Path
+
+    def listening(self) -> dict[str, str]:
+        """Name -> "host:port"."""
+        found: dict[str, str] = json.loads((self.var / "listening.json").read_text(encoding="utf-8"))
+        return found
+
+    def address(self, name: str = "smtp") -> tuple[str, int]:
+        """(host, port) of an open port."""
+        host, _, port = self.listening()[name].rpartition(":")
+        return host, int(port)
+
+    def mail(self, key: str, content: bytes | None = None, to: str = "support@desk.example") -> bytes:
+        """Send a mail; the bytes that were acknowledged."""
+        sent = content if content is not None else mail_bytes(key)
+        with smtplib.SMTP(*self.address(), local_hostname="mx.client.example", timeout=30) as client:
+            client.sendmail(f"{key}@client.example", [to], sent)
+        return sent
+
+    def kill(self) -> None:
+        """As a power cut does."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait(30)
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        """Rows of its database."""
+        return query(self.var / "gateway.db", sql)
+
+    def filed(self, count: int) -> None:
+        """Wait until this many entries are done."""
+
+        def look() -> bool | None:
+            return (
+                self.query("SELECT count(*) FROM entry WHERE state = 'done' AND channel = 'mail'") == [(count,)] or None
+            )
+
+        wait_for(f"the filing of {count} messages", look)
+
+
+def query(database: Path, sql: str) -> list[tuple[Any, ...]]:
+    """Rows of a SQLite file."""
+    with closing(sqlite3.connect(database)) as conn:
+        return conn.execute(sql).fetchall()
+
+
+def mail_bytes(key: str, text: str = "The printer prints nothing.\n") -> bytes:
+    """A mail with CRLF line ends, of a person of its own."""
+    message = EmailMessage()
+    message["From"], message["To"] = f"{key}@client.example", "support@desk.example"
+    message["Subject"], message["Message-ID"] = f"Printer {key}", f"<{key}@client.example>"
+    message.set_content(text)
+    return message.as_bytes().replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+
+
+@contextmanager
+def serving(var: Path, *words: str, config: Path | None = None) -> Iterator[Desk]:
+    """The gateway on free ports until the block ends."""
+    # A killed gateway leaves its file; what is there now says nothing about the new one.
+    (var / "listening.json").unlink(missing_ok=True)
+    given = {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")}
+    chosen: Sequence[str] = ["--config", str(config)] if config is not None else []
+    log = var.with_suffix(".log")
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "gateway", "serve", "--var", str(var), *chosen,
+             "--set=smtp.port=0", "--set=http.port=0", *words],
+            cwd=ROOT, env=given, stdout=output, stderr=output,
+        )  # fmt: skip
+    try:
+        wait_for("the start", lambda: (var / "listening.json").exists() or process.poll() is not None or None)
+        assert process.poll() is None, log.read_text(errors="replace")[-3000:]
+        yield Desk(process=process, var=var)
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()

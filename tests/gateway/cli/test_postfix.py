@@ -1,0 +1,73 @@
+"""A real Postfix in front, with the documented lines: two recipients, and a gateway that is down and killed."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from channels.mail.settings import Lmtp
+from gateway.demo.desk import wait_for
+from tests.gateway.cli.postfix import free_port, relaying
+from tests.gateway.cli.running import ROOT, Desk, mail_bytes, serving
+
+pytestmark = [
+    pytest.mark.services("postfix", "postmap", "postqueue"),
+    pytest.mark.skipif(os.geteuid() != 0, reason="Postfix starts as root only"),
+    pytest.mark.timeout(180),
+]
+SALES = "--set=channels.mail.sales.addresses=[sales@desk.example]"
+
+
+def _lmtp(port: int) -> str:
+    return f"--set=smtp.lmtp={{port: {port}}}"
+
+
+def _subjects(desk: Desk) -> Counter[str]:
+    """Of each message that was filed."""
+    return Counter(row[0] for row in desk.query("SELECT subject FROM message WHERE direction = 'in' AND current"))
+
+
+def test_two_recipients_have_an_answer_each_and_one_ticket(tmp_path: Path) -> None:
+    port = free_port()
+    with serving(tmp_path / "var", _lmtp(port), SALES) as desk, relaying(port) as postfix:
+        assert desk.listening()["lmtp"] == f"127.0.0.1:{port}"
+        ours = ["support@desk.example", "sales@desk.example"]
+        postfix.send("ann@client.example", [*ours, "nobody@desk.example"], mail_bytes("ann"))
+        wait_for("three results", lambda: postfix.log().count(", status=") >= 3 or None)
+        lines = [line for line in postfix.log().splitlines() if "/lmtp[" in line and "status=" in line]
+        for recipient in ours:
+            said = [line for line in lines if f"to=<{recipient}>" in line]
+            assert len(said) == 1 and "status=sent (250 2.0.0 OK, taken in)" in said[0]
+        assert ["status=bounced" in line for line in lines if "nobody@" in line] == [True]
+        desk.filed(1)
+        assert desk.query("SELECT recipient FROM delivery ORDER BY recipient") == [(ours[1],), (ours[0],)]
+        assert desk.query("SELECT count(*) FROM ticket") == [(1,)]
+        assert desk.query("SELECT count(*) FROM outbox WHERE kind = 'acknowledgement'") == [(1,)]
+        assert desk.query("SELECT json_extract(facts, '$.transport') FROM entry") == [("lmtp",)]
+
+
+def test_a_queue_is_delivered_after_the_gateway_was_down_and_killed(tmp_path: Path) -> None:
+    port, var, count = free_port(), tmp_path / "var", 12
+    with relaying(port) as postfix:
+        for number in range(count):
+            postfix.send(f"p{number}@client.example", ["support@desk.example"], mail_bytes(f"p{number}"))
+        wait_for("all put off", lambda: postfix.log().count("Connection refused") >= count or None)
+        assert postfix.queued() == count
+        with serving(var, _lmtp(port)) as desk:
+            postfix.flush()
+            wait_for("the first of them", lambda: desk.query("SELECT 1 FROM entry") or None)
+            desk.kill()
+        for number in range(count, count + 3):
+            postfix.send(f"p{number}@client.example", ["support@desk.example"], mail_bytes(f"p{number}"))
+        with serving(var, _lmtp(port)) as desk:
+            postfix.drained()
+            desk.filed(count + 3)
+            assert _subjects(desk) == Counter({f"Printer p{number}": 1 for number in range(count + 3)})
+        assert "status=bounced" not in postfix.log()
+
+
+def test_the_documented_port_is_the_default() -> None:
+    assert f":{Lmtp().port}" in (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")

@@ -1,0 +1,89 @@
+"""What is old is forgotten in small pieces; what is needed stays."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+from sqlalchemy import insert, select, update
+
+from gateway.housekeeping import Housekeeping
+from gateway.store import counters, schema, tickets
+from gateway.store.blobs import Blobs
+from gateway.store.database import Database
+from normalizer.message import Attachment
+from tests.gateway.conftest import START, FrozenClock
+from tests.gateway.outgoing import context, open_ticket
+
+DAY = timedelta(days=1)
+
+
+def attached(name: str) -> Attachment:
+    return Attachment(filename=name, content_type="text/plain", size=1, sha256="0" * 64, content=b"x")
+
+
+async def ticket(db: Database, status: str, files: int) -> int:
+    ticket_id = await db.write(lambda conn: open_ticket(conn, START, status=status))
+
+    def fill(conn: object) -> None:
+        message = tickets.add_message(
+            conn,
+            ticket_id,
+            direction="in",
+            kind="message",
+            author="ann",
+            text="x",
+            at=START,  # type: ignore[arg-type]
+        )
+        tickets.add_attachments(conn, message, [attached(str(number)) for number in range(files)])  # type: ignore[arg-type]
+
+    await db.write(fill)
+    return ticket_id
+
+
+async def test_attachments_of_closed_tickets_go_in_pieces(
+    db: Database, clock: FrozenClock, blobs: Blobs, tmp_path: Path
+) -> None:
+    (tmp_path / "spool").mkdir()
+    await ticket(db, "closed", 70)
+    await ticket(db, "open", 2)
+    ctx = context(retention={"attachments": "30d", "log": "30d"})
+    keeping = Housekeeping(db, ctx, blobs, tmp_path / "spool", clock)
+    clock.forward(30 * DAY)
+    assert (await keeping.tidy())["attachments_forgotten"] == 0
+    clock.forward(timedelta(seconds=1))
+    jobs = db.stats.jobs
+    assert (await keeping.tidy())["attachments_forgotten"] == 70
+    assert db.stats.jobs - jobs >= 3, "more than one transaction"
+    states = await db.read(
+        lambda conn: conn.execute(select(schema.attachment.c.state, schema.attachment.c.content)).all()
+    )
+    assert sorted(states, key=str).count(("forgotten", None)) == 70
+    assert [row for row in states if row.state == "here"] == [("here", b"x")] * 2
+
+
+async def test_records_of_operation_go(db: Database, clock: FrozenClock, blobs: Blobs, tmp_path: Path) -> None:
+    (tmp_path / "spool").mkdir()
+    ticket_id = await ticket(db, "open", 0)
+    answer = {"token_id": 1, "fingerprint": "0", "status": 200, "body": "{}"}
+    link = {"ticket_id": ticket_id, "recipient": "ann@client.example"}
+    minute, day = timedelta(minutes=1), DAY
+    for name, at in (("old", START), ("new", START + 40 * DAY)):
+        rows = (
+            (schema.idempotency, {**answer, "key": name, "at": at}),
+            (schema.view_token, {**link, "token_hash": name, "expires_at": at}),
+        )
+        for table, row in rows:
+            await db.write(lambda conn, t=table, r=row: conn.execute(insert(t).values(r)))
+        for prefix, span in (("auto:minute:address:", minute), ("auto:day:address:", day)):
+            bucket = counters.bucket(at, span)
+            await db.write(lambda conn, p=prefix, b=bucket: counters.count_up(conn, f"{p}ann", b))
+    clock.now = START + 50 * DAY
+    ctx = context(retention={"log": "30d"})
+    assert (await Housekeeping(db, ctx, blobs, tmp_path / "spool", clock).tidy())["records_forgotten"] == 4
+    left = await db.read(lambda conn: conn.execute(select(schema.counter)).all())
+    assert len(left) == 2
+    for_ever = context(retention={"log": "0s"})
+    clock.forward(1000 * DAY)
+    assert (await Housekeeping(db, for_ever, blobs, tmp_path / "spool", clock).tidy())["records_forgotten"] == 0
+    await db.write(lambda conn: conn.execute(update(schema.ticket).values(status="closed")))
