@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import random
 import secrets
@@ -18,7 +17,7 @@ from typing import TypeVar
 from aiohttp import web
 from sqlalchemy.exc import SQLAlchemyError
 
-from channels.contract import Clock, Listener, Parts, Unavailable, Watched, Wiring
+from channels.contract import Clock, Listener, Parts, Unavailable, Wiring
 from channels.registry import CHANNELS
 from gateway import certificates, health, timers
 from gateway.alerts import Alerts
@@ -28,6 +27,7 @@ from gateway.context import Context
 from gateway.housekeeping import Housekeeping
 from gateway.keyring import Keyring
 from gateway.ledger import StoreLedger
+from gateway.listening import CannotListen, Ports, bind, shown, watched, write_listening
 from gateway.log import get_logger
 from gateway.metrics import Metrics
 from gateway.outbox import Outbox
@@ -90,19 +90,35 @@ class Folders:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Ports:
-    """What listens."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Core:
+    """What the rest stands on."""
 
-    http: socket.socket
-    listeners: Sequence[Listener]
+    ctx: Context
+    db: Database
+    metrics: Metrics
+    blobs: Blobs
+    parts: Mapping[str, Parts]
+    pool: WorkerPool
+    ports: Ports
 
-    def open(self) -> dict[str, str]:
-        """Name -> "host:port" of every port that is open now."""
-        found = {"http": _shown(self.http)} if self.http.fileno() >= 0 else {}
-        for listener in self.listeners:
-            found |= listener.listening()
-        return found
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Loops:
+    """What runs all the time."""
+
+    outbox: Outbox
+    timers: timers.Timers
+    pipeline: Pipeline
+    alerts: Alerts
+    housekeeping: Housekeeping
+
+    def by_name(self) -> Mapping[str, Callable[[asyncio.Event], Awaitable[None]]]:
+        """In the order in which they start; they end in the opposite one."""
+        return {
+            "outbox": self.outbox.run, "timers": self.timers.run, "pipeline": self.pipeline.run,
+            "alerts": self.alerts.run, "housekeeping": self.housekeeping.run,
+        }  # fmt: skip
 
 
 class Gateway:
@@ -132,7 +148,7 @@ class Gateway:
         async with AsyncExitStack() as stack:
             try:
                 listening = await self._start(stack)
-            except (AlreadyRunning, SchemaTooNew, UnsafeDatabase) as error:
+            except (AlreadyRunning, CannotListen, SchemaTooNew, UnsafeDatabase) as error:
                 raise CannotStart(str(error)) from error
             except (OSError, SQLAlchemyError, Unavailable) as error:
                 raise CannotStart(f"{type(error).__name__}: {error}") from error
@@ -145,12 +161,19 @@ class Gateway:
             raise CannotStart("a part of the gateway ended by itself; the log says which and why")
 
     async def _start(self, stack: AsyncExitStack) -> dict[str, str]:
+        core = await self._open(stack)
+        loops = self._loops(core)
+        for name, loop in loops.by_name().items():
+            self._keep_running(stack, name, loop)
+        return await self._serve(stack, core, loops)
+
+    async def _open(self, stack: AsyncExitStack) -> _Core:
+        """Everything that the rest stands on; closed in the opposite order."""
         folders = self._folders
         folders.make()
         stack.enter_context(ServerLock(folders.var / "lock"))
         (folders.var / "listening.json").unlink(missing_ok=True)
-
-        bound = _bind(self._configuration.settings)
+        bound = bind(self._configuration.settings)
         stack.callback(bound.close)
         settings = _with_public_url(self._configuration.settings, bound)
         ctx = Context(
@@ -159,9 +182,7 @@ class Gateway:
         )  # fmt: skip
         db = await self._database(stack, settings)
         metrics = Metrics()
-        blobs = Blobs(folders.blobs, failpoint=self._failpoint)
         parts = self._channels(ctx, db)
-
         pool = WorkerPool(
             count=settings.workers.count,
             limits=Limits(seconds=settings.workers.seconds, memory=settings.workers.memory),
@@ -171,8 +192,14 @@ class Gateway:
         )
         await pool.start()
         stack.push_async_callback(pool.stop)
+        ports = Ports(bound, [listener for part in parts.values() for listener in part.listeners])
+        blobs = Blobs(folders.blobs, failpoint=self._failpoint)
+        return _Core(ctx=ctx, db=db, metrics=metrics, blobs=blobs, parts=parts, pool=pool, ports=ports)
 
-        outbox = self._outbox(db, ctx, blobs, parts, metrics)
+    def _loops(self, core: _Core) -> _Loops:
+        """What runs all the time, not yet running."""
+        ctx, db, settings, var = core.ctx, core.db, core.ctx.settings, self._folders.var
+        outbox = self._outbox(core)
         fired = timers.Timers(db, ctx, CHECKS, self._clock, after=outbox.wake)
 
         def filed() -> None:
@@ -180,61 +207,68 @@ class Gateway:
             fired.wake()
 
         pipeline = Pipeline(
-            db=db, blobs=blobs, pool=pool, ctx=ctx, clock=self._clock, metrics=metrics,
+            db=db, blobs=core.blobs, pool=core.pool, ctx=ctx, clock=self._clock, metrics=core.metrics,
             failpoint=self._failpoint, after=filed,
         )  # fmt: skip
-        ports, wanted = Ports(bound, [listener for part in parts.values() for listener in part.listeners]), ["http"]
-        checks = (
-            health.database(db),
-            health.workers(lambda: pool.stats()["alive"], settings.workers.count),
-            health.listeners(ports.open, wanted),
-            health.disk(folders.var, settings.alerts.free_disk // 10),
-        )
-        # Operators hear of a filling disk long before readiness says no.
-        low_disk = health.disk(folders.var, settings.alerts.free_disk)
         chain: Path | None = getattr(settings.smtp, "certificate", None)
-        trend = Trend(folders.var / "disk-trend.json", lambda: health.free_bytes(folders.var), self._clock)
-        # These make nobody unready.
+        trend = Trend(var / "disk-trend.json", lambda: health.free_bytes(var), self._clock)
+        # Operators hear of these long before readiness says no, or although it never does.
         ahead = (
+            health.database(db),
+            health.workers(lambda: core.pool.stats()["alive"], settings.workers.count),
+            health.disk(var, settings.alerts.free_disk),
             certificates.check([chain] if chain else [], lambda: alerts.ctx.settings.alerts.certificate, self._clock),
             disk_full(trend, lambda: alerts.ctx.settings.alerts.disk_full_in),
+            *watched(core.ports),
         )
-        watched = (*checks[:-1], low_disk, *ahead, *_watched(ports))
-        alerts = Alerts(db, ctx, self._clock, checks=watched, metrics=metrics, after=outbox.wake)
-        housekeeping = Housekeeping(db, ctx, blobs, folders.spool, self._clock)
-        for name, loop in {
-            "outbox": outbox.run, "timers": fired.run, "pipeline": pipeline.run, "alerts": alerts.run,
-            "housekeeping": housekeeping.run,
-        }.items():  # fmt: skip
-            self._keep_running(stack, name, loop)
+        alerts = Alerts(db, ctx, self._clock, checks=ahead, metrics=core.metrics, after=outbox.wake)
+        housekeeping = Housekeeping(db, ctx, core.blobs, self._folders.spool, self._clock)
+        return _Loops(outbox=outbox, timers=fired, pipeline=pipeline, alerts=alerts, housekeeping=housekeeping)
 
-        reloader = Reloader(
-            replace(self._configuration, settings=settings),
-            read=lambda: load(self._configuration.folder, overrides=self._configuration.overrides),
-            completed=lambda fresh: _with_public_url(fresh, bound),
-            build=lambda fresh: self._channels(replace(ctx, settings=fresh), db),
-            parts=parts,
-            followers=(outbox, fired, pipeline, alerts, housekeeping),
-            use=lambda fresh, made: _use(fresh, made, pool, outbox),
-        )
+    async def _serve(self, stack: AsyncExitStack, core: _Core, loops: _Loops) -> dict[str, str]:
+        """Open the site and the ports: the last thing at the start, the first to end."""
+        wanted = ["http"]
+        reloader = self._reloader(core, loops)
         services = Services(
-            ctx=ctx, db=db, blobs=blobs, clock=self._clock, metrics=metrics, intake=pipeline.accept,
-            processed=pipeline.processed,
-            webhooks=_by_account({name: part.webhooks for name, part in parts.items()}), checks=checks,
-            listening=ports.open,
-            workers=pool.stats, var=folders.var, started_at=self._clock(), wake_outbox=outbox.wake,
-            wake_journal=pipeline.wake, wake_timers=fired.wake, new_secret=self._new_secret,
+            ctx=core.ctx, db=core.db, blobs=core.blobs, clock=self._clock, metrics=core.metrics,
+            intake=loops.pipeline.accept, processed=loops.pipeline.processed,
+            webhooks=_by_account({name: part.webhooks for name, part in core.parts.items()}),
+            checks=self._ready(core, wanted), listening=core.ports.open, workers=core.pool.stats,
+            var=self._folders.var, started_at=self._clock(), wake_outbox=loops.outbox.wake,
+            wake_journal=loops.pipeline.wake, wake_timers=loops.timers.wake, new_secret=self._new_secret,
             reload=reloader,
         )  # fmt: skip
         reloader.follow(services)
-        await self._site(stack, services, bound)
-        for listener in ports.listeners:
-            await self._listen(stack, listener, pipeline)
-        listening = ports.open()
+        await self._site(stack, services, core.ports.http)
+        for listener in core.ports.listeners:
+            await self._listen(stack, listener, loops.pipeline)
+        listening = core.ports.open()
         wanted += [name for name in listening if name not in wanted]
-        _write_listening(folders.var / "listening.json", listening)
-        stack.callback((folders.var / "listening.json").unlink, missing_ok=True)
+        path = self._folders.var / "listening.json"
+        write_listening(path, listening)
+        stack.callback(path.unlink, missing_ok=True)
         return listening
+
+    def _ready(self, core: _Core, wanted: Sequence[str]) -> Sequence[health.Check]:
+        """What `/readyz` looks at. `wanted` grows as ports are opened."""
+        settings = core.ctx.settings
+        return (
+            health.database(core.db),
+            health.workers(lambda: core.pool.stats()["alive"], settings.workers.count),
+            health.listeners(core.ports.open, wanted),
+            health.disk(self._folders.var, settings.alerts.free_disk // 10),
+        )
+
+    def _reloader(self, core: _Core, loops: _Loops) -> Reloader:
+        return Reloader(
+            replace(self._configuration, settings=core.ctx.settings),
+            read=lambda: load(self._configuration.folder, overrides=self._configuration.overrides),
+            completed=lambda fresh: _with_public_url(fresh, core.ports.http),
+            build=lambda fresh: self._channels(replace(core.ctx, settings=fresh), core.db),
+            parts=core.parts,
+            followers=(loops.outbox, loops.timers, loops.pipeline, loops.alerts, loops.housekeeping),
+            use=lambda fresh, made: _use(fresh, made, core.pool, loops.outbox),
+        )
 
     async def _database(self, stack: AsyncExitStack, settings: Settings) -> Database:
         url = database_url(settings, self._folders.var.resolve())
@@ -269,19 +303,19 @@ class Gateway:
             if settings.accounts(name)
         }
 
-    def _outbox(self, db: Database, ctx: Context, blobs: Blobs, parts: Mapping[str, Parts], metrics: Metrics) -> Outbox:
+    def _outbox(self, core: _Core) -> Outbox:
         # The outbox's own context is the present one; a reload replaces it.
         outbox = Outbox(
-            db,
-            ctx,
-            senders=_by_account({name: part.senders for name, part in parts.items()}),
-            probers=_by_account({name: part.probers for name, part in parts.items()}),
+            core.db,
+            core.ctx,
+            senders=_by_account({name: part.senders for name, part in core.parts.items()}),
+            probers=_by_account({name: part.probers for name, part in core.parts.items()}),
             capture=CaptureSender(self._folders.outgoing / "captured"),
-            render=lambda conn, row: render(conn, outbox.ctx, row, blobs),
+            render=lambda conn, row: render(conn, outbox.ctx, row, core.blobs),
             clock=self._clock,
             random=random.Random(),
             owner=f"{socket.gethostname()}:{os.getpid()}",
-            metrics=metrics,
+            metrics=core.metrics,
             failpoint=self._failpoint,
         )
         return outbox
@@ -316,15 +350,6 @@ class Gateway:
         stack.push_async_callback(listener.stop)
 
 
-def _watched(ports: Ports) -> list[health.Check]:
-    """Trouble of listeners that operators hear of; the gateway is ready without them."""
-    return [
-        health.Check(name=listener.name, trouble=listener.trouble)
-        for listener in ports.listeners
-        if isinstance(listener, Watched)
-    ]
-
-
 async def _first(*events: asyncio.Event) -> None:
     waits = [asyncio.create_task(event.wait()) for event in events]
     await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
@@ -332,31 +357,10 @@ async def _first(*events: asyncio.Event) -> None:
         wait.cancel()
 
 
-def _bind(settings: Settings) -> socket.socket:
-    """The HTTP socket, bound before anything needs to know its address."""
-    host, port = settings.http.host, settings.http.port
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    bound = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind((host, port))
-    except OSError as error:
-        bound.close()
-        raise CannotStart(
-            f"http: cannot listen on {host}:{port} ({error.strerror}); is another gateway running? --set http.port=0"
-        ) from error
-    return bound
-
-
-def _shown(bound: socket.socket) -> str:
-    host, port = bound.getsockname()[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
 def _with_public_url(settings: Settings, bound: socket.socket) -> Settings:
     if settings.http.public_url:
         return settings
-    http = settings.http.model_copy(update={"public_url": f"http://{_shown(bound)}"})
+    http = settings.http.model_copy(update={"public_url": f"http://{shown(bound)}"})
     return settings.model_copy(update={"http": http})
 
 
@@ -375,9 +379,3 @@ def _write_secret(path: Path, text: str) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
         file.write(text + "\n")
-
-
-def _write_listening(path: Path, listening: Mapping[str, str]) -> None:
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(dict(listening), indent=1) + "\n", encoding="utf-8")
-    temporary.replace(path)
