@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from normalizer.message import Facts, Notice, RawMessage, Receipt
 
@@ -47,6 +48,17 @@ class AccountSettings(BaseModel):
     """Name shown in notices instead of the desk's."""
     outbound: Literal["on", "capture", "off"] = "on"
     """capture: notices are written to a folder instead of sent; off: none are made to go out."""
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_a_zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError(
+                f"there is no time zone {name!r}; write an IANA name: Europe/Kyiv, Asia/Almaty, UTC"
+            ) from None
+        return name
 
     def endpoints(self) -> tuple[str, ...]:
         """Our own addresses or numbers of this account, as the wire writes them."""

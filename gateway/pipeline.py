@@ -88,6 +88,9 @@ class Pipeline:
         for raw, result in zip(raws, accepted, strict=True):
             seconds = time.monotonic() - started
             self._metrics.accepted(raw.channel, raw.account, duplicate=result.duplicate, seconds=seconds)
+            log.debug(
+                "accepted", entry=result.entry, channel=raw.channel, account=raw.account, duplicate=result.duplicate
+            )
         return accepted
 
     async def _prepared(self, raws: Sequence[RawMessage]) -> Sequence[RawMessage]:
@@ -273,6 +276,7 @@ class Pipeline:
         if filed.kind == "later":
             return
         self._metrics.processed(filed.kind, (now - entry.accepted_at).total_seconds())
+        log.debug("filed", entry=entry.id, outcome=filed.kind, ticket=filed.ticket_id, message=filed.message_id)
         self._answer(entry.id, filed.number)
 
     def _answer(self, entry_id: int, number: str) -> None:

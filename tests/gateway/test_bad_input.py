@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import select
 
@@ -49,14 +50,14 @@ BAD = {
 
 
 @asynccontextmanager
-async def desk(db: Database, blobs: Blobs, spool: Path) -> AsyncIterator[tuple[Running, Client]]:
-    """A port whose mail becomes tickets."""
+async def desk(db: Database, blobs: Blobs, spool: Path, **options: Any) -> AsyncIterator[tuple[Running, Client]]:
+    """A port whose mail becomes tickets; `options` are the port's."""
     pool = WorkerPool(count=1, limits=WorkerLimits(), blobs=blobs.folder, policy=Policy())
     await pool.start()
     story, numbers = Running(db, blobs, pool, context()), itertools.count(1)
     listener = SmtpListener(
         ACCOUNTS,
-        SmtpOptions.model_validate({"port": 0}),
+        SmtpOptions.model_validate({"port": 0, **options}),
         clock=lambda: datetime.now(UTC),
         spool=spool,
         unique=lambda: f"u{next(numbers)}",

@@ -71,6 +71,10 @@ def test_an_override_is_read_as_yaml(tmp_path: Path) -> None:
             "channels:\n  mail:\n    a:\n      adresses: []\n",
             ["gateway.yaml:4:7: channels.mail.a.adresses: is not a known key", "channels.mail.a.addresses: is missing"],
         ),
+        (
+            "channels:\n  mail:\n    a:\n      addresses: [a@desk.example]\n      timezone: Europe/Kiew\n",
+            ["gateway.yaml:5:17: channels.mail.a.timezone: there is no time zone 'Europe/Kiew'; write an IANA name"],
+        ),
         ("channels:\n  pigeon: {}\n", ["gateway.yaml:2:3: channels.pigeon: is not a known key"]),
         ("smtp:\n  port: no\n", ["gateway.yaml:2:9: smtp.port: should be a valid integer"]),
     ],

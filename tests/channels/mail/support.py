@@ -83,11 +83,11 @@ class Client:
         self.writer.write(data)
         await self.writer.drain()
 
-    async def reply(self) -> str:
-        """The next reply, all of its lines; "" when the connection is closed."""
+    async def reply(self, patience: float = 10.0) -> str:
+        """The next reply, all of its lines; "" when the connection is closed. Waits for `patience` seconds at most."""
         lines = []
         while True:
-            line = (await asyncio.wait_for(self.reader.readline(), 10)).decode("utf-8", "replace")
+            line = (await asyncio.wait_for(self.reader.readline(), patience)).decode("utf-8", "replace")
             lines.append(line.rstrip("\r\n"))
             if line[3:4] != "-":
                 return "\n".join(lines)
