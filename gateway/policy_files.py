@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from gateway import policy_models as files
 from gateway.policy_patterns import compile_pattern
-from gateway.yaml_files import Document, Key, Problem, check, read
+from gateway.yaml_files import Document, Key, Problem, check, good_part, read
 from router.classifier import WIDTHS, LogLinear
 from router.contracts import coverage
 from router.lines import ORDER
@@ -78,23 +78,40 @@ class _Reader:
     channels: Collection[str] | None
     problems: list[Problem] = field(default_factory=list)
     contents: list[bytes] = field(default_factory=list)
+    declared: dict[str, set[str] | None] = field(default_factory=dict)
+    """Names that stand in a file although something below them is faulty; None: the file cannot be read."""
+    readable: bool = True
+    """The last file was YAML."""
+    cut: frozenset[tuple[Key, ...]] = frozenset()
+    """Places of the last file that are faulty and left out of what is looked at further."""
 
     def file(self, name: str, model: type[M]) -> tuple[M | None, Document]:
         """One file, checked by its model alone."""
         path = self.folder / name
         document = read(path)
+        self.readable = not document.problems
         value, problems = check(document, model)
         self.problems += problems
         document.problems.clear()
         if value is not None:
             self.contents.append(path.read_bytes())
+            self.cut = frozenset()
+        else:
+            # Faults of one kind do not hide those of another.
+            value, self.cut = good_part(document, model)
         return value, document
+
+    def declare(self, what: str, document: Document, key: str) -> None:
+        """Remember which names a file gives, faulty ones too."""
+        names = document.data.get(key, {}) if isinstance(document.data, dict) and self.readable else None
+        self.declared[what] = set(map(str, names)) if isinstance(names, dict) else None
 
     # -- calendars ------------------------------------------------------------------------
 
     def calendars(self) -> tuple[dict[str, Calendar], str | None]:
         """Calendars by key, and the key of the default one."""
         value, document = self.file("calendars.yaml", files.CalendarsFile)
+        self.declare("calendar", document, "calendars")
         if value is None:
             return {}, None
         found = {key: self.calendar(key, one, document) for key, one in value.calendars.items()}
@@ -114,7 +131,7 @@ class _Reader:
                 if day in week:
                     document.problem((*at, "week", days), f"{WEEKDAYS[day]} stands twice in this week", of_key=True)
                 week[day] = spans
-        if not any(week.values()):
+        if not any(week.values()) and not any(place[:2] == at for place in self.cut):
             document.problem((*at, "week"), "is never open; give at least one day its hours: mon-fri: 09:00-18:00")
         holidays: set[date] = set()
         yearly: set[tuple[int, int]] = set()
@@ -144,6 +161,7 @@ class _Reader:
     def contracts(self, calendars: Mapping[str, Calendar]) -> dict[str, Contract]:
         """Contracts by key."""
         value, document = self.file("contracts.yaml", files.ContractsFile)
+        self.declare("contract", document, "contracts")
         if value is None:
             return {}
         found = {key: self.contract(key, one, calendars, document) for key, one in value.contracts.items()}
@@ -225,8 +243,13 @@ class _Reader:
         value, document = self.file("routing.yaml", files.RoutingFile)
         if value is None:
             return {}
-        rules = tuple(self.rule(n, rule, contracts, document) for n, rule in enumerate(value.rules))
-        self.order(rules, document)
+        rules = tuple(
+            self.rule(n, rule, contracts, document)
+            for n, rule in enumerate(value.rules)
+            if not any(place[:2] == ("rules", n) for place in self.cut)
+        )
+        if not self.cut:
+            self.order(rules, document)
         classifier = self.classifier(value.classifier, document)
         self.problems += document.problems
         limits = value.thresholds
@@ -348,8 +371,9 @@ class _Reader:
         return value
 
     def known(self, document: Document, at: tuple[Key, ...], said: str, names: Collection[str], what: str) -> None:
-        """A name must be one of the known ones."""
-        if said not in names:
+        """A name must be one of the known ones; of a name that is there but faulty enough is said already."""
+        declared = self.declared.get(what, set())
+        if said not in names and declared is not None and said not in declared:
             have = ", ".join(sorted(names)) or "none yet"
             document.problem(at, f"there is no {what} {said!r}; there are: {have}")
 

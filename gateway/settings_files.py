@@ -78,8 +78,10 @@ def load_settings(
         path, _, value = text.partition("=")
         _override(document, path.strip().split("."), value, f"--set {path}")
     settings, problems = yaml_files.check(document, Settings)
-    if settings is not None:
-        problems += [problem for problem in _semantics(document, settings)]
+    # Faults of one kind do not hide those of another: what is good is looked at further.
+    looked_at = settings if settings is not None else yaml_files.good_part(document, Settings)[0]
+    if looked_at is not None:
+        problems += _semantics(document, looked_at)
     return (None if problems else settings), problems
 
 

@@ -6,6 +6,7 @@ because reading them as a number or a date would change them silently.
 
 from __future__ import annotations
 
+import copy
 import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,6 +29,8 @@ M = TypeVar("M", bound=BaseModel)
 
 MAX_BYTES = 4 * 1024 * 1024
 MAX_DEPTH = 50
+GOOD_PART_ROUNDS = 5
+"""How often faulty values are left out until the rest is good."""
 
 _INT = re.compile(r"-?(0|[1-9][0-9]{0,17})")
 _FLOAT = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+([eE][-+]?[0-9]+)?|[eE][-+]?[0-9]+)")
@@ -230,6 +233,46 @@ def check(document: Document, model: type[M]) -> tuple[M | None, list[Problem]]:
                 _refuse(document, model, details)
     problems = sorted(document.problems)
     return (None if problems else value), problems
+
+
+def good_part(document: Document, model: type[M]) -> tuple[M | None, frozenset[Loc]]:
+    """What a model takes of a faulty document: the rest can be looked at for faults of another kind at once.
+
+    Returns the value of what is left, None when that is nothing, and the places that were left out.
+    """
+    data, cut = copy.deepcopy(document.data), set[Loc]()
+    for _ in range(GOOD_PART_ROUNDS):
+        try:
+            return model.model_validate(data), frozenset(cut)
+        except ValidationError as error:
+            for details in error.errors(include_url=False):
+                if place := _leave_out(data, details):
+                    cut.add(place)
+    return None, frozenset(cut)
+
+
+def _leave_out(data: Any, details: ErrorDetails) -> Loc | None:
+    """Take the innermost named value that an error is about out of `data`; None when nothing can be taken out."""
+    loc = tuple(part for part in details["loc"] if part != "[key]")
+    # What is missing makes the block around it useless.
+    loc = loc[:-1] if details["type"] == "missing" else loc
+    while loc:
+        above = _at(data, loc[:-1])
+        # An item of a list stays: the places of those behind it must remain what they are.
+        if isinstance(above, dict) and loc[-1] in above:
+            del above[loc[-1]]
+            return loc
+        loc = loc[:-1]
+    return None
+
+
+def _at(data: Any, loc: Loc) -> Any:
+    for part in loc:
+        try:
+            data = data[part]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return data
 
 
 def _refuse(document: Document, model: type[BaseModel], details: ErrorDetails) -> None:
