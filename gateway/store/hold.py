@@ -49,4 +49,4 @@ def give_up_waiting(conn: Connection, *, why: str, now: datetime) -> int:
 
 def not_held() -> ColumnElement[bool]:
     """True in a statement unless everything is held."""
-    return ~exists(select(hold.c.name))
+    return ~exists(select(hold.c.name).where(hold.c.name == ALL))

@@ -21,7 +21,7 @@ from gateway.pipeline import Pipeline
 from gateway.store import journal, schema
 from gateway.store.blobs import Blobs
 from gateway.store.database import Database
-from gateway.workers import Limits, WorkerPool
+from gateway.workers import CHUNK_ENTRIES, Limits, WorkerPool
 from normalizer.message import INLINE_LIMIT, InlineBody, RawMessage, SpooledBody
 from router.policy import Policy
 from tests.gateway.filing_desk import context
@@ -301,5 +301,7 @@ async def test_a_filing_transaction_holds_the_writer_for_a_moment_only(db: Datab
         await story.pipeline.accept([message(number) for number in range(300)])
         story.start()
         await story.settled()
-        # 10 ms, and one more job that was begun before they were over; generous for a busy machine.
-        assert db.stats.longest_hold < 0.1
+        # 300 entries came at once. A transaction takes jobs for a moment only, so they are many commits, not one;
+        # the moment itself is held with a clock of the test's own in store/test_writer.py.
+        filed = db.stats.commits - db.stats.urgent_commits
+        assert filed >= 300 // CHUNK_ENTRIES
