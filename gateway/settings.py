@@ -121,8 +121,6 @@ class Desk(Section):
     """Signs the notices."""
     phone: str = ""
     """Shown in the signature of notices; empty: left out."""
-    contact_url: str = ""
-    """A page about the desk; empty: left out."""
 
 
 class Agent(Section):
