@@ -204,6 +204,15 @@ class Sender(Protocol):
         ...
 
 
+@runtime_checkable
+class Divides(Protocol):
+    """Add-on of a sender: a notice that is too long for one wire call, or has files, takes several."""
+
+    def divide(self, notice: Notice) -> Sequence[Notice]:
+        """The notice as wire calls, at least one; pure, and the same each time. Each is a row of the outbox."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class CannotTell:
     """The far side gave no answer about an earlier send."""
@@ -270,6 +279,46 @@ class Webhook(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Unverified:
+    """A request whose signature or secret did not fit; it is kept and never acted on (rule 5)."""
+
+    method: str
+    path: str
+    """Raw path and query, as they stood in the request line."""
+    headers: Mapping[str, str]
+    """Those that the check needs, by lower-case name; no cookies."""
+    body: bytes
+    reason: str
+    """A stable name: "no secret", "wrong signature" …"""
+
+
+class Suspects(Protocol):
+    """Where a webhook puts what it did not believe."""
+
+    async def __call__(self, channel: str, account: str, request: Unverified, /) -> None:
+        """Keep it, in a list that is bounded; operators hear of many. Raises `Unavailable`."""
+        ...
+
+
+@runtime_checkable
+class Rechecks(Protocol):
+    """Add-on of a webhook: looks again at what it did not believe, after somebody mended the configuration."""
+
+    def recheck(self, request: Unverified) -> Sequence[RawMessage]:
+        """What the request brings, now that it is believed. Raises `PermissionError` when it still is not."""
+        ...
+
+
+class FetchFailed(Exception):
+    """Media cannot be had. The text is safe to show to staff."""
+
+    def __init__(self, reason: str, *, permanent: bool, too_big: bool = False, retry_after: float | None = None):
+        """`permanent`: no repeat will help. `too_big`: the person is asked for a link instead."""
+        super().__init__(reason)
+        self.permanent, self.too_big, self.retry_after = permanent, too_big, retry_after
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Fetched:
     """Media that was fetched into a file."""
 
@@ -283,7 +332,10 @@ class Fetcher(Protocol):
     """Add-on: media by reference, bounded, after the commit (rule 10)."""
 
     async def fetch(self, source: str, limit: int, into: Path) -> Fetched:
-        """Fetch at most `limit` bytes to a file in `into`. Raises OSError or Unavailable."""
+        """Fetch at most `limit` bytes to a file in `into`, within a time limit of its own.
+
+        Raises `FetchFailed` for what the far side says, OSError for our disk.
+        """
         ...
 
 
@@ -319,6 +371,8 @@ class Wiring:
     """A message older than this when it is taken in gets no automatic answer."""
     confirmed: bool = False
     """An operator has said yes to whatever asks before it answers many people at once."""
+    suspects: Suspects | None = None
+    """Where webhooks put requests that they do not believe; None: nowhere."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

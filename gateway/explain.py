@@ -10,13 +10,17 @@ from typing import TypeAlias
 from normalizer.message import (
     Address,
     Attachment,
+    Command,
+    Consent,
     DeliveryReport,
     Event,
+    Ignored,
     InlineBody,
     Json,
     Message,
     Rating,
     RawMessage,
+    Reachability,
     ReportedRecipient,
 )
 from normalizer.normalize import normalize
@@ -60,6 +64,14 @@ def describe(event: Event, *, source: str) -> Explained:
             return _described(content, source, "report" if carried else "bounce", _bounce(event))
         case Rating():
             return {"source": source, "kind": "rating", "rating": event.score, "text": event.comment}
+        case Command():
+            return {"source": source, "kind": "command", "from": _address(event.sender), "command": event.name}
+        case Reachability():
+            return {"source": source, "kind": "reachability", "reachable": event.reachable, "because": event.why}
+        case Consent():
+            return {"source": source, "kind": "consent", "from": _address(event.sender), "wish": event.wish}
+        case Ignored():
+            return {"source": source, "kind": "ignored", "because": event.reason}
 
 
 def _described(message: Message, source: str, kind: str, bounce: Json) -> Explained:

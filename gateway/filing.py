@@ -18,12 +18,12 @@ from gateway.filing_append import append_to
 from gateway.filing_case import Case, Conflict, Filed, author
 from gateway.filing_open import open_for
 from gateway.filing_replay import revise, unreadable
-from gateway.filing_robots import file_rating, file_report, file_robot
+from gateway.filing_robots import file_rating, file_reachability, file_report, file_robot
 from gateway.filing_threads import Found, find, may_write
 from gateway.store import journal, threads, tickets
 from gateway.store.journal import Entry
 from gateway.worker_protocol import Parsed
-from normalizer.message import DeliveryReport, Message, Rating
+from normalizer.message import Command, Consent, DeliveryReport, Ignored, Message, Rating, Reachability
 from router.assignment import Assignment
 
 __all__ = ["Conflict", "Filed", "file_entry", "give_up"]
@@ -62,6 +62,13 @@ def _dispatch(conn: Connection, ctx: Context, entry: Entry, parsed: Parsed, now:
             return _message(conn, ctx, entry, message, parsed, now)
         case Message() as message:
             return file_robot(conn, entry, message)
+        case Reachability() as heard:
+            return file_reachability(conn, entry, heard, now)
+        case Ignored(reason=reason):
+            return Filed(kind="ignored", because=reason)
+        case Command() | Consent():
+            # Nothing on this channel understands them yet; the journal keeps what was said.
+            return Filed(kind="ignored", because="nobody listens to this on the channel")
         case _ as never:
             assert_never(never)
 

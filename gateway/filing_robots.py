@@ -15,7 +15,7 @@ from gateway.store import people, tickets
 from gateway.store.journal import Entry
 from gateway.store.schema import entry as entry_table
 from gateway.store.schema import outbox
-from normalizer.message import Address, DeliveryReport, Message, Rating, ReportedRecipient, Trust
+from normalizer.message import Address, DeliveryReport, Message, Rating, Reachability, ReportedRecipient, Trust
 
 PUT_BACK = timedelta(seconds=10)
 """How long a report about a notice that is being sent waits for the end of the sending (rule 11)."""
@@ -52,6 +52,16 @@ def file_rating(conn: Connection, ctx: Context, entry: Entry, rating: Rating, no
     surveys.rate(conn, ctx, survey.id, rating.score, rating.comment, entry.raw.channel, key, now)
     ticket = tickets.get(conn, survey.ticket_id)
     return Filed(kind="rating", ticket_id=ticket.id, number=ticket.number)
+
+
+def file_reachability(conn: Connection, entry: Entry, heard: Reachability, now: datetime) -> Filed:
+    """Somebody blocked us, or came back: nothing is sent to them, or again, on this channel."""
+    channel = entry.raw.channel
+    if heard.reachable:
+        people.mark_reachable(conn, channel, heard.address)
+    else:
+        people.mark_unreachable(conn, channel, heard.address, heard.why, now)
+    return Filed(kind="reachability", because=heard.why)
 
 
 # -- delivery reports ---------------------------------------------------------------------

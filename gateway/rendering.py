@@ -69,6 +69,10 @@ def render(conn: Connection, ctx: Context, row: Row, blobs: Blobs) -> Notice:
         automatic=row.automatic,
         attachments=_attachments(conn, row, blobs),
         created_at=row.created_at,
+        destination=row.destination or {},
+        act=row.act,
+        target=row.target,
+        part=row.part,
     )
 
 

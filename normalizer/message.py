@@ -133,6 +133,28 @@ class Trust(StrEnum):
     """DMARC fail, or the relay's spam verdict."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conversation:
+    """Where on a chat channel a message stands, and where an answer to it goes."""
+
+    id: str
+    """What joins the messages of one person in one place: their own address in private, else place and address."""
+    private: bool = True
+    """Nobody else reads along."""
+    answer_to: Facts = field(default_factory=dict)
+    """What the channel's sender needs beside the recipient's address: chat, topic, connection."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Press:
+    """A button of ours was pressed. The far side waits for an answer to it, whatever it means."""
+
+    id: str
+    """Names the press; the answer bears it."""
+    under: str = ""
+    """External key of the message of ours that has the button; "" when it is gone."""
+
+
 MessageKind: TypeAlias = Literal["message", "auto_reply", "report", "loop", "feedback"]
 
 
@@ -181,6 +203,17 @@ class Message:
     open a ticket, but nothing automatic goes back to it."""
     forwarded: Message | None = None
     """The message inside, when this one is a forward (for an agent's forward)."""
+    conversation: Conversation | None = None
+    """Of a chat, a text message, a call; None for mail, whose threads are made by `thread_keys`."""
+    external_key: str = ""
+    """The channel's own name of this message where it has no Message-ID, unique over all accounts; an edit of it
+    has the same. An answer names it by a thread key of kind EXTERNAL."""
+    edited_at: datetime | None = None
+    """This is a newer text of the message with this `external_key`."""
+    group: str = ""
+    """Parts of one message (an album) have the same, unique over all accounts; "" when it is whole."""
+    answers_us: bool = False
+    """It answers a message that this account of ours sent."""
     oddities: tuple[str, ...] = ()
     """What was wrong with the bytes, as stable names: "charset:unknown:x-foo", "base64:bad" …"""
 
@@ -215,12 +248,73 @@ class Rating:
     token: str
     score: int
     comment: str = ""
+    voter: Address | None = None
+    """Who pressed the button; None where only the one who was asked can know the token."""
+    press: Press | None = None
+    conversation: Conversation | None = None
 
 
-Event: TypeAlias = Message | DeliveryReport | Rating
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """Somebody tells the gateway itself what to do: a bot command, a button of a menu, a shared contact."""
+
+    name: str
+    """start, help, new, status, language, stop, phone …, without a slash and in lower case; unknown ones, too."""
+    argument: str = ""
+    sender: Address
+    conversation: Conversation
+    language: str = ""
+    """What the person's device speaks: a hint, "" when unknown."""
+    press: Press | None = None
+    external_key: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reachability:
+    """The far side says whether somebody can be written to: they blocked us, came back, left."""
+
+    address: str
+    reachable: bool
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Consent:
+    """A whole message that only says whether its sender wants messages from us (STOP, START, HELP)."""
+
+    sender: Address
+    wish: Literal["stop", "start", "help"]
+    conversation: Conversation
+    answered: bool = False
+    """The far side has answered it itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ignored:
+    """Nothing for a ticket, and why: a service message, somebody joined a group."""
+
+    reason: str
+    """A stable name: "service:pinned_message", "from:bot" …"""
+
+
+Event: TypeAlias = Message | DeliveryReport | Rating | Command | Reachability | Consent | Ignored
 
 
 # -- notice: one thing to tell one person -------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Button:
+    """A button under a message: it opens a link, or sends `data` back to us."""
+
+    label: str
+    data: str = ""
+    """What comes back when it is pressed: `rate:<token>:<score>` is a vote, `<command>:<argument>` a command."""
+    url: str = ""
+
+
+Act: TypeAlias = Literal["send", "edit", "press"]
+"""send: a message of its own; edit: another text for one that we sent; press: the answer to a pressed button."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,6 +342,17 @@ class Notice:
     """False for what a person wrote: no Auto-Submitted header then (RFC 3834 section 5)."""
     attachments: tuple[Attachment, ...] = ()
     created_at: datetime | None = None
+    destination: Facts = field(default_factory=dict)
+    """Where beside the recipient's address: the conversation's `answer_to`."""
+    answers: str = ""
+    """External key of the message that this one answers; "" when it stands alone."""
+    buttons: tuple[tuple[Button, ...], ...] = ()
+    """Rows of buttons, for channels that have them; the text says the same for the others."""
+    act: Act = "send"
+    target: str = ""
+    """Beside edit the external key of our message, beside press the id of the press."""
+    part: int = 0
+    """Which one of the wire calls that a long notice takes (`Divides`), from 0."""
 
 
 class Delivery(StrEnum):

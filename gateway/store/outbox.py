@@ -30,7 +30,7 @@ from gateway.store.hold import not_held
 from gateway.store.prepared import Prepared
 from gateway.store.schema import Instant, outbox
 from gateway.store.threads import add_key
-from normalizer.message import Json
+from normalizer.message import Act, Json
 
 State: TypeAlias = Literal[
     "waiting",
@@ -79,6 +79,13 @@ class Draft:
     """Waiting notices of the same ticket with the same value give way to this one."""
     due_at: datetime | None = None
     """None: at once."""
+    destination: Mapping[str, Json] | None = None
+    """Of a chat: where beside the recipient's address (`Conversation.answer_to`)."""
+    act: Act = "send"
+    target: str = ""
+    """Of an edit or of the answer to a pressed button: `Notice.target`."""
+    part: int = 0
+    """Of a notice that takes several wire calls, from 0; each one puts the next when it is sent."""
     mute: str = ""
     """Why it never goes out: it is kept as suppressed, to be looked at."""
 
@@ -115,6 +122,10 @@ class Row:
     external_ids: Sequence[str] | None
     detail: str
     fault: str
+    destination: Mapping[str, Any] | None = None
+    act: Act = "send"
+    target: str = ""
+    part: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

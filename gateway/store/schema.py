@@ -1,67 +1,39 @@
 """The tables. Every function of `gateway.store` takes a Connection and names columns from here.
 
 Times are stored as integer microseconds since the epoch, UTC (`Instant`): exact, ordered and
-the same in SQLite and PostgreSQL.
+the same in SQLite and PostgreSQL. The tables that only chats and telephones need are in `schema_chats`.
 """
 
 from __future__ import annotations
-
-from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import (
     JSON,
     BigInteger,
     Boolean,
     Column,
-    Dialect,
     Float,
     ForeignKey,
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     String,
     Table,
     Text,
-    TypeDecorator,
     UniqueConstraint,
     text,
 )
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+from gateway.store.schema_base import EPOCH, ID, Instant, id_column, metadata
+from gateway.store.schema_chats import consent, dialog, identity_change, media, proof, unverified
 
-
-class Instant(TypeDecorator[datetime]):
-    """An aware datetime as microseconds since the epoch."""
-
-    impl = BigInteger
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
-        """Aware datetime -> microseconds. Raises TypeError for a naive one."""
-        return None if value is None else (value - EPOCH) // timedelta(microseconds=1)
-
-    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
-        """Microseconds -> datetime in UTC."""
-        return None if value is None else EPOCH + timedelta(microseconds=value)
-
-
-ID = BigInteger().with_variant(Integer, "sqlite")
-"""SQLite makes a rowid alias of INTEGER PRIMARY KEY only."""
-
-metadata = MetaData()
-
-
-def _id() -> Column[int]:
-    return Column("id", ID, primary_key=True, autoincrement=True)
-
+__all__ = ["EPOCH", "ID", "Instant", "consent", "dialog", "identity_change", "media", "metadata", "proof", "unverified"]
 
 # -- in -----------------------------------------------------------------------------------
 
 entry = Table(
     "entry",  # the journal: one row per accepted raw message, never deleted
     metadata,
-    _id(),
+    id_column(),
     Column("channel", String(20), nullable=False),
     Column("account", String(64), nullable=False),
     Column("format", String(32), nullable=False),
@@ -156,7 +128,7 @@ sealed = Table(
 contact = Table(
     "contact",
     metadata,
-    _id(),
+    id_column(),
     Column("name", Text, nullable=False, server_default=""),
     Column("language", String(8)),  # the person's own choice; a guess never changes it
     Column("no_surveys", Boolean, nullable=False, server_default=text("false")),
@@ -179,7 +151,7 @@ Index("identity_contact", identity.c.contact_id)
 ticket = Table(
     "ticket",
     metadata,
-    _id(),
+    id_column(),
     Column("number", String(16), nullable=False, unique=True),
     Column("channel", String(20), nullable=False),
     Column("account", String(64), nullable=False),
@@ -210,6 +182,7 @@ ticket = Table(
     Column("resolutions", Integer, nullable=False, server_default="0"),  # how many times resolved
     Column("because", JSON, nullable=False),
     Column("related", JSON),  # numbers of possibly related tickets
+    Column("conversation", JSON),  # of a chat: {"id":…, "private":…, "answer_to": {…}}; where answers go
     Column("registered_by", String(64)),
 )
 Index("ticket_updated", ticket.c.updated_at, ticket.c.id)
@@ -234,7 +207,7 @@ participant = Table(
 message = Table(
     "message",
     metadata,
-    _id(),
+    id_column(),
     Column("ticket_id", ID, ForeignKey("ticket.id"), nullable=False),
     Column("entry_id", ID, ForeignKey("entry.id")),
     Column("generation", Integer, nullable=False, server_default="0"),  # of the entry: one revision each
@@ -253,14 +226,19 @@ message = Table(
     Column("sha256", String(64), nullable=False, server_default=""),  # of the raw body it was read from
     Column("oddities", JSON),
     Column("at", Instant, nullable=False),
+    Column("external_key", String(255)),  # the channel's own name of it; revisions by edits have the same
+    Column("group_key", String(255)),  # of an album: its parts are one message
+    Column("edited_at", Instant),
     UniqueConstraint("entry_id", "generation", name="message_revision"),
 )
+Index("message_external", message.c.external_key)
+Index("message_group", message.c.group_key)
 Index("message_ticket", message.c.ticket_id, message.c.id)
 
 attachment = Table(
     "attachment",
     metadata,
-    _id(),
+    id_column(),
     Column("message_id", ID, ForeignKey("message.id"), nullable=False),
     Column("filename", Text, nullable=False),
     Column("content_type", String(255), nullable=False),
@@ -271,6 +249,7 @@ attachment = Table(
     Column("content", LargeBinary),  # small ones; else the blob of this sha256
     Column("blob", String(64)),
     Column("state", String(12), nullable=False, server_default="here"),  # here, pending, failed
+    Column("transcript", Text),  # of a voice message, once there is one
 )
 Index("attachment_message", attachment.c.message_id)
 Index("attachment_blob", attachment.c.blob)
@@ -301,7 +280,7 @@ conversation = Table(
 event = Table(
     "event",  # the history of a ticket: deadlines are computed from it and nothing else
     metadata,
-    _id(),
+    id_column(),
     Column("ticket_id", ID, ForeignKey("ticket.id"), nullable=False),
     Column("at", Instant, nullable=False),
     Column("actor", Text, nullable=False),  # "agent:<key>", "requester", "gateway", "rule:<id>"
@@ -316,7 +295,7 @@ Index("event_ticket", event.c.ticket_id, event.c.id)
 outbox = Table(
     "outbox",
     metadata,
-    _id(),
+    id_column(),
     Column("key", String(190), nullable=False, unique=True),  # idempotency: "ack:<entry>", "reply:<event>" …
     Column("lane", String(400), nullable=False),  # order is kept within; "" = none (rule 13)
     Column("kind", String(20), nullable=False),  # of the notice
@@ -345,6 +324,11 @@ outbox = Table(
     Column("external_ids", JSON),
     Column("detail", Text, nullable=False, server_default=""),
     Column("fault", String(12), nullable=False, server_default=""),
+    # Chats: where beside the recipient's address; send, edit a message of ours or answer a button; which part.
+    Column("destination", JSON),
+    Column("act", String(8), nullable=False, server_default="send"),
+    Column("target", String(255), nullable=False, server_default=""),
+    Column("part", Integer, nullable=False, server_default="0"),
 )
 Index("outbox_due", outbox.c.channel, outbox.c.account, outbox.c.due_at, outbox.c.id,
       sqlite_where=outbox.c.state == "waiting", postgresql_where=outbox.c.state == "waiting")  # fmt: skip
@@ -359,7 +343,7 @@ Index("outbox_dead", outbox.c.id, sqlite_where=outbox.c.state == "dead", postgre
 timer = Table(
     "timer",  # says "check", not "do" (rule 14)
     metadata,
-    _id(),
+    id_column(),
     Column("ticket_id", ID, ForeignKey("ticket.id"), nullable=False),
     # survey, survey_reminder, question_reminder, warning:reaction, breach:reaction, …:resolution, close
     Column("kind", String(24), nullable=False),
@@ -375,7 +359,7 @@ Index("timer_due", timer.c.due_at, sqlite_where=timer.c.fired_at.is_(None), post
 survey = Table(
     "survey",
     metadata,
-    _id(),
+    id_column(),
     Column("ticket_id", ID, ForeignKey("ticket.id"), nullable=False),
     Column("contact_id", ID, ForeignKey("contact.id"), nullable=False),
     Column("recipient", String(320), nullable=False),
@@ -395,7 +379,7 @@ Index("survey_recipient", survey.c.recipient, survey.c.asked_at)
 rating = Table(
     "rating",  # one row per vote: the last one counts, the others are its history
     metadata,
-    _id(),
+    id_column(),
     Column("survey_id", ID, ForeignKey("survey.id"), nullable=False),
     Column("ticket_id", ID, ForeignKey("ticket.id"), nullable=False),
     Column("score", Integer, nullable=False),
@@ -420,7 +404,7 @@ view_token = Table(
 incident = Table(
     "incident",  # something is broken that many people will write about
     metadata,
-    _id(),
+    id_column(),
     Column("texts", JSON, nullable=False),  # language -> what it is, as requesters read it
     Column("contracts", JSON, nullable=False),  # [] = all
     Column("classes", JSON, nullable=False),  # with `words`: any of either; both [] = every ticket of the contracts
@@ -449,7 +433,7 @@ Index("incident_ticket_incident", incident_ticket.c.incident_id, incident_ticket
 token = Table(
     "token",  # of the API
     metadata,
-    _id(),
+    id_column(),
     Column("prefix", String(16), nullable=False),
     Column("token_hash", String(64), nullable=False, unique=True),
     Column("agent", String(64), nullable=False),
