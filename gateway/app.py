@@ -19,13 +19,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from channels.contract import Clock, Listener, Parts, Unavailable, Wiring
 from channels.registry import CHANNELS
-from gateway import certificates, health, timers
+from gateway import certificates, health, nodes, timers
 from gateway.alerts import Alerts
 from gateway.capture import CaptureSender
 from gateway.checks import CHECKS
 from gateway.context import Context
 from gateway.housekeeping import Housekeeping
-from gateway.keyring import Keyring
+from gateway.leases import Leases
 from gateway.ledger import StoreLedger
 from gateway.listening import CannotListen, Ports, bind, shown, watched, write_listening
 from gateway.log import get_logger
@@ -40,7 +40,7 @@ from gateway.store import tokens
 from gateway.store.blobs import Blobs
 from gateway.store.database import Database, SchemaTooNew, UnsafeDatabase, migrate, open_database
 from gateway.store.failpoints import FailPoint, nowhere
-from gateway.store.lock import AlreadyRunning, ServerLock
+from gateway.store.lock import AlreadyRunning
 from gateway.trend import Trend
 from gateway.trend import check as disk_full
 from gateway.vault import StoreVault
@@ -101,6 +101,8 @@ class _Core:
     parts: Mapping[str, Parts]
     pool: WorkerPool
     ports: Ports
+    leases: Leases | None
+    """Where this is one of several nodes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,12 +114,15 @@ class _Loops:
     pipeline: Pipeline
     alerts: Alerts
     housekeeping: Housekeeping
+    leases: Leases | None
 
     def by_name(self) -> Mapping[str, Callable[[asyncio.Event], Awaitable[None]]]:
         """In the order in which they start; they end in the opposite one."""
+        first = {} if self.leases is None else {"leases": self.leases.run}
         return {
-            "outbox": self.outbox.run, "timers": self.timers.run, "pipeline": self.pipeline.run,
-            "alerts": self.alerts.run, "housekeeping": self.housekeeping.run,
+            **first, "outbox": self.outbox.run, "timers": self.timers.run, "pipeline": self.pipeline.run,
+            "alerts": nodes.by_one_node(self.leases, "alerts", self.alerts.run),
+            "housekeeping": self.housekeeping.run,
         }  # fmt: skip
 
 
@@ -148,9 +153,11 @@ class Gateway:
         async with AsyncExitStack() as stack:
             try:
                 listening = await self._start(stack)
-            except (AlreadyRunning, CannotListen, SchemaTooNew, UnsafeDatabase) as error:
+            except (AlreadyRunning, CannotListen, SchemaTooNew, UnsafeDatabase, nodes.NoCommonKey) as error:
                 raise CannotStart(str(error)) from error
-            except (OSError, SQLAlchemyError, Unavailable) as error:
+            except KeyError as error:
+                raise CannotStart(f"the environment has no {error}") from error
+            except (OSError, ValueError, SQLAlchemyError, Unavailable) as error:
                 raise CannotStart(f"{type(error).__name__}: {error}") from error
             log.info("started", **listening)
             started(listening)
@@ -165,23 +172,27 @@ class Gateway:
         loops = self._loops(core)
         for name, loop in loops.by_name().items():
             self._keep_running(stack, name, loop)
+        wakened = {"journal": loops.pipeline.wake, "outbox": loops.outbox.wake, "timers": loops.timers.wake}
+        nodes.listen_to_others(stack, core.db, wakened)
         return await self._serve(stack, core, loops)
 
     async def _open(self, stack: AsyncExitStack) -> _Core:
         """Everything that the rest stands on; closed in the opposite order."""
         folders = self._folders
         folders.make()
-        stack.enter_context(ServerLock(folders.var / "lock"))
+        nodes.lock_folder(stack, self._configuration.settings, folders.var)
         (folders.var / "listening.json").unlink(missing_ok=True)
         bound = bind(self._configuration.settings)
         stack.callback(bound.close)
         settings = _with_public_url(self._configuration.settings, bound)
         ctx = Context(
-            settings=settings, policy=self._configuration.policy, keyring=Keyring.load(folders.var / "key"),
+            settings=settings, policy=self._configuration.policy, keyring=nodes.common_keyring(settings, folders.var),
             surveys=self._configuration.surveys, texts=self._configuration.texts,
         )  # fmt: skip
         db = await self._database(stack, settings)
         metrics = Metrics()
+        blobs = nodes.open_blobs(stack, db, folders.blobs, self._failpoint)
+        leases = await nodes.join(stack, db, settings)
         parts = self._channels(ctx, db)
         pool = WorkerPool(
             count=settings.workers.count,
@@ -193,8 +204,9 @@ class Gateway:
         await pool.start()
         stack.push_async_callback(pool.stop)
         ports = Ports(bound, [listener for part in parts.values() for listener in part.listeners])
-        blobs = Blobs(folders.blobs, failpoint=self._failpoint)
-        return _Core(ctx=ctx, db=db, metrics=metrics, blobs=blobs, parts=parts, pool=pool, ports=ports)
+        return _Core(
+            ctx=ctx, db=db, metrics=metrics, blobs=blobs, parts=parts, pool=pool, ports=ports, leases=leases,
+        )  # fmt: skip
 
     def _loops(self, core: _Core) -> _Loops:
         """What runs all the time, not yet running."""
@@ -208,7 +220,7 @@ class Gateway:
 
         pipeline = Pipeline(
             db=db, blobs=core.blobs, pool=core.pool, ctx=ctx, clock=self._clock, metrics=core.metrics,
-            failpoint=self._failpoint, after=filed,
+            failpoint=self._failpoint, after=filed, owner=core.leases.owner if core.leases else None,
         )  # fmt: skip
         chain: Path | None = getattr(settings.smtp, "certificate", None)
         trend = Trend(var / "disk-trend.json", lambda: health.free_bytes(var), self._clock)
@@ -223,7 +235,10 @@ class Gateway:
         )
         alerts = Alerts(db, ctx, self._clock, checks=ahead, metrics=core.metrics, after=outbox.wake)
         housekeeping = Housekeeping(db, ctx, core.blobs, self._folders.spool, self._clock)
-        return _Loops(outbox=outbox, timers=fired, pipeline=pipeline, alerts=alerts, housekeeping=housekeeping)
+        return _Loops(
+            outbox=outbox, timers=fired, pipeline=pipeline, alerts=alerts, housekeeping=housekeeping,
+            leases=core.leases,
+        )  # fmt: skip
 
     async def _serve(self, stack: AsyncExitStack, core: _Core, loops: _Loops) -> dict[str, str]:
         """Open the site and the ports: the last thing at the start, the first to end."""
@@ -273,7 +288,8 @@ class Gateway:
     async def _database(self, stack: AsyncExitStack, settings: Settings) -> Database:
         url = database_url(settings, self._folders.var.resolve())
         await asyncio.to_thread(migrate, url, backup_to=self._folders.var / "backups")
-        db = open_database(url, readers=settings.database.readers, failpoint=self._failpoint)
+        options = settings.database
+        db = open_database(url, readers=options.readers, writers=options.writers, failpoint=self._failpoint)
         stack.push_async_callback(db.close)
         token_file = self._folders.var / "token"
         if not token_file.exists():
@@ -317,6 +333,7 @@ class Gateway:
             owner=f"{socket.gethostname()}:{os.getpid()}",
             metrics=core.metrics,
             failpoint=self._failpoint,
+            leases=core.leases,
         )
         return outbox
 

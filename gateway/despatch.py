@@ -64,9 +64,12 @@ class Despatch:
         clock: Clock,
         random: Random,
         failpoint: FailPoint,
+        may_send: Callable[[], bool],
     ) -> None:
+        """`may_send` is asked right before a send begins: is what we claimed surely still ours?"""
         self.ctx = ctx
         self.wires = wires
+        self._may_send = may_send
         self._db, self._render, self._clock, self._random = db, render, clock, random
         self._failpoint = failpoint
         self._circuits: dict[Account, Circuit] = {}
@@ -109,6 +112,8 @@ class Despatch:
         loop = asyncio.get_running_loop()
         slots = self._slots.setdefault(account, asyncio.Semaphore(self._rules.per_account))
         async with slots, self._all_slots:
+            if not self._may_send():
+                return Receipt(delivery=Delivery.RETRY, detail="not sent: this node's lease is over", fault=Fault.OURS)
             begun = loop.time()
             answer = await _limited(sender.send(notice), self._limit)
         took = loop.time() - begun

@@ -20,7 +20,7 @@ from gateway.filing_open import open_for
 from gateway.filing_replay import revise, unreadable
 from gateway.filing_robots import file_rating, file_reachability, file_report, file_robot
 from gateway.filing_threads import Found, find, may_write
-from gateway.store import journal, threads, tickets
+from gateway.store import claims, journal, threads, tickets
 from gateway.store.journal import Entry
 from gateway.worker_protocol import Parsed
 from normalizer.message import Command, Consent, DeliveryReport, Ignored, Message, Rating, Reachability
@@ -34,6 +34,8 @@ def file_entry(conn: Connection, ctx: Context, entry: Entry, parsed: Parsed, now
 
     Raises Conflict when another transaction was faster with the same thread: roll back, file again.
     """
+    if entry.owner is not None and not claims.still_ours(conn, entry):
+        return Filed(kind="taken", because="another node has taken it over")
     filed = _dispatch(conn, ctx, entry, parsed, now)
     if filed.kind != "later":
         journal.done(conn, entry.id, outcome=filed.outcome(), now=now, generation=entry.generation)
@@ -46,6 +48,8 @@ def give_up(conn: Connection, ctx: Context, entry: Entry, reason: str, now: date
     Returns whether it is in quarantine now.
     """
     settings = ctx.settings.journal
+    if entry.owner is not None and not claims.still_ours(conn, entry):
+        return False
     if not journal.failed(conn, entry.id, reason=reason, now=now, limit=settings.attempts, backoff=settings.backoff):
         return False
     unreadable(conn, ctx, entry, reason, now)

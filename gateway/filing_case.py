@@ -8,14 +8,25 @@ from datetime import datetime
 from typing import Any
 
 from gateway.context import Context
+from gateway.store.dialect import TryAgain
 from gateway.store.journal import Entry
 from gateway.store.people import normal
-from normalizer.message import Address, Message
+from normalizer.message import Address, DeliveryReport, Event, Message
 from router.assignment import Assignment
 
 
-class Conflict(Exception):
+class Conflict(TryAgain):
     """Somebody else tied a key of this thread to a ticket meanwhile: search again (rule 7)."""
+
+
+def big_attachments(event: Event) -> list[str]:
+    """Names of the blobs that a worker made of attachments, those of forwarded messages included."""
+    message = event.content if isinstance(event, DeliveryReport) else event
+    names: list[str] = []
+    while isinstance(message, Message):
+        names += [item.sha256 for item in message.attachments if item.content is None and item.sha256]
+        message = message.forwarded
+    return names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,10 +7,11 @@ lane is the claim's business; how many go out at once, and which accounts pause,
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import chain, zip_longest
 from random import Random
 
@@ -20,10 +21,11 @@ from channels.contract import Clock, Prober, Sender, Unavailable
 from gateway import updates
 from gateway.context import Context
 from gateway.despatch import Account, Despatch, Render, Wires
+from gateway.leases import Leases, unique
 from gateway.log import get_logger
 from gateway.metrics import Metrics
 from gateway.outbox_results import Compose, apply
-from gateway.store import outbox
+from gateway.store import claims, outbox
 from gateway.store.database import Database
 from gateway.store.failpoints import FailPoint, nowhere
 from gateway.store.outbox import Row, Settlement
@@ -31,10 +33,16 @@ from gateway.waiting import wait_for_any
 
 SHORTEST, LONGEST = 1.0, 60.0
 """Seconds between two looks at the table, unless something wakes the loop."""
+MARGIN = 1.0
+"""Seconds beyond the time limit of a send after which a dead node's notices are taken over."""
 FINISH = 10.0
 """Seconds beyond two time limits of a send that stopping waits for results to be written."""
 
 log = get_logger(__name__)
+
+
+def _always() -> bool:
+    return True
 
 
 class Outbox:
@@ -55,16 +63,22 @@ class Outbox:
         probers: Mapping[Account, Prober] | None = None,
         compose: Compose = updates.compose,
         failpoint: FailPoint = nowhere,
+        leases: Leases | None = None,
     ) -> None:
         """`capture` sends for accounts with `outbound: capture`; `render` makes a notice in a read transaction.
 
         `owner` names this server. A random part is added, because a process id comes again after a restart
-        and our claims must not be taken for a dead server's.
+        and our claims must not be taken for a dead server's. With `leases` there are several nodes: the owner is
+        theirs, nothing is sent that is not surely ours, and what a dead node left is taken over while we run.
         """
+        self._leases = leases
         self._db, self._compose, self._clock, self._metrics = db, compose, clock, metrics
-        self._owner = f"{owner[:48]}:{random.getrandbits(48):012x}"
+        self._owner = leases.owner if leases is not None else unique(owner, random)
         self._wires = Wires(senders=senders, capture=capture, probers=probers or {})
-        self._despatch = Despatch(db, ctx, self._wires, render=render, clock=clock, random=random, failpoint=failpoint)
+        self._despatch = Despatch(
+            db, ctx, self._wires, render=render, clock=clock, random=random, failpoint=failpoint,
+            may_send=_always if leases is None else leases.alive,
+        )  # fmt: skip
         self._woken = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._sending: dict[int, Account] = {}
@@ -100,14 +114,14 @@ class Outbox:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Recover, then send until `stop` is set; what is being sent then is finished and settled."""
-        recovered = False
+        loop, look_at = asyncio.get_running_loop(), 0.0
         while not stop.is_set():
             self._woken.clear()
             try:
-                if not recovered:
+                if loop.time() >= look_at:
                     await self.recover()
-                    recovered = True
-                pause = 0.0 if await self.claim() else await self.until_next()
+                    look_at = loop.time() + (math.inf if self._leases is None else self._leases.pause)
+                pause = 0.0 if await self.claim() else min(await self.until_next(), max(look_at - loop.time(), 0.01))
             except Unavailable:
                 pause = SHORTEST
             if pause:
@@ -125,13 +139,19 @@ class Outbox:
 
     async def recover(self) -> int:
         """Begin to settle what a dead server left SENDING. Returns how many; raises Unavailable."""
-        rows = await self._db.read(lambda conn: outbox.abandoned(conn, self._owner))
+        if self._leases is None:
+            rows = await self._db.read(lambda conn: outbox.abandoned(conn, self._owner))
+        else:
+            patience = self.ctx.settings.outbox.send_timeout + timedelta(seconds=MARGIN)
+            rows = await self._db.write(lambda conn: claims.take_over(conn, self._owner, patience))
         for row in rows:
             self._start(row, self._despatch.recover(row))
         return len(rows)
 
     async def claim(self) -> int:
         """Claim what may go out now and begin to send it. Returns how many; raises Unavailable."""
+        if self._leases is not None and not self._leases.alive():
+            return 0
         await self._drop_doubtful_claims()
         now = self._clock()
         free, rooms = self._rooms(now)

@@ -19,9 +19,10 @@ from sqlalchemy import Connection, select
 from channels.contract import Accepted, Clock, Cursor, Unavailable
 from gateway.context import Context
 from gateway.filing import Conflict, Filed, file_entry, give_up
+from gateway.filing_case import big_attachments
 from gateway.log import get_logger
 from gateway.metrics import Metrics
-from gateway.store import journal, schema
+from gateway.store import claims, journal, schema
 from gateway.store.blobs import Blobs
 from gateway.store.database import Database
 from gateway.store.failpoints import FailPoint, nowhere
@@ -38,6 +39,10 @@ SUSPECTS_WAITING = 64
 """Entries that must be alone and are claimed at once."""
 LOST_RACES = 5
 """How often an entry whose thread was taken meanwhile is filed again at once."""
+TURN = 0.02
+"""Seconds before another node, which is choosing entries, is asked to let us choose."""
+LOOK = 0.25
+"""Seconds between two looks at an entry that another node may be filing."""
 
 log = get_logger(__name__)
 
@@ -56,8 +61,13 @@ class Pipeline:
         metrics: Metrics | None = None,
         failpoint: FailPoint = nowhere,
         after: Callable[[], object] = lambda: None,
+        owner: str | None = None,
     ) -> None:
-        """`after` is called when something was filed: there may be notices and timers."""
+        """`after` is called when something was filed: there may be notices and timers.
+
+        `owner` claims entries in the name of this node, where several work at one database.
+        """
+        self._owner = owner
         self._db, self._blobs, self._pool, self.ctx, self._clock = db, blobs, pool, ctx, clock
         self._metrics = metrics or Metrics()
         self._failpoint = failpoint
@@ -116,10 +126,13 @@ class Pipeline:
         self._waiting.setdefault(entry_id, []).append(future)
         try:
             async with asyncio.timeout(within):
-                state, outcome = await self._db.read(lambda conn: _state(conn, entry_id))
-                if state != "pending":
-                    return (outcome or {}).get("ticket")
-                return await future or None
+                while True:
+                    state, outcome = await self._db.read(lambda conn: _state(conn, entry_id))
+                    if state != "pending":
+                        return (outcome or {}).get("ticket")
+                    await asyncio.wait([future], timeout=None if self._owner is None else LOOK)
+                    if future.done():
+                        return future.result() or None
         except TimeoutError:
             return None
         finally:
@@ -153,12 +166,9 @@ class Pipeline:
         room = self._pool.width + 1 - self._ordinary
         if room <= 0 or self.paused:
             return False
-        now, busy = self._clock(), tuple(self._busy)
         try:
-            claimed = await self._db.read(
-                lambda conn: journal.pending(conn, blobs=self._blobs, now=now, limit=CHUNK_ENTRIES * room, exclude=busy)
-            )
-        except Unavailable as error:
+            claimed = await self._choose(CHUNK_ENTRIES * room)
+        except (Unavailable, OSError) as error:  # the database, or a blob that is to be fetched
             self._ours(str(error))
             return False
         started = False
@@ -168,6 +178,21 @@ class Pipeline:
             self._start(chunk)
             started = True
         return started and self._ordinary <= self._pool.width
+
+    async def _choose(self, limit: int) -> list[Entry]:
+        """Entries to work on: on one server what is pending, among several nodes what this one has claimed."""
+        now, busy, owner = self._clock(), tuple(self._busy), self._owner
+        if owner is None:
+            return await self._db.read(
+                lambda conn: journal.pending(conn, blobs=self._blobs, now=now, limit=limit, exclude=busy)
+            )
+        ids = await self._db.write(
+            lambda conn: claims.claim_entries(conn, owner=owner, now=now, limit=limit, exclude=busy), alone=True
+        )
+        if ids is None:
+            await asyncio.sleep(TURN)
+            self._wake.set()
+        return await self._db.read(lambda conn: journal.load(conn, ids, self._blobs)) if ids else []
 
     def _start(self, chunk: list[Entry]) -> None:
         alone = chunk[0].alone
@@ -238,9 +263,12 @@ class Pipeline:
 
     async def _file(self, entry: Entry, parsed: Parsed) -> None:
         now = self._clock()
+        await self._publish(parsed)
         for _ in range(LOST_RACES):
             try:
-                filed = await self._db.write(lambda conn: file_entry(conn, self.ctx, entry, parsed, now))
+                filed = await self._db.write(
+                    lambda conn: file_entry(conn, self.ctx, entry, parsed, now), lane=_lane(entry)
+                )
             except Conflict:
                 continue
             except Unavailable:
@@ -254,10 +282,20 @@ class Pipeline:
             return
         raise Unavailable("a thread is contended")
 
+    async def _publish(self, parsed: Parsed) -> None:
+        names = big_attachments(parsed.event)
+        if names:
+            try:
+                await asyncio.to_thread(self._blobs.publish, names)
+            except OSError as error:
+                raise Unavailable("an attachment could not be stored") from error
+
     async def _give_up(self, entry: Entry, reason: str) -> None:
         now = self._clock()
         try:
-            quarantined = await self._db.write(lambda conn: give_up(conn, self.ctx, entry, reason, now))
+            quarantined = await self._db.write(
+                lambda conn: give_up(conn, self.ctx, entry, reason, now), lane=_lane(entry)
+            )
         except Unavailable:
             raise
         except Exception as error:
@@ -273,7 +311,7 @@ class Pipeline:
             self._answer(entry.id, "")
 
     def _report(self, entry: Entry, filed: Filed, now: datetime) -> None:
-        if filed.kind == "later":
+        if filed.kind in ("later", "taken"):
             return
         self._metrics.processed(filed.kind, (now - entry.accepted_at).total_seconds())
         log.debug("filed", entry=entry.id, outcome=filed.kind, ticket=filed.ticket_id, message=filed.message_id)
@@ -283,6 +321,11 @@ class Pipeline:
         for future in self._waiting.get(entry_id, ()):
             if not future.done():
                 future.set_result(number)
+
+
+def _lane(entry: Entry) -> str:
+    """What one person writes is filed in order."""
+    return f"{entry.raw.channel} {entry.raw.peer}"
 
 
 def _state(conn: Connection, entry_id: int) -> tuple[str, dict[str, Any] | None]:

@@ -165,7 +165,7 @@ def _attachments(conn: Connection, row: Row, blobs: Blobs) -> tuple[Attachment, 
             sha256=found.sha256,
             inline=found.inline,
             content_id=found.content_id,
-            content=found.content if found.content is not None else blobs.path(found.blob).read_bytes(),
+            content=found.content if found.content is not None else blobs.local(found.blob).read_bytes(),
         )
         for found in conn.execute(wanted.order_by(schema.attachment.c.id))
     )

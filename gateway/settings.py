@@ -6,15 +6,17 @@ Secrets are never here: a channel's settings name them as `env:NAME` or `file:PA
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, create_model, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, SerializeAsAny, create_model, field_validator
 
 from channels.contract import AccountSettings
+from channels.credentials import reveal
 from channels.durations import Duration, Size
 from channels.registry import CHANNELS
 
@@ -48,9 +50,14 @@ class Database(Section):
     """Where everything is kept."""
 
     url: str = ""
-    """A SQLAlchemy URL. Empty: SQLite in `var/gateway.db`."""
+    """A SQLAlchemy URL (`postgresql://user@host/name`), or `env:NAME` or `file:PATH` that holds one with a password.
+    Empty: SQLite in `var/gateway.db`."""
     readers: int = Field(default=4, ge=1, le=64)
     """Threads that read."""
+    writers: int = Field(default=3, ge=2, le=32)
+    """Threads that write, one of them for accepting; PostgreSQL only."""
+    lease: Duration = timedelta(seconds=30)
+    """How long a node that says nothing keeps its work from the others; PostgreSQL only. Renewed at a third of it."""
 
 
 class Journal(Section):
@@ -230,6 +237,9 @@ class Core(Section):
 
     http: Http = Http()
     database: Database = Database()
+    secret_key: str = Field(default="", pattern=r"^((env|file):.+)?$")
+    """`env:NAME` or `file:PATH`: what links and tokens are made from, 16 bytes or more. Nodes at one PostgreSQL need
+    the same one. Empty: `var/key`, made at the first start (SQLite only)."""
     journal: Journal = Journal()
     retention: Retention = Retention()
     workers: Workers = Workers()
@@ -296,5 +306,15 @@ class Settings(Core):
 
 
 def database_url(settings: Core, var: Path) -> str:
-    """The configured URL, or the embedded default in `var`."""
-    return settings.database.url or f"sqlite:///{var / 'gateway.db'}"
+    """The configured URL, or the embedded default in `var`. Raises KeyError or OSError for a secret that is absent."""
+    configured = settings.database.url
+    if configured.startswith(("env:", "file:")):
+        return reveal(SecretStr(configured))
+    return configured or f"sqlite:///{var / 'gateway.db'}"
+
+
+def secret_key(settings: Core) -> bytes | None:
+    """The configured key; None when it is `var/key`. Raises KeyError or OSError for a secret that is absent."""
+    kind, _, name = settings.secret_key.partition(":")
+    # The bytes of the file as they are: `var/key` is no text.
+    return Path(name).read_bytes() if kind == "file" else os.environ[name].encode() if kind else None

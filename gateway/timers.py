@@ -74,7 +74,7 @@ class Timers:
     async def _fire(self, timer_id: int) -> None:
         now = self._clock()
         try:
-            outcome = await self._db.write(lambda conn: self._check(conn, timer_id, now))
+            outcome = await self._db.write(lambda conn: self._check(conn, timer_id, now), lane="timers")
         except Unavailable:
             raise
         except Exception as error:  # noqa: BLE001  one broken check must not hold back the others
@@ -85,7 +85,7 @@ class Timers:
             log.info("timer fired", timer=timer_id, outcome=outcome)
 
     def _check(self, conn: Connection, timer_id: int, now: datetime) -> str:
-        timer = timers.unfired(conn, timer_id)
+        timer = timers.taken(conn, timer_id)
         if timer is None:
             return "fired before"
         outcome = self._checks[timer.kind](conn, self.ctx, timer, now)
@@ -99,7 +99,7 @@ class Timers:
 
 
 def _put_off(conn: Connection, timer_id: int, reason: str, now: datetime) -> None:
-    timer = timers.unfired(conn, timer_id)
+    timer = timers.taken(conn, timer_id)
     if timer is None:
         return
     failures = int(timer.data.get("failures", 0)) + 1

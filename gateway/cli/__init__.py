@@ -33,6 +33,7 @@ COMMANDS = {
     "journal": "What was taken in, byte for byte.",
     "backup": "A copy of the desk, taken while it runs.",
     "restore": "A desk from a backup; it writes to nobody until it is released.",
+    "db": "Copy the database from SQLite to PostgreSQL.",
     "explain": "What a mail means, with no side effect.",
     "route": "Class, line and reasons for messages in a file.",
 }

@@ -12,7 +12,8 @@ from gateway.backup import BackupError, take
 from gateway.cli.options import Failed, Misused, invocation
 from gateway.settings import database_url
 from gateway.settings_files import load_settings, secret_files
-from gateway.store.sqlite import UnsafeDatabase, database_path
+from gateway.store.dialect import UnsafeDatabase
+from gateway.store.sqlite import database_path
 
 app = typer.Typer(add_completion=False)
 

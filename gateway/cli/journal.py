@@ -15,7 +15,8 @@ from gateway.export import export as write_out
 from gateway.settings import database_url
 from gateway.settings_files import load_settings
 from gateway.store.blobs import Blobs
-from gateway.store.sqlite import UnsafeDatabase, database_path, make_engine
+from gateway.store.dialect import UnsafeDatabase
+from gateway.store.sqlite import database_path, make_engine
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="What was taken in, byte for byte.")
 

@@ -15,9 +15,10 @@ from gateway.restore import Numbering
 from gateway.restore import restore as bring_back
 from gateway.settings import database_url
 from gateway.settings_files import load_settings
+from gateway.store.dialect import UnsafeDatabase
 from gateway.store.lock import AlreadyRunning
 from gateway.store.migrate import SchemaTooNew
-from gateway.store.sqlite import UnsafeDatabase, database_path
+from gateway.store.sqlite import database_path
 
 app = typer.Typer(add_completion=False)
 

@@ -10,7 +10,7 @@ from functools import partial
 from sqlalchemy import Connection, select
 
 from gateway.store import schema
-from gateway.store.blobs import Blobs, is_old, sweep_folder
+from gateway.store.blobs import Blobs, sweep_folder
 from gateway.store.database import Database
 
 SWEEP_CHUNK = 8
@@ -31,10 +31,7 @@ async def sweep(db: Database, blobs: Blobs, *, now: datetime) -> int:
 
 def remove(conn: Connection, blobs: Blobs, names: Sequence[str], now: datetime) -> list[str]:
     """Inside the writer's transaction: delete those of `names` that are old and that no row names."""
-    free = [name for name in unreferenced(conn, names) if is_old(blobs.path(name), now)]
-    for name in free:
-        blobs.path(name).unlink(missing_ok=True)
-    return free
+    return blobs.discard(conn, unreferenced(conn, names), now)
 
 
 def unreferenced(conn: Connection, names: Iterable[str]) -> list[str]:

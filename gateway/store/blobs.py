@@ -10,12 +10,15 @@ import hashlib
 import os
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from gateway.store.failpoints import FailPoint, nowhere
+
+if TYPE_CHECKING:  # a worker process reads blobs and needs no database
+    from sqlalchemy import Connection
 
 NAME = re.compile(r"[0-9a-f]{64}")
 ORPHAN_AGE = timedelta(days=1)
@@ -68,9 +71,16 @@ class Blobs:
         """Is the blob here?"""
         return self.path(name).is_file()
 
+    def local(self, name: str) -> Path:
+        """The file of the blob for reading; it may be that there is none. Raises OSError where it must be fetched."""
+        return self.path(name)
+
+    def publish(self, names: Iterable[str]) -> None:
+        """Make blobs that a worker process has put safe for everybody. In a folder they are."""
+
     def open(self, name: str) -> BinaryIO:
         """The blob for reading. Raises FileNotFoundError."""
-        return self.path(name).open("rb")
+        return self.local(name).open("rb")
 
     def put(self, content: bytes) -> str:
         """Keep `content` durably. Returns the blob's name. Raises OSError."""
@@ -127,6 +137,13 @@ class Blobs:
     def old(self, now: datetime) -> list[str]:
         """Names of blobs that nobody put or touched for a day."""
         return [path.name for path in self._names() if is_old(path, now)]
+
+    def discard(self, _conn: Connection, names: Sequence[str], now: datetime) -> list[str]:
+        """Inside the writer's transaction: delete those of `names` that are old. Returns them."""
+        free = [name for name in names if is_old(self.path(name), now)]
+        for name in free:
+            self.path(name).unlink(missing_ok=True)
+        return free
 
 
 def is_old(path: Path, now: datetime) -> bool:

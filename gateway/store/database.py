@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields
 from typing import TypeVar
+from zlib import crc32
 
 from sqlalchemy import Connection, Engine
 
 from channels.contract import Unavailable
+from gateway.store import postgres
 from gateway.store.checkpoints import Checkpoints
+from gateway.store.dialect import UnsafeDatabase
 from gateway.store.failpoints import FailPoint, nowhere
 from gateway.store.migrate import SchemaTooNew, migrate
-from gateway.store.sqlite import UnsafeDatabase, database_path, make_engine, refuse_network_file_system
+from gateway.store.sqlite import SQLiteBackend, database_path, make_engine, refuse_network_file_system
 from gateway.store.writer import Job, Limits, Writer, WriterStats, as_unavailable
 
 __all__ = ["Database", "Limits", "SchemaTooNew", "UnsafeDatabase", "WriterStats", "migrate", "open_database"]
@@ -23,40 +27,62 @@ T = TypeVar("T")
 
 
 class Database:
-    """SQLite with one writer thread that groups commits, and a few threads that read.
+    """Threads that write and group commits (one on SQLite, a few on PostgreSQL), and a few that read.
 
     Made by `open_database`. Jobs are ordinary functions of a SQLAlchemy Connection with portable SQL.
     """
 
-    def __init__(self, writer: Writer, readers: Engine, checkpoints: Checkpoints, threads: int) -> None:
-        self._writer = writer
+    def __init__(
+        self, url: str, writers: Sequence[Writer], readers: Engine, threads: int, closing: Callable[[], None]
+    ) -> None:
+        """`closing` is called after the writers have ended."""
+        self.url = url
+        self._writers = writers
         self._readers = readers
-        self._checkpoints = checkpoints
+        self._closing = closing
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="db-reader")
         self._closed = False
 
     @property
+    def shared(self) -> bool:
+        """May other nodes work on this database at the same time?"""
+        return self._readers.dialect.name == "postgresql"
+
+    @property
     def healthy(self) -> bool:
         """False after a failed BEGIN or COMMIT until a probe has committed."""
-        return self._writer.healthy and not self._closed
+        return all(writer.healthy for writer in self._writers) and not self._closed
 
     @property
     def stats(self) -> WriterStats:
-        """Commits and jobs of the writer so far."""
-        return self._writer.stats
+        """Commits and jobs of the writers so far."""
+        return _total([writer.stats for writer in self._writers])
 
-    async def write(self, job: Callable[[Connection], T], *, urgent: bool = False) -> T:
+    async def write(
+        self, job: Callable[[Connection], T], *, urgent: bool = False, lane: str = "", alone: bool = False
+    ) -> T:
         """Run `job` in a transaction that it may share with others; return its result after the COMMIT.
 
-        The job may be run twice (a batch that failed is run again one by one), so it touches nothing
-        but the connection. Its own exception undoes its work and reaches only this caller.
+        The job may be run twice (a batch that failed is run again one by one; a lost race is run
+        again), so it touches nothing but the connection. Jobs of one `lane` run in the order in
+        which they are given; `alone` shares its transaction with nobody. Its own exception undoes
+        its work and reaches only this caller.
         Raises Unavailable when the database is locked, full, broken or its COMMIT failed: then
         nothing, or after a failed COMMIT perhaps everything, was written.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        self._writer.submit(Job(run=job, urgent=urgent, loop=loop, future=future))
+        self._writer(urgent, lane).submit(Job(run=job, urgent=urgent, loop=loop, future=future, alone=alone))
         return await future
+
+    def _writer(self, urgent: bool, lane: str) -> Writer:
+        """Accepts have a thread of their own where there are several: together they make the fewest commits."""
+        first, *others = self._writers
+        if urgent or not others:
+            return first
+        if lane:
+            return others[crc32(lane.encode("utf-8", "replace")) % len(others)]
+        return min(others, key=lambda writer: writer.waiting)
 
     async def read(self, job: Callable[[Connection], T]) -> T:
         """Run `job` in a short read transaction in a thread. Raises Unavailable for the database's own trouble."""
@@ -81,37 +107,63 @@ class Database:
             await asyncio.to_thread(self._close)
 
     def _close(self) -> None:
-        self._writer.stop()
+        for writer in self._writers:
+            writer.stop()
         self._pool.shutdown()
         self._readers.dispose()
-        self._checkpoints.stop()
+        self._closing()
+
+
+def _total(stats: Sequence[WriterStats]) -> WriterStats:
+    values = {field.name: [getattr(each, field.name) for each in stats] for field in fields(WriterStats)}
+    return WriterStats(**{name: (max if name == "longest_hold" else sum)(found) for name, found in values.items()})
 
 
 def open_database(
     url: str,
     *,
     readers: int = 4,
+    writers: int = 3,
     busy_timeout: float = 5.0,
     limits: Limits | None = None,
     failpoint: FailPoint = nowhere,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> Database:
-    """Open the database at a SQLAlchemy URL (`sqlite:////path/to/file`). Its schema must be there: see `migrate`.
+    """Open the database at a SQLAlchemy URL (`sqlite:////path/to/file`, `postgresql://user@host/name`).
 
-    `busy_timeout` is in seconds. Raises UnsafeDatabase when it could lose what was acknowledged
-    (synchronous=OFF, a network file system), sqlalchemy.exc.OperationalError when it cannot be opened.
+    Its schema must be there: see `migrate`. `writers` (2 or more: one for accepts) counts on
+    PostgreSQL only. `busy_timeout`, in seconds, bounds the wait for a lock. Raises UnsafeDatabase
+    when it could lose what was acknowledged (synchronous=OFF, fsync=off, a network file system),
+    sqlalchemy.exc.OperationalError when it cannot be opened.
     """
+    limits = limits or Limits()
+    if postgres.is_postgres_url(url):
+        backend = postgres.PostgresBackend(url, busy_timeout)
+        made: list[Writer] = []
+        try:
+            for _ in range(max(writers, 2)):
+                made.append(
+                    Writer(backend, limits=limits, failpoint=failpoint, monotonic=monotonic, committed=_nothing)
+                )
+        except Exception:
+            for writer in made:
+                writer.stop()
+            raise
+        return Database(url, made, postgres.make_engine(url, "reader", pool_size=readers), readers, _nothing)
     path = database_path(url)
     refuse_network_file_system(path)
     checkpoints = Checkpoints(make_engine(url, "checkpoint", busy_timeout=0.0))
-    writer = Writer(
-        lambda: make_engine(url, "writer", busy_timeout=busy_timeout),
-        limits=limits or Limits(),
+    only = Writer(
+        SQLiteBackend(url, busy_timeout),
+        limits=limits,
         failpoint=failpoint,
         monotonic=monotonic,
         committed=checkpoints.wanted.set,
     )
-    checkpoints.start(writer.gate)
-    return Database(
-        writer, make_engine(url, "reader", busy_timeout=busy_timeout, pool_size=readers), checkpoints, readers
-    )
+    checkpoints.start(only.gate)
+    reading = make_engine(url, "reader", busy_timeout=busy_timeout, pool_size=readers)
+    return Database(url, [only], reading, readers, checkpoints.stop)
+
+
+def _nothing() -> None:
+    return None

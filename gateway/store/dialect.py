@@ -4,15 +4,32 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Table, literal
+import psycopg
+from sqlalchemy import ColumnElement, Connection, Table, literal, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 
 from gateway.store.prepared import Prepared
+from gateway.store.schema import Instant
 
+
+class UnsafeDatabase(Exception):
+    """The database would lose what was acknowledged; the message says why and what to do."""
+
+
+class TryAgain(Exception):
+    """A job saw that another transaction was faster; run again from its beginning it will see what that one did."""
+
+
+CONTENTION = frozenset({"40001", "40P01"})
+"""SQLSTATE of serialization_failure and deadlock_detected."""
+TROUBLE_STATES = ("08", "25006", "25P03", "25P04", "53", "55P03", "57", "58", "F0", "XX")
+"""SQLSTATEs, or their beginnings, that say nothing about the statement: connection, read-only, resources, lock timeout,
+operator intervention, system, internal error (https://www.postgresql.org/docs/current/errcodes-appendix.html)."""
 TROUBLE = frozenset(
     {
         sqlite3.SQLITE_BUSY,
@@ -37,8 +54,52 @@ def is_trouble(error: BaseException) -> bool:
         if error.connection_invalidated:
             return True
         return error.orig is not None and is_trouble(error.orig)
+    if isinstance(error, psycopg.Error):
+        lost = isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+        state = error.sqlstate or ""
+        return state in CONTENTION or state.startswith(TROUBLE_STATES) or (not state and lost)
     code = getattr(error, "sqlite_errorcode", None)
     return isinstance(error, sqlite3.Error) and isinstance(code, int) and code & 0xFF in TROUBLE
+
+
+def is_contention(error: BaseException) -> bool:
+    """Did the job only lose a race, so that running it again is all it needs?"""
+    if isinstance(error, DBAPIError):
+        return error.orig is not None and is_contention(error.orig)
+    return isinstance(error, TryAgain) or (isinstance(error, psycopg.Error) and error.sqlstate in CONTENTION)
+
+
+def is_postgresql(conn: Connection) -> bool:
+    """Are there perhaps other nodes at this database?"""
+    return conn.dialect.name == "postgresql"
+
+
+_CLOCKS = {
+    "postgresql": "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now",
+    "sqlite": "SELECT CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000 AS now",
+}
+
+
+def database_clock(conn: Connection) -> datetime:
+    """The time by the database's clock, the same for every node (on SQLite to the millisecond)."""
+    statement = text(_CLOCKS[conn.dialect.name]).columns(now=Instant)
+    found: datetime = conn.execute(statement).scalar_one()
+    return found
+
+
+def clean_text(value: str) -> str:
+    """Text as PostgreSQL takes it: NUL and lone surrogates become U+FFFD, as nobody could read them anyway."""
+    return value.encode("utf-8", "surrogatepass").decode("utf-8", "replace").replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+WAKE = "wake"
+"""Key of `Connection.info`: what other nodes are told of at the COMMIT."""
+
+
+def wake(conn: Connection, topic: str) -> None:
+    """Tell every node at the COMMIT that there is work in `topic` ("journal", "outbox", "timers")."""
+    if is_postgresql(conn):
+        conn.info.setdefault(WAKE, set()).add(topic)
 
 
 @lru_cache(maxsize=256)

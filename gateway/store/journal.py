@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Row, and_, bindparam, exists, func, insert, o
 from channels.contract import Accepted, Cursor, Unavailable
 from gateway.store import cursors, mailboxes
 from gateway.store.blobs import Blobs
-from gateway.store.dialect import insert_into, insert_missing, is_one_of
+from gateway.store.dialect import insert_into, insert_missing, is_one_of, wake
 from gateway.store.prepared import Prepared
 from gateway.store.schema import delivery, entry
 from gateway.store.schema import raw as raw_table
@@ -24,6 +24,8 @@ HOLD = timedelta(seconds=10)
 """The longest time that an entry which is being retried holds its peer's later entries back (rule 7)."""
 SCAN = 5_000
 """Pending rows looked at by one call of `pending`."""
+MOST_BYTES = 1 << 24
+"""Bytes of the entries that are claimed at once."""
 LONGEST_ID, LONGEST_PEER = 1000, 320
 """Characters of an external id and of a peer that are stored; the rest of a longer one is a digest."""
 BACKOFF = timedelta(seconds=2)
@@ -46,6 +48,8 @@ class Entry:
     alone: bool
     """A worker died with it in a batch: it goes alone now."""
     accepted_at: datetime
+    owner: str | None = None
+    """The node that has claimed it, where there are several."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +77,7 @@ _INSERT_RAW = Prepared(insert(raw_table))
 _DONE_ANY = (
     update(entry)
     .where(entry.c.id == bindparam("of_entry"))
-    .values(state="done", error="", not_before=None, failing_since=None, alone=False)
+    .values(state="done", error="", not_before=None, failing_since=None, alone=False, owner=None)
     .values(outcome=bindparam("outcome"), processed_at=bindparam("processed_at"))
 )
 _DONE = Prepared(_DONE_ANY)
@@ -126,6 +130,7 @@ def record(
     if cursor is not None:
         cursors.put(conn, cursor)
         mailboxes.filed(conn, cursor.places, [one.entry for one in accepted], now)
+    wake(conn, "journal")
     return accepted
 
 
@@ -212,23 +217,37 @@ def pending(
     now: datetime,
     limit: int,
     exclude: Collection[int] = (),
-    max_bytes: int = 1 << 24,
+    max_bytes: int = MOST_BYTES,
 ) -> list[Entry]:
     """Entries to file now, in journal order: at most `limit`, of at most `max_bytes` together (but at least one).
 
     `exclude` names those that are being worked on; they, and those whose retry is not yet due,
     hold back the later entries of their peer, the latter for at most `HOLD`.
     """
+    return load(conn, choose(conn, now=now, limit=limit, exclude=exclude, max_bytes=max_bytes), blobs)
+
+
+def choose(
+    conn: Connection,
+    *,
+    now: datetime,
+    limit: int,
+    exclude: Collection[int] = (),
+    others: Collection[str] = (),
+    max_bytes: int = MOST_BYTES,
+) -> list[int]:
+    """Ids of the entries to file now, as `pending` says; `others` are nodes whose claims are to be respected."""
     columns = (entry.c.id, entry.c.channel, entry.c.peer, entry.c.size, entry.c.not_before, entry.c.failing_since)
-    query = select(*columns).where(is_one_of(entry.c.state, "pending")).order_by(entry.c.id).limit(SCAN)
+    query = select(*columns, entry.c.owner).where(is_one_of(entry.c.state, "pending")).order_by(entry.c.id).limit(SCAN)
     busy = frozenset(exclude)
     held: set[tuple[str, str]] = set()
     chosen: list[int] = []
     total = 0
     for row in conn.execute(query):
         peer = (row.channel, row.peer)
-        if row.id in busy or _is_put_off(row.not_before, row.failing_since, now):
-            if row.peer and (row.id in busy or row.failing_since is None or row.failing_since > now - HOLD):
+        taken = row.id in busy or (row.owner is not None and row.owner in others)
+        if taken or _is_put_off(row.not_before, row.failing_since, now):
+            if row.peer and (taken or row.failing_since is None or row.failing_since > now - HOLD):
                 held.add(peer)
             continue
         if peer in held:
@@ -239,7 +258,7 @@ def pending(
         chosen.append(row.id)
         if len(chosen) == limit:
             break
-    return load(conn, chosen, blobs)
+    return chosen
 
 
 def _is_put_off(not_before: datetime | None, failing_since: datetime | None, now: datetime) -> bool:
@@ -272,7 +291,7 @@ def load(conn: Connection, ids: Sequence[int], blobs: Blobs) -> list[Entry]:
 def _entry(row: Row[Any], deliveries: tuple[tuple[str, str], ...], blobs: Blobs) -> Entry:
     body: Body = InlineBody(content=row.content or b"")
     if row.blob is not None:
-        body = SpooledBody(path=blobs.path(row.blob), size=row.size, sha256=row.sha256)
+        body = SpooledBody(path=blobs.local(row.blob), size=row.size, sha256=row.sha256)
     raw = RawMessage(
         channel=row.channel,
         account=row.account,
@@ -295,6 +314,7 @@ def _entry(row: Row[Any], deliveries: tuple[tuple[str, str], ...], blobs: Blobs)
         notify=row.notify,
         alone=row.alone,
         accepted_at=row.accepted_at,
+        owner=row.owner,
     )
 
 
@@ -321,7 +341,7 @@ def failed(
     query = select(entry.c.attempts, entry.c.failing_since).where(entry.c.id == entry_id)
     before, failing_since = conn.execute(query).one()
     attempts = int(before) + 1
-    values: dict[str, Any] = {"attempts": attempts, "error": reason}
+    values: dict[str, Any] = {"attempts": attempts, "error": reason, "owner": None}
     if attempts >= limit:
         values |= {"state": "quarantined", "processed_at": now, "not_before": None, "failing_since": None}
     else:
@@ -355,7 +375,9 @@ def replay(conn: Connection, ids: Collection[int], *, reroute: bool, notify: boo
         "not_before": now,
         "failing_since": None,
         "error": "",
+        "owner": None,
     }
+    wake(conn, "journal")
     where = and_(entry.c.id.in_(ids), entry.c.state.in_(("done", "quarantined")), has_bytes)
     return conn.execute(update(entry).where(where).values(values)).rowcount
 

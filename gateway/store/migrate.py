@@ -10,9 +10,13 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
 
+from gateway.store import postgres
 from gateway.store.sqlite import database_path, make_engine
 
+LOCK_KEY = 0x67617465
+"""Of the advisory lock under which the schema is changed."""
 SCRIPTS = Path(__file__).parent / "migrations"
 
 
@@ -37,33 +41,64 @@ def newest() -> str:
 def migrate(url: str, *, backup_to: Path) -> str:
     """Make or upgrade the schema. Returns the version found before ("" for a fresh database).
 
-    An older database is first copied to `<backup_to>/gateway-<version>.db`. Each revision is one
-    transaction. Raises SchemaTooNew when the database is newer than the program.
+    An older SQLite database is first copied to `<backup_to>/gateway-<version>.db`; of PostgreSQL the
+    operator makes a dump. Each revision is one transaction; nodes that start together take turns.
+    Raises SchemaTooNew when the database is newer than the program.
     """
+    if postgres.is_postgres_url(url):
+        return _migrate_postgres(url)
     path = database_path(url)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch(mode=0o600)  # people's mail; SQLite gives its other files the mode of this one
     engine = make_engine(url, "checkpoint", busy_timeout=30.0)
     try:
         with engine.connect() as conn:
-            found = MigrationContext.configure(conn).get_current_revision() or ""
-            conn.rollback()
-            known = [revision.revision for revision in ScriptDirectory.from_config(_config()).walk_revisions()]
-            if found and found not in known:
-                raise SchemaTooNew(
-                    f"the database has schema {found}, this program knows schemas up to {known[0]}: "
-                    "start the newer program, or restore a backup"
-                )
-            if found == known[0]:
-                return found
-            if found:
+            found = version_of(conn)
+            if found and found != newest():
                 back_up(path, backup_to / f"gateway-{found}.db")
-            config = _config()
-            config.attributes["connection"] = conn
-            command.upgrade(config, "head")
+            _upgrade(conn, found)
             return found
     finally:
         engine.dispose()
+
+
+def _migrate_postgres(url: str) -> str:
+    engine = postgres.make_engine(url, "migration")
+    try:
+        # The lock is held by a connection of its own, whose session ends with us however we end.
+        with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as guard:
+            guard.execute(text("SELECT pg_advisory_lock(:key)"), {"key": LOCK_KEY})
+            other = postgres.make_engine(url, "migration")
+            try:
+                with other.connect() as conn:
+                    found = version_of(conn)
+                    _upgrade(conn, found)
+                    return found
+            finally:
+                other.dispose()
+    finally:
+        engine.dispose()
+
+
+def version_of(conn: Connection) -> str:
+    """The schema version of a database, "" for a fresh one. Raises SchemaTooNew."""
+    found = MigrationContext.configure(conn).get_current_revision() or ""
+    conn.rollback()
+    known = [revision.revision for revision in ScriptDirectory.from_config(_config()).walk_revisions()]
+    if found and found not in known:
+        raise SchemaTooNew(
+            f"the database has schema {found}, this program knows schemas up to {known[0]}: "
+            "start the newer program, or restore a backup"
+        )
+    return found
+
+
+def _upgrade(conn: Connection, found: str) -> None:
+    if found == newest():
+        return
+    config = _config()
+    config.attributes["connection"] = conn
+    command.upgrade(config, "head")
 
 
 def back_up(source: Path, target: Path) -> None:

@@ -25,7 +25,7 @@ from sqlalchemy import (
     update,
 )
 
-from gateway.store.dialect import insert_new, is_one_of
+from gateway.store.dialect import insert_new, is_one_of, is_postgresql, wake
 from gateway.store.hold import not_held
 from gateway.store.prepared import Prepared
 from gateway.store.schema import Instant, outbox
@@ -163,6 +163,7 @@ def put(conn: Connection, draft: Draft, now: datetime) -> int | None:
     if draft.replaces is not None:
         _replace(conn, draft, row_id, values["due_at"], now)
     _issue(conn, draft)
+    wake(conn, "outbox")
     return row_id
 
 
@@ -238,6 +239,12 @@ _CLAIM = (
     )
     .returning(outbox)
 )
+_FREE = (
+    select(outbox.c.id)
+    .where(outbox.c.id.in_(bindparam("ids", expanding=True)), claimable(_NOW))
+    .order_by(outbox.c.id)
+    .with_for_update(skip_locked=True)
+)
 _NEXT_DUE = select(func.min(outbox.c.due_at)).where(
     is_one_of(outbox.c.state, "waiting"),
     outbox.c.channel == bindparam("of_channel"),
@@ -260,9 +267,15 @@ def due(conn: Connection, channel: str, account: str, now: datetime, limit: int)
 
 
 def claim(conn: Connection, ids: Sequence[int], owner: str, now: datetime) -> list[Row]:
-    """Mark those of `ids` as SENDING that may still go out. To be committed before the first byte (rule 12)."""
-    found = conn.execute(_CLAIM, {"ids": list(ids), "now": now, "by": owner}).mappings()
-    return sorted((_row(row) for row in found), key=lambda row: row.id)
+    """Mark those of `ids` as SENDING that may still go out. To be committed before the first byte (rule 12).
+
+    Rows that another node is claiming at this moment are left to it.
+    """
+    free = list(ids)
+    if is_postgresql(conn):
+        free = list(conn.scalars(_FREE, {"ids": free, "now": now}))
+    found = conn.execute(_CLAIM, {"ids": free, "now": now, "by": owner}).mappings()
+    return sorted((row_of(row) for row in found), key=lambda row: row.id)
 
 
 def settle(conn: Connection, done: Settlement, now: datetime) -> bool:
@@ -283,7 +296,7 @@ def abandoned(conn: Connection, owner: str) -> list[Row]:
     statement = (
         select(outbox).where(is_one_of(outbox.c.state, "sending"), outbox.c.owner != owner).order_by(outbox.c.id)
     )
-    return [_row(row) for row in conn.execute(statement).mappings()]
+    return [row_of(row) for row in conn.execute(statement).mappings()]
 
 
 def is_sending(conn: Connection, channel: str, recipient: str) -> bool:
@@ -319,7 +332,7 @@ def next_due(conn: Connection, accounts: Sequence[tuple[str, str]], now: datetim
 def get(conn: Connection, row_id: int) -> Row | None:
     """One notice, or None."""
     row = conn.execute(select(outbox).where(outbox.c.id == row_id)).mappings().one_or_none()
-    return None if row is None else _row(row)
+    return None if row is None else row_of(row)
 
 
 def listing(
@@ -332,7 +345,7 @@ def listing(
     if ticket_id is not None:
         conditions.append(outbox.c.ticket_id == ticket_id)
     statement = select(outbox).where(*conditions).order_by(outbox.c.id).limit(limit)
-    return [_row(row) for row in conn.execute(statement).mappings()]
+    return [row_of(row) for row in conn.execute(statement).mappings()]
 
 
 def retry(conn: Connection, ids: Sequence[int], now: datetime) -> list[int]:
@@ -343,6 +356,7 @@ def retry(conn: Connection, ids: Sequence[int], now: datetime) -> list[int]:
         .values(state="waiting", due_at=now, attempts=0, first_sending_at=None, settled_at=None, owner=None)
         .returning(outbox.c.id)
     )
+    wake(conn, "outbox")
     return sorted(conn.scalars(statement))
 
 
@@ -376,5 +390,6 @@ def overdue_accounts(conn: Connection, since: datetime) -> list[tuple[str, str]]
     return [(row.channel, row.account) for row in conn.execute(statement)]
 
 
-def _row(row: Mapping[Any, Any]) -> Row:
+def row_of(row: Mapping[Any, Any]) -> Row:
+    """A row of the table as a notice."""
     return Row(**row)

@@ -1,7 +1,8 @@
 """The tables. Every function of `gateway.store` takes a Connection and names columns from here.
 
 Times are stored as integer microseconds since the epoch, UTC (`Instant`): exact, ordered and
-the same in SQLite and PostgreSQL. The tables that only chats and telephones need are in `schema_chats`.
+the same in SQLite and PostgreSQL. Tables that only chats and telephones
+need are in `schema_chats`, those of several nodes in `schema_nodes`.
 """
 
 from __future__ import annotations
@@ -25,8 +26,12 @@ from sqlalchemy import (
 
 from gateway.store.schema_base import EPOCH, ID, Instant, id_column, metadata
 from gateway.store.schema_chats import consent, dialog, identity_change, media, proof, unverified
+from gateway.store.schema_nodes import blob, blob_content, lease
 
-__all__ = ["EPOCH", "ID", "Instant", "consent", "dialog", "identity_change", "media", "metadata", "proof", "unverified"]
+__all__ = [
+    "EPOCH", "ID", "Instant", "blob", "blob_content", "consent", "dialog", "identity_change", "lease", "media",
+    "metadata", "proof", "unverified",
+]  # fmt: skip
 
 # -- in -----------------------------------------------------------------------------------
 
@@ -62,6 +67,7 @@ entry = Table(
     Column("error", Text, nullable=False, server_default=""),
     Column("outcome", JSON),  # what it became: {"kind":…, "ticket":…, "message":…, "because":[…]}
     Column("processed_at", Instant),
+    Column("owner", String(64)),  # the node that is working on it, where there are several
 )
 Index("entry_pending", entry.c.id, sqlite_where=entry.c.state == "pending", postgresql_where=entry.c.state == "pending")
 Index("entry_quarantined", entry.c.id, sqlite_where=entry.c.state == "quarantined",

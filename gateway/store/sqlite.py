@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeAlias
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 
+from gateway.store.dialect import UnsafeDatabase
 from gateway.store.prepared import TransactionLost
 
 Role: TypeAlias = Literal["writer", "reader", "checkpoint"]
@@ -42,15 +43,11 @@ SAFE_SYNCHRONOUS = {"FULL": 2, "EXTRA": 3}
 MOUNTS = Path("/proc/self/mountinfo")
 
 
-class UnsafeDatabase(Exception):
-    """The database would lose what was acknowledged; the message says why and what to do."""
-
-
 def database_path(url: str) -> Path:
     """The file of a SQLite URL. Raises UnsafeDatabase for a database in memory or another kind of URL."""
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
-        raise UnsafeDatabase(f"database.url: this version keeps its data in SQLite, not {parsed.get_backend_name()}")
+        raise UnsafeDatabase(f"database.url: a SQLite URL is needed here, not {parsed.get_backend_name()}")
     if not parsed.database or parsed.database == ":memory:" or parsed.database.startswith("file:"):
         raise UnsafeDatabase("database.url: name a file, as in sqlite:////var/lib/gateway/gateway.db")
     return Path(parsed.database)
@@ -138,3 +135,31 @@ def _refuse_outside_transaction(conn: Connection, *_: Any) -> None:
     """SQLITE_FULL and some I/O errors roll back silently; what a job does after that must not commit alone."""
     if not driver_connection(conn).in_transaction:
         raise TransactionLost("the database rolled the transaction back")
+
+
+class SQLiteBackend:
+    """What the writer thread needs to know of SQLite."""
+
+    def __init__(self, url: str, busy_timeout: float) -> None:
+        """`busy_timeout` is in seconds."""
+        self._url, self._busy_timeout = url, busy_timeout
+
+    def connect(self) -> Engine:
+        """An engine for one connection. Raises UnsafeDatabase, OperationalError."""
+        return make_engine(self._url, "writer", busy_timeout=self._busy_timeout)
+
+    def in_transaction(self, conn: Connection) -> bool:
+        """False when SQLite rolled back by itself (SQLITE_FULL and some I/O errors)."""
+        return bool(driver_connection(conn).in_transaction)
+
+    def rolled_back(self, conn: Connection) -> bool:
+        """Is no transaction open?"""
+        return not driver_connection(conn).in_transaction
+
+    def before_commit(self, conn: Connection) -> None:
+        """Nothing is to be said to other nodes: there are none."""
+
+    def probe(self, conn: Connection) -> None:
+        """user_version is ours to use, stands in page 1 and takes part in the transaction."""
+        version = int(conn.exec_driver_sql("PRAGMA user_version").scalar_one())
+        conn.exec_driver_sql(f"PRAGMA user_version={(version + 1) % 1_000_000}")

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, bindparam, func, select, update
 
-from gateway.store.dialect import insert_missing, insert_new
+from gateway.store.dialect import insert_missing, insert_new, wake
 from gateway.store.schema import timer
 from normalizer.message import Json
 
 _COLUMNS = (timer.c.id, timer.c.ticket_id, timer.c.kind, timer.c.version, timer.c.due_at, timer.c.data)
+_UNFIRED = select(*_COLUMNS).where(timer.c.id == bindparam("of_id"), timer.c.fired_at.is_(None))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +40,7 @@ def put(
     data: Mapping[str, Json] | None = None,
 ) -> bool:
     """Ask for a check at `due_at`. False when this ticket has a timer of this kind and version already."""
+    wake(conn, "timers")
     return insert_new(conn, timer, row(ticket_id, kind, version, due_at, data)) is not None
 
 
@@ -51,6 +53,7 @@ def row(
 
 def put_all(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
     """Ask for several checks at once; those that are there already stay as they are."""
+    wake(conn, "timers")
     insert_missing(conn, timer, rows)
 
 
@@ -68,7 +71,13 @@ def next_due(conn: Connection) -> datetime | None:
 
 def unfired(conn: Connection, timer_id: int) -> Timer | None:
     """The timer, or None when it has fired."""
-    found = conn.execute(select(*_COLUMNS).where(timer.c.id == timer_id, timer.c.fired_at.is_(None))).one_or_none()
+    found = conn.execute(_UNFIRED, {"of_id": timer_id}).one_or_none()
+    return None if found is None else Timer(**found._mapping)
+
+
+def taken(conn: Connection, timer_id: int) -> Timer | None:
+    """The timer, locked; None when it has fired, or another node is firing it at this moment."""
+    found = conn.execute(_UNFIRED.with_for_update(skip_locked=True), {"of_id": timer_id}).one_or_none()
     return None if found is None else Timer(**found._mapping)
 
 

@@ -1,5 +1,6 @@
-"""The one thread that writes: jobs that wait together are committed together (rule 2).
+"""A thread that writes: jobs that wait together are committed together (rule 2).
 
+SQLite has one such thread, PostgreSQL a few, each with a connection and queues of its own.
 Urgent jobs (accepts) and normal jobs (filing) take turns, each kind in transactions of its own.
 A job that fails in company makes the thread roll back and run every job of that transaction alone.
 """
@@ -12,16 +13,39 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import Connection, Engine
 
 from channels.contract import Unavailable
 from gateway.store.checkpoints import Gate
-from gateway.store.dialect import is_trouble
+from gateway.store.dialect import is_contention, is_trouble
 from gateway.store.failpoints import FailPoint
 from gateway.store.prepared import TransactionLost
-from gateway.store.sqlite import driver_connection
+
+
+class Backend(Protocol):
+    """What the thread asks of a kind of database."""
+
+    def connect(self) -> Engine:
+        """An engine for one connection, made anew after each failure. Raises what keeps it from opening."""
+        ...
+
+    def in_transaction(self, conn: Connection) -> bool:
+        """Would a COMMIT still commit everything since `begin`?"""
+        ...
+
+    def rolled_back(self, conn: Connection) -> bool:
+        """Is the connection outside any transaction and fit for the next one?"""
+        ...
+
+    def before_commit(self, conn: Connection) -> None:
+        """Called inside each transaction after its last job."""
+        ...
+
+    def probe(self, conn: Connection) -> None:
+        """Write something harmless inside a transaction."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +64,8 @@ class Limits:
     probe_limit: float = 5.0
     queue: int = 20_000
     """Jobs waiting; above it a write is refused as Unavailable."""
+    again: int = 5
+    """How often a job that lost a race (a deadlock, a serialization failure, `TryAgain`) is run again at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +91,8 @@ class Job:
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Any]
     alone: bool = False
+    tries: int = 0
+    """Races lost."""
     result: Any = None
     error: Exception | None = None
 
@@ -74,15 +102,15 @@ class Writer:
 
     def __init__(
         self,
-        connect: Callable[[], Engine],
+        backend: Backend,
         *,
         limits: Limits,
         failpoint: FailPoint,
         monotonic: Callable[[], float],
         committed: Callable[[], None],
     ) -> None:
-        """`connect` makes an engine, again after each failed COMMIT. `committed` is called after each COMMIT."""
-        self._connect = connect
+        """`committed` is called after each COMMIT."""
+        self._backend = backend
         self._limits = limits
         self._failpoint = failpoint
         self._monotonic = monotonic
@@ -115,6 +143,11 @@ class Writer:
     def healthy(self) -> bool:
         """False from a failed BEGIN or COMMIT until a probe has committed."""
         return self._healthy
+
+    @property
+    def waiting(self) -> int:
+        """Jobs that wait for this thread."""
+        return len(self._urgent) + len(self._normal)
 
     def submit(self, job: Job) -> None:
         """Put the job in its queue. Raises Unavailable when nothing can be written now."""
@@ -226,11 +259,12 @@ class Writer:
             taken.append(job)
             try:
                 job.result = job.run(conn)
-                if not driver_connection(conn).in_transaction:
+                if not self._backend.in_transaction(conn):
                     raise TransactionLost("the database rolled the transaction back")
             except Exception as error:  # noqa: BLE001 - it belongs to the job's caller
                 return self._rollback(conn, taken, error)
         try:
+            self._backend.before_commit(conn)
             self._failpoint("before-commit")
             conn.commit()
         except Exception as error:  # noqa: BLE001 - the outcome is unknown, whatever it was
@@ -252,16 +286,18 @@ class Writer:
         self.stats = replace(self.stats, rollbacks=self.stats.rollbacks + 1)
         try:
             conn.rollback()
-            if driver_connection(conn).in_transaction:
+            if not self._backend.rolled_back(conn):
                 raise TransactionLost("the transaction cannot be rolled back")
         except Exception as trouble:  # noqa: BLE001 - a connection that cannot roll back is thrown away
             return self._fail(taken, trouble)
-        if len(taken) == 1:
+        lost_race = is_contention(error)
+        if len(taken) == 1 and not (lost_race and taken[0].tries < self._limits.again):
             taken[0].error = as_unavailable(error)
             return taken
         queue = self._urgent if taken[0].urgent else self._normal
         for job in taken:
             job.alone, job.result = True, None
+        taken[-1].tries += lost_race
         with self._wake:
             queue.extendleft(reversed(taken))
         return []
@@ -296,9 +332,7 @@ class Writer:
 
     def _commit_probe(self) -> None:
         conn = self._begin()
-        # user_version is ours to use, stands in page 1 and takes part in the transaction.
-        version = int(conn.exec_driver_sql("PRAGMA user_version").scalar_one())
-        conn.exec_driver_sql(f"PRAGMA user_version={(version + 1) % 1_000_000}")
+        self._backend.probe(conn)
         self._failpoint("before-commit")
         conn.commit()
 
@@ -324,7 +358,7 @@ class Writer:
                 loop.call_soon_threadsafe(_settle, mine)
 
     def _open(self) -> Connection:
-        self._engine = self._connect()
+        self._engine = self._backend.connect()
         self._conn = self._engine.connect()
         return self._conn
 

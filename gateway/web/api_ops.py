@@ -193,7 +193,7 @@ async def raw(call: Call) -> web.StreamResponse:
     headers = download_headers(f"entry-{entry_id}.eml", "application/octet-stream")
     if found.content is not None:
         return part(call.request, found.content, headers)
-    path = call.services.blobs.path(found.blob) if found.blob else None
+    path = await asyncio.to_thread(call.services.blobs.local, found.blob) if found.blob else None
     if path is None or not await asyncio.to_thread(path.is_file):
         raise Problem(410, "these bytes are not kept any more (`journal.keep_raw`)")
     return web.FileResponse(path, headers=headers)

@@ -155,7 +155,7 @@ async def attachment(call: Call) -> web.StreamResponse:
     headers = download_headers(row.filename or f"attachment-{row.id}", row.content_type)
     if row.content is not None:
         return part(call.request, row.content, headers)
-    path = call.services.blobs.path(row.blob) if row.blob else None
+    path = await asyncio.to_thread(call.services.blobs.local, row.blob) if row.blob else None
     if path is None or not await asyncio.to_thread(path.is_file):
         raise Problem(404, "this file is not kept any more")
     return web.FileResponse(path, headers=headers)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import pytest
 
 from gateway.store.blobs import Blobs
 from gateway.store.database import Database, migrate, open_database
+from tests.postgres import TEMPLATE, Server, with_template
 
 START = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
 """A Monday morning."""
@@ -35,9 +36,38 @@ def clock() -> FrozenClock:
     return FrozenClock()
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """What uses the database runs on both kinds, unless it is marked `sqlite`."""
+    if "db_url" in metafunc.fixturenames:
+        kinds = ["sqlite"] if metafunc.definition.get_closest_marker("sqlite") else ["sqlite", "postgresql"]
+        metafunc.parametrize("db_url", kinds, indirect=True)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """One server for all tests of a process, with a template."""
+    with with_template() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def pg_database(postgres: Server) -> str:
+    """One database for all tests of a process: each finds it empty."""
+    return postgres.fresh(TEMPLATE)
+
+
 @pytest.fixture
-def db_url(tmp_path: Path) -> str:
-    """A database with the schema, not yet opened."""
+def pg_url(postgres: Server, pg_database: str) -> str:
+    """An empty PostgreSQL database with the schema, not yet opened."""
+    postgres.empty(pg_database)
+    return postgres.url(pg_database)
+
+
+@pytest.fixture
+def db_url(tmp_path: Path, request: pytest.FixtureRequest) -> str:
+    """A database with the schema, not yet opened; of the kind that the parameter says."""
+    if request.param == "postgresql":
+        return str(request.getfixturevalue("pg_url"))
     url = f"sqlite:///{tmp_path / 'gateway.db'}"
     migrate(url, backup_to=tmp_path / "backups")
     return url

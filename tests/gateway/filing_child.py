@@ -17,7 +17,7 @@ from sqlalchemy import func, select
 
 from gateway.store import schema
 from gateway.store.blobs import Blobs
-from gateway.store.database import Database, migrate, open_database
+from gateway.store.database import Database, open_database
 from gateway.workers import Limits, WorkerPool
 from normalizer.message import RawMessage
 from router.policy import Policy
@@ -59,9 +59,7 @@ async def settled(db: Database) -> None:
             await asyncio.sleep(0.02)
 
 
-async def main(folder: Path, bomb: Bomb) -> None:
-    url = f"sqlite:///{folder / 'gateway.db'}"
-    migrate(url, backup_to=folder)
+async def main(folder: Path, url: str, bomb: Bomb) -> None:
     db = open_database(url, failpoint=bomb)
     blobs = Blobs(folder / "blobs")
     pool = WorkerPool(
@@ -89,6 +87,6 @@ async def main(folder: Path, bomb: Bomb) -> None:
 
 
 if __name__ == "__main__":
-    arguments = sys.argv[2:]
+    arguments = sys.argv[3:]
     chosen = Bomb(arguments[0], int(arguments[1])) if arguments else Bomb("", 0)
-    asyncio.run(main(Path(sys.argv[1]), chosen))
+    asyncio.run(main(Path(sys.argv[1]), sys.argv[2], chosen))

@@ -1,4 +1,4 @@
-"""A gateway that only sends, as a process of its own: `python -m tests.gateway.outbox_child FOLDER [FAIL POINT]`.
+"""A gateway that only sends, as a process of its own: `python -m tests.gateway.outbox_child FOLDER URL [FAIL POINT]`.
 
 It kills itself with SIGKILL at the fail point; without one it ends when nothing is left to send.
 """
@@ -21,8 +21,8 @@ from gateway.store.database import open_database
 from tests.gateway.outgoing import FileSender, Told, context, render
 
 
-async def main(folder: Path, kill_at: str) -> None:
-    db = open_database(f"sqlite:///{folder / 'gateway.db'}", readers=1)
+async def main(folder: Path, url: str, kill_at: str) -> None:
+    db = open_database(url, readers=1)
 
     def failpoint(name: str) -> None:
         if name == kill_at:
@@ -52,4 +52,4 @@ async def main(folder: Path, kill_at: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else ""))
+    asyncio.run(main(Path(sys.argv[1]), sys.argv[2], sys.argv[3] if len(sys.argv) > 3 else ""))

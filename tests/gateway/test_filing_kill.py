@@ -17,9 +17,9 @@ from tests.gateway.filing_child import COUNT, messages
 ROOT = Path(__file__).parents[2]
 
 
-def file_in_child(folder: Path, *bomb: str) -> int:
+def file_in_child(folder: Path, url: str, *bomb: str) -> int:
     """Run the child; its return code."""
-    command = [sys.executable, "-m", "tests.gateway.filing_child", str(folder), *bomb]
+    command = [sys.executable, "-m", "tests.gateway.filing_child", str(folder), url, *bomb]
     return subprocess.run(command, cwd=ROOT, check=False, timeout=100).returncode
 
 
@@ -27,10 +27,10 @@ def file_in_child(folder: Path, *bomb: str) -> int:
     ("point", "count"),
     [("read-unfiled", 1), ("before-begin", 3), ("before-commit", 2), ("after-commit", 2), ("filed-unreported", 1)],
 )
-def test_nothing_is_lost_or_doubled(tmp_path: Path, point: str, count: int) -> None:
-    assert file_in_child(tmp_path, point, str(count)) == -signal.SIGKILL
-    assert file_in_child(tmp_path) == 0
-    engine = create_engine(f"sqlite:///{tmp_path / 'gateway.db'}")
+def test_nothing_is_lost_or_doubled(db_url: str, tmp_path: Path, point: str, count: int) -> None:
+    assert file_in_child(tmp_path, db_url, point, str(count)) == -signal.SIGKILL
+    assert file_in_child(tmp_path, db_url) == 0
+    engine = create_engine(db_url)
     try:
         with engine.connect() as conn:
             entries = conn.execute(select(schema.entry)).all()

@@ -18,9 +18,9 @@ from tests.gateway.outgoing import draft, open_ticket
 ROOT = Path(__file__).parents[2]
 
 
-async def gateway(folder: Path, *kill_at: str) -> int:
+async def gateway(folder: Path, url: str, *kill_at: str) -> int:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.gateway.outbox_child", str(folder), *kill_at, cwd=ROOT
+        sys.executable, "-m", "tests.gateway.outbox_child", str(folder), url, *kill_at, cwd=ROOT
     )
     return await asyncio.wait_for(process.wait(), 60)
 
@@ -53,14 +53,14 @@ async def test_what_was_being_sent_repeats_or_is_shown_as_unknown(
     ticket = await db.write(put)
     await db.close()
 
-    assert await gateway(tmp_path, kill_at) == -signal.SIGKILL
+    assert await gateway(tmp_path, db_url, kill_at) == -signal.SIGKILL
     db = open_database(db_url)
     (row,) = await db.read(outbox.listing)
     assert (row.state, row.attempts) == ("sending", 1), "committed before the first byte"
     await db.write(lambda conn: outbox.put(conn, draft("second", ticket_id=ticket, lane="ann"), now))
     await db.close()
 
-    assert await gateway(tmp_path) == 0
+    assert await gateway(tmp_path, db_url) == 0
     db = open_database(db_url)
     rows = await db.read(outbox.listing)
     history = await db.read(lambda conn: tickets.history(conn, ticket))

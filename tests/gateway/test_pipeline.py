@@ -203,6 +203,7 @@ async def test_one_persons_messages_are_filed_in_order(db: Database, blobs: Blob
         assert len(order) == 80
 
 
+@pytest.mark.sqlite
 async def test_what_filing_cannot_take_is_counted_and_its_neighbours_are_filed(db: Database, blobs: Blobs) -> None:
     async with running(db, blobs) as story:
         await story.pipeline.accept([message(1), message(2, subject="\ud800"), message(3)])
@@ -267,6 +268,7 @@ async def test_a_blob_folder_that_refuses_counts_no_attempt_and_goes_on_by_itsel
         assert (await story.settled())["1"].state == "done"
 
 
+@pytest.mark.sqlite
 async def test_a_full_database_counts_no_attempt_and_goes_on_by_itself(db: Database, blobs: Blobs) -> None:
     async with running(db, blobs) as story:
         long = {"text": "x" * 200_000}
@@ -296,6 +298,7 @@ async def test_stopping_finishes_what_is_under_way_and_the_rest_waits(db: Databa
         assert count == 201
 
 
+@pytest.mark.sqlite
 async def test_a_filing_transaction_holds_the_writer_for_a_moment_only(db: Database, blobs: Blobs) -> None:
     async with running(db, blobs) as story:
         await story.pipeline.accept([message(number) for number in range(300)])

@@ -18,9 +18,9 @@ from tests.gateway.outgoing import open_ticket
 ROOT = Path(__file__).parents[2]
 
 
-async def fire(folder: Path, *kill_at: str) -> int:
+async def fire(folder: Path, url: str, *kill_at: str) -> int:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.gateway.timers_child", str(folder), *kill_at, cwd=ROOT
+        sys.executable, "-m", "tests.gateway.timers_child", str(folder), url, *kill_at, cwd=ROOT
     )
     return await asyncio.wait_for(process.wait(), 60)
 
@@ -50,12 +50,12 @@ async def test_a_check_happens_whole_or_not_at_all(
     ticket = await db.write(put)
     await db.close()
 
-    assert await fire(tmp_path, kill_at) == -signal.SIGKILL
+    assert await fire(tmp_path, db_url, kill_at) == -signal.SIGKILL
     db = open_database(db_url)
     assert await effects(db, ticket) == done
     await db.close()
 
-    assert await fire(tmp_path) == 0
+    assert await fire(tmp_path, db_url) == 0
     db = open_database(db_url)
     assert await effects(db, ticket) == (1, 1, False)
     await db.close()

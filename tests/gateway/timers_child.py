@@ -1,4 +1,4 @@
-"""Fires timers as a process of its own: `python -m tests.gateway.timers_child FOLDER [FAIL POINT]`.
+"""Fires timers as a process of its own: `python -m tests.gateway.timers_child FOLDER URL [FAIL POINT]`.
 
 It kills itself with SIGKILL the first time the writer passes the fail point.
 """
@@ -28,16 +28,16 @@ def check(conn: Connection, ctx: Context, timer: Timer, now: datetime) -> str:
     return "told"
 
 
-async def main(folder: Path, kill_at: str) -> None:
+async def main(folder: Path, url: str, kill_at: str) -> None:
     def failpoint(name: str) -> None:
         if name == kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    db = open_database(f"sqlite:///{folder / 'gateway.db'}", readers=1, failpoint=failpoint)
+    db = open_database(url, readers=1, failpoint=failpoint)
     timers = Timers(db, context(), {"close": check}, lambda: datetime.now(UTC), after=lambda: None)
     await timers.fire()
     await db.close()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else ""))
+    asyncio.run(main(Path(sys.argv[1]), sys.argv[2], sys.argv[3] if len(sys.argv) > 3 else ""))

@@ -18,6 +18,8 @@ from gateway.store.schema import cursor, entry
 from tests.gateway.store.child import content_of
 from tests.gateway.store.mails import digests
 
+pytestmark = pytest.mark.sqlite
+
 ROOT = Path(__file__).parents[3]
 
 

@@ -34,6 +34,8 @@ from gateway.store.schema import event as history
 from gateway.store.schema import token as token_table
 from tests.gateway.store.mails import NOW, mail, spooled
 
+pytestmark = pytest.mark.sqlite
+
 PASSING = ("CONSTANT ROW", "entry_pending", "entry_quarantined", "outbox_due", "outbox_sending", "outbox_dead")
 
 

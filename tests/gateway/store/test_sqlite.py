@@ -11,6 +11,8 @@ from gateway.store.checkpoints import Checkpoints, Gate
 from gateway.store.database import Database, UnsafeDatabase, open_database
 from gateway.store.sqlite import file_system_of, make_engine, refuse_network_file_system
 
+pytestmark = pytest.mark.sqlite
+
 MOUNTS = r"""21 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
 40 21 0:30 / /mnt/my\040share rw - nfs4 files.example:/x rw
 41 21 0:31 / /mnt/local rw,noatime shared:3 master:1 - xfs /dev/sdb1 rw

@@ -13,7 +13,7 @@ from normalizer.message import SpooledBody
 from tests.gateway.store.child import message
 from tests.gateway.store.test_kill import ROOT
 
-pytestmark = pytest.mark.services("strace")
+pytestmark = [pytest.mark.services("strace"), pytest.mark.sqlite]
 
 SYNC = re.compile(r" f(?:data)?sync\(\d+(?:<([^>]*)>)?")
 

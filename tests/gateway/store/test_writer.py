@@ -115,6 +115,7 @@ async def test_one_that_breaks_a_unique_key_takes_nobody_along(db: Database, blo
 
 
 @pytest.mark.parametrize("place", [0, 2, 4])
+@pytest.mark.sqlite
 async def test_one_that_does_not_fit_on_the_disk_takes_nobody_along(db: Database, blobs: Blobs, place: int) -> None:
     await db.write(lambda conn: leave_pages(conn, 60))
     mails = [mail(n) for n in range(5)]
@@ -126,6 +127,7 @@ async def test_one_that_does_not_fit_on_the_disk_takes_nobody_along(db: Database
     assert db.healthy
 
 
+@pytest.mark.sqlite
 async def test_what_a_job_does_after_a_silent_rollback_is_not_committed_alone(db: Database) -> None:
     def goes_on(conn: Connection) -> None:
         conn.execute(insert(counter).values(name="before", bucket=0, count=1))
@@ -147,6 +149,7 @@ def leave_pages(conn: Connection, pages: int) -> None:
     conn.execute(text(f"PRAGMA max_page_count={count + pages}"))
 
 
+@pytest.mark.sqlite
 async def test_a_locked_database_is_unavailable_for_everybody_and_heals(impatient: Database, tmp_path: Path) -> None:
     other = sqlite3.connect(tmp_path / "gateway.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
@@ -163,6 +166,7 @@ async def test_a_locked_database_is_unavailable_for_everybody_and_heals(impatien
     assert await names(impatient) == {"after"}
 
 
+@pytest.mark.sqlite
 async def test_a_failed_commit_is_unknown_to_everybody_in_it(impatient: Database, blobs: Blobs) -> None:
     def breaks_the_commit(conn: Connection) -> None:
         conn.execute(text("PRAGMA defer_foreign_keys=ON"))
@@ -216,6 +220,7 @@ async def test_the_writer_outlives_what_goes_wrong_after_a_commit(db_url: str) -
     await db.close()
 
 
+@pytest.mark.sqlite
 async def test_accepts_pass_filing_that_waits_and_filing_still_gets_its_turn(db_url: str) -> None:
     db = open_database(db_url, limits=Limits(normal_hold=0.0))
     order: list[str] = []
@@ -240,6 +245,7 @@ async def test_accepts_pass_filing_that_waits_and_filing_still_gets_its_turn(db_
     await db.close()
 
 
+@pytest.mark.sqlite
 async def test_filing_holds_the_writer_only_for_its_time(db_url: str) -> None:
     now = 0.0
 
@@ -286,12 +292,12 @@ async def test_closing_finishes_what_waits_and_refuses_the_rest(db: Database) ->
 async def test_reading_cannot_write(db: Database) -> None:
     with pytest.raises(Unavailable) as refused:
         await db.read(count_up("sneaky"))
-    assert "readonly" in str(refused.value.__cause__)
+    assert "readonly" in str(refused.value.__cause__).replace("-", "")
 
 
 async def test_a_fault_of_the_statement_is_the_callers(db: Database) -> None:
     for call in (db.read, db.write):
-        with pytest.raises(DBAPIError, match="no such table"):
+        with pytest.raises(DBAPIError, match=r"no such table|does not exist"):
             await call(lambda conn: conn.execute(text("SELECT 1 FROM nowhere")))
     assert db.healthy
 

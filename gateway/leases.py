@@ -1,0 +1,149 @@
+"""The leases that this node holds, renewed while it lives. For everything that only one node at a time may do.
+
+await leases.hold(f"mail:{account}", poll, stop)     # `poll` runs on one node; another takes over
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from random import Random
+
+from channels.contract import Unavailable
+from gateway.log import get_logger
+from gateway.store import leases as store
+from gateway.store.database import Database
+from gateway.waiting import wait_for_any
+
+log = get_logger(__name__)
+
+
+def unique(owner: str, random: Random) -> str:
+    """A name that no other start of a server has."""
+    return f"{owner[:48]}:{random.getrandbits(48):012x}"
+
+
+class Leases:
+    """A node's own leases. They are counted from before they were asked for, so ours end before the database's do."""
+
+    def __init__(
+        self, db: Database, owner: str, length: timedelta, *, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`owner` names this node and this start of it: never used twice. `length` of a lease; renewed at a third."""
+        self._db, self.owner, self.length, self._monotonic = db, owner, length, monotonic
+        self._until: dict[str, float] = {}
+        self._lost: dict[str, asyncio.Event] = {}
+
+    @property
+    def node(self) -> str:
+        """The lease that says that this node lives: what it has claimed is its own as long."""
+        return store.NODE + self.owner
+
+    @property
+    def pause(self) -> float:
+        """Seconds between renewals."""
+        return self.length.total_seconds() / 3
+
+    def holds(self, name: str) -> bool:
+        """Is the lease surely ours at this moment? Asks no database."""
+        return self._monotonic() < self._until.get(name, 0.0)
+
+    def alive(self) -> bool:
+        """Is what this node has claimed surely still its own?"""
+        return self.holds(self.node)
+
+    async def take(self, name: str) -> bool:
+        """Try to get a lease, which is then renewed until it is dropped or lost. Raises Unavailable."""
+        before = self._monotonic()
+        if not await self._db.write(lambda conn: store.take(conn, name, self.owner, self.length)):
+            return False
+        self._until[name] = before + self.length.total_seconds()
+        return True
+
+    async def drop(self, *names: str) -> None:
+        """Give leases back. Raises Unavailable: then they run out by themselves."""
+        for name in names:
+            self._until.pop(name, None)
+        await self._db.write(lambda conn: store.release(conn, names, self.owner))
+
+    async def start(self) -> None:
+        """Take the node's own lease. Raises Unavailable."""
+        if not await self.take(self.node):
+            raise Unavailable(f"another node calls itself {self.owner}")
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Renew until `stop`. What could not be renewed in time is lost."""
+        while not stop.is_set():
+            try:
+                await self.renew()
+            except Unavailable:
+                log.warning("leases could not be renewed", owner=self.owner)
+            await wait_for_any(stop, seconds=self.pause)
+
+    async def renew(self) -> None:
+        """Renew everything once. A lease that somebody else has now is lost. Raises Unavailable."""
+        before, names = self._monotonic(), sorted(self._until)
+        mine = await self._db.write(lambda conn: store.renew(conn, names, self.owner, self.length))
+        for name in names:
+            if name in mine and name in self._until:
+                self._until[name] = before + self.length.total_seconds()
+            elif name == self.node:
+                await self.start()  # its row was forgotten; what it had claimed is others' by now
+            else:
+                self._lose(name)
+
+    def _lose(self, name: str) -> None:
+        self._until.pop(name, None)
+        if name in self._lost:
+            self._lost[name].set()
+
+    async def close(self) -> None:
+        """Give everything back. Trouble with the database only means that the others have to wait."""
+        try:
+            await self.drop(*self._until)
+        except Unavailable:
+            log.warning("leases could not be given back", owner=self.owner)
+
+    async def hold(self, name: str, work: Callable[[asyncio.Event], Awaitable[None]], stop: asyncio.Event) -> None:
+        """Run `work(over)` whenever this node has the lease, until `stop`.
+
+        `over` is set at `stop` and when the lease is lost; `work` has to return soon then, and is cancelled when
+        it has not returned after another renewal. What `work` raises is raised.
+        """
+        while not stop.is_set():
+            try:
+                mine = await self.take(name)
+            except Unavailable:
+                mine = False
+            if mine:
+                await self._held(name, work, stop)
+            else:
+                await wait_for_any(stop, seconds=self.pause)
+
+    async def _held(self, name: str, work: Callable[[asyncio.Event], Awaitable[None]], stop: asyncio.Event) -> None:
+        over, lost = asyncio.Event(), self._lost.setdefault(name, asyncio.Event())
+        task = asyncio.ensure_future(work(over))
+        try:
+            while not task.done() and not stop.is_set() and not lost.is_set() and self.holds(name):
+                ends = [task, asyncio.ensure_future(lost.wait()), asyncio.ensure_future(stop.wait())]
+                left = max(self._until.get(name, 0.0) - self._monotonic(), 0.0)
+                await asyncio.wait(ends, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+                for end in ends[1:]:
+                    end.cancel()
+            over.set()
+            await asyncio.wait_for(task, self.pause)
+        except TimeoutError:
+            log.warning("work went on after its lease and was cancelled", lease=name)
+        finally:
+            task.cancel()
+            self._lost.pop(name, None)
+            if name in self._until:
+                await self._give_back(name)
+
+    async def _give_back(self, name: str) -> None:
+        try:
+            await self.drop(name)
+        except Unavailable:
+            log.warning("a lease could not be given back", lease=name)

@@ -1,0 +1,84 @@
+"""What makes a server one of several at a PostgreSQL. On SQLite there is one server, and none of this."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import socket
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from functools import partial
+from pathlib import Path
+
+from gateway.keyring import Keyring
+from gateway.leases import Leases, unique
+from gateway.settings import Settings, database_url, secret_key
+from gateway.store.blobs import Blobs
+from gateway.store.database import Database
+from gateway.store.failpoints import FailPoint
+from gateway.store.lock import ServerLock
+from gateway.store.postgres import is_postgres_url
+from gateway.store.shared_blobs import SharedBlobs
+from gateway.store.wakeups import Wakeups
+
+Loop = Callable[[asyncio.Event], Awaitable[None]]
+
+
+class NoCommonKey(Exception):
+    """Several nodes would each have a key of their own; the text says what to do."""
+
+
+def lock_folder(stack: AsyncExitStack, settings: Settings, var: Path) -> None:
+    """One server for each data folder, and on SQLite one for each desk. Raises AlreadyRunning."""
+    if not is_postgres_url(database_url(settings, var.resolve())):
+        stack.enter_context(ServerLock(var / "lock"))
+
+
+def common_keyring(settings: Settings, var: Path) -> Keyring:
+    """The configured key, or that of the folder where no other node needs it. Raises NoCommonKey."""
+    key = secret_key(settings)
+    if key is not None:
+        return Keyring(key)
+    if is_postgres_url(database_url(settings, var.resolve())):
+        raise NoCommonKey(
+            "secret_key: on PostgreSQL every node needs the same key; write env:NAME or file:PATH "
+            f"(the key of this folder is {var / 'key'})"
+        )
+    return Keyring.load(var / "key")
+
+
+def open_blobs(stack: AsyncExitStack, db: Database, folder: Path, failpoint: FailPoint) -> Blobs:
+    """The folder, or the folder in front of the database that the nodes share. Raises OSError."""
+    if not db.shared:
+        return Blobs(folder, failpoint=failpoint)
+    shared = SharedBlobs(folder, db.url, failpoint=failpoint)
+    stack.callback(shared.close)
+    return shared
+
+
+async def join(stack: AsyncExitStack, db: Database, settings: Settings) -> Leases | None:
+    """Become a node, with a name that no other start of a server has; None where there is one server.
+
+    Raises Unavailable.
+    """
+    if not db.shared:
+        return None
+    owner = unique(f"{socket.gethostname()}:{os.getpid()}", random.SystemRandom())
+    leases = Leases(db, owner, settings.database.lease)
+    await leases.start()
+    stack.push_async_callback(leases.close)
+    return leases
+
+
+def by_one_node(leases: Leases | None, name: str, loop: Loop) -> Loop:
+    """The loop as it is on one server; among several nodes it runs on the one that has its lease."""
+    return loop if leases is None else partial(leases.hold, name, loop)
+
+
+def listen_to_others(stack: AsyncExitStack, db: Database, topics: Mapping[str, Callable[[], object]]) -> None:
+    """Be woken by what other nodes commit. `topics` is topic -> what to call in the event loop."""
+    if db.shared:
+        wakeups = Wakeups(db.url, topics, asyncio.get_running_loop())
+        wakeups.start()
+        stack.push_async_callback(asyncio.to_thread, wakeups.stop)

@@ -1,0 +1,154 @@
+"""Nodes at one PostgreSQL, each a process with a folder of its own, and a mail server as their far side."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from email import message_from_bytes
+from pathlib import Path
+
+from aiosmtpd.smtp import SMTP, Envelope, Session
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+OVERRIDES = (
+    "smtp.port=0", "http.port=0", "workers.count=1", "database.lease=2s", "outbox.send_timeout=3s",
+    # The brakes on automatic mail are tested elsewhere; here every ticket shall be answered.
+    "caps.per_account_minute=1000000", "caps.per_address_minute=1000000", "caps.per_address_day=1000000",
+)  # fmt: skip
+
+
+async def until(true: Callable[[], bool], *, seconds: float = 60.0) -> None:
+    """Wait for something that another process does and tells nobody. Raises TimeoutError."""
+    async with asyncio.timeout(seconds):
+        while not await asyncio.to_thread(true):  # noqa: ASYNC110
+            await asyncio.sleep(0.03)
+
+
+@dataclass(slots=True)
+class FarSide:
+    """A mail server that keeps everything it was given."""
+
+    port: int = 0
+    mails: list[bytes] = field(default_factory=list)
+
+    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:
+        """Take it."""
+        content = envelope.content
+        assert isinstance(content, bytes)
+        self.mails.append(content)
+        return "250 taken"
+
+    def header(self, name: str) -> list[str]:
+        """This header of every mail."""
+        return [str(message_from_bytes(mail)[name] or "").strip("<> ") for mail in self.mails]
+
+
+@asynccontextmanager
+async def far_side() -> AsyncIterator[FarSide]:
+    """A mail server on a free port of loopback."""
+    far = FarSide()
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: SMTP(far, hostname="far.example", loop=loop), "127.0.0.1", 0)
+    far.port = server.sockets[0].getsockname()[1]
+    try:
+        yield far
+    finally:
+        server.close()
+
+
+@dataclass(slots=True)
+class Node:
+    """One process."""
+
+    var: Path
+    url: str
+    more: tuple[str, ...] = ()
+    process: asyncio.subprocess.Process | None = None
+    smtp: int | None = None
+    http: str = ""
+
+    async def start(self, point: str = "-", count: int = 1, signum: str = "SIGKILL") -> None:
+        """Start it and wait until it listens."""
+        self.var.mkdir(exist_ok=True)
+        (self.var.parent / "key").write_text("the same key for all nodes of a test")
+        settings = (*OVERRIDES, *self.more, f"database.url={self.url}", f"secret_key=file:{self.var.parent / 'key'}")
+        with (self.var / "log").open("ab") as log:
+            self.process = await asyncio.create_subprocess_exec(
+                sys.executable, str(HERE / "node_child.py"), str(ROOT / "config"), str(self.var),
+                point, str(count), signum, *settings,
+                stdout=log, stderr=log, start_new_session=True, cwd=ROOT,
+            )  # fmt: skip
+        listening = self.var / "listening.json"
+        async with asyncio.timeout(60):
+            while not listening.exists():
+                assert self.process.returncode is None, self.log()
+                await asyncio.sleep(0.02)
+        found = json.loads(listening.read_text())
+        self.smtp, self.http = int(found["smtp"].rpartition(":")[2]), found["http"]
+
+    def signal(self, signum: signal.Signals) -> None:
+        """To the process itself; its workers end with it."""
+        assert self.process is not None
+        self.process.send_signal(signum)
+
+    async def state(self, wanted: str) -> None:
+        """Wait for a state of the process as in /proc (T: stopped)."""
+        assert self.process is not None
+        stat = Path(f"/proc/{self.process.pid}/stat")
+        await until(lambda: stat.read_text().rpartition(")")[2].split()[0] == wanted)
+
+    async def kill(self) -> None:
+        """SIGKILL to the process and its workers; harmless when it has ended."""
+        self.smtp = None
+        if self.process is not None and self.process.returncode is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            await self.process.wait()
+
+    async def stop(self) -> None:
+        """SIGTERM; it must end well."""
+        assert self.process is not None
+        self.smtp = None
+        self.process.terminate()
+        async with asyncio.timeout(60):
+            assert await self.process.wait() == 0, self.log()
+
+    def log(self) -> str:
+        """What it wrote."""
+        return (self.var / "log").read_text(errors="replace")[-6000:]
+
+
+async def deliver(port: int, sender: str, content: bytes) -> bool:
+    """One mail by SMTP; True when it was answered with 250."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        async with asyncio.timeout(60):
+            await reader.readline()
+            lines = (
+                b"HELO mx.client.example", b"MAIL FROM:<%s>" % sender.encode(), b"RCPT TO:<support@desk.example>",
+                b"DATA", content + b"\r\n.",
+            )  # fmt: skip
+            for line in lines:
+                writer.write(line + b"\r\n")
+                await writer.drain()
+                answer = await reader.readline()
+                if answer[:1] not in (b"2", b"3"):
+                    return False
+        return True
+    finally:
+        writer.close()
+
+
+def mail(sender: str, message_id: str, *, subject: str = "The printer", reply_to: str = "") -> bytes:
+    """A small mail; `reply_to` is the Message-ID that it answers."""
+    thread = f"In-Reply-To: <{reply_to}>\r\nReferences: <{reply_to}>\r\n" if reply_to else ""
+    return (
+        f"From: {sender}\r\nTo: support@desk.example\r\nSubject: {subject}\r\nMessage-ID: <{message_id}>\r\n{thread}"
+        f"\r\nIt prints nothing since this morning, and we need it. ({message_id})"
+    ).encode()
