@@ -13,7 +13,7 @@ from channels.contract import AccountSettings
 from gateway import notices, survey_asking, wording
 from gateway.context import Context
 from gateway.store import incidents, outbox, schema, surveys
-from gateway.texts import TO_STAFF
+from gateway.text_names import BOT_TEXTS, CODE_TEXTS, TO_STAFF
 from router.hours import is_open, next_opening
 from router.policy import Calendar
 
@@ -34,6 +34,10 @@ def of_row(
 ) -> dict[str, Any]:
     """The values for one notice; which names there are depends on the template's reader only."""
     values: dict[str, Any] = {"desk": desk_name(ctx, account)}
+    said = BOT_TEXTS.get(row.template, CODE_TEXTS.get(row.template))
+    if said is not None:
+        number = {"number": ticket.number} if ticket is not None and "number" in said else {}
+        return dict.fromkeys(said, "") | values | number | dict(row.variables)
     if ticket is None:
         return values | _about_us(row, account, now)
     values |= {"number": ticket.number, "subject": plain_subject(ticket.subject)}
@@ -66,11 +70,15 @@ def _for_people(
 ) -> dict[str, Any]:
     contract = ctx.policy.contracts.get(ticket.contract or "")
     given = row.variables
+    due, due_short = reply_due(ctx, ticket, account, row.language, now)
+    visit, visit_short = visit_window(ctx, ticket, account, row.language, now)
     return {
         # People in copy get what was written, but the ticket is the requester's to look at.
         "url": view_url(ctx, ticket, row.recipient) if row.recipient == ticket.requester else "",
         "phone": ctx.settings.desk.phone,
-        "due": reply_due(ctx, ticket, account, row.language, now),
+        "due": due,
+        "due_short": due_short,
+        "private": bool((ticket.conversation or {}).get("private", True)),
         **_hours(ctx, ticket, account, row.language, now),
         "emergency": contract.emergency_phone if contract else "",
         "registered": bool(given.get("registered") or ticket.registered_by),
@@ -78,7 +86,8 @@ def _for_people(
         "author": _author(conn, given.get("message")),
         "result": ticket.result or "",
         "date": _closing_day(ctx, ticket, account, given.get("closes_at"), row.language, now),
-        "visit": visit(ctx, ticket, account, row.language, now),
+        "visit": visit,
+        "visit_short": visit_short,
         "survey": _survey(conn, ctx, given.get("survey"), now),
         **_incident(conn, given.get("incident"), row.language),
     }
@@ -124,25 +133,31 @@ def calendar_of(ctx: Context, ticket: Row[Any]) -> Calendar | None:
     return ctx.policy.calendar_of(ticket.contract)
 
 
-def reply_due(ctx: Context, ticket: Row[Any], account: AccountSettings | None, language: str, now: datetime) -> str:
-    """When we promised to reply, in words; "" when nothing is promised, it is met, or it is too late to say."""
+def reply_due(
+    ctx: Context, ticket: Row[Any], account: AccountSettings | None, language: str, now: datetime
+) -> tuple[str, str]:
+    """When we promised to reply, in words and in fewer; "" when nothing is promised, it is met, or it is too late."""
     due = ticket.reaction_due
     if due is None or ticket.reaction_met_at is not None or due <= now:
-        return ""
-    return wording.due(language, due, now, *zones(ctx, ticket, account))
+        return "", ""
+    zone, reader = zones(ctx, ticket, account)
+    return wording.due(language, due, now, zone, reader), wording.due_short(language, due, now, zone)
 
 
-def visit(ctx: Context, ticket: Row[Any], account: AccountSettings | None, language: str, now: datetime) -> str:
-    """The window agreed for a visit, in the zone of the office where it is."""
+def visit_window(
+    ctx: Context, ticket: Row[Any], account: AccountSettings | None, language: str, now: datetime
+) -> tuple[str, str]:
+    """The window agreed for a visit, in words and in fewer, in the zone of the office where it is."""
     agreed = (ticket.visit or {}).get("agreed")
     if not agreed:
-        return ""
+        return "", ""
     zone, reader = zones(ctx, ticket, account)
     contract = ctx.policy.contracts.get(ticket.contract or "")
     wanted = (ticket.visit or {}).get("office")
     office = next((place for place in (contract.offices if contract else ()) if place.key == wanted), None)
     start, end = (datetime.fromisoformat(at) for at in agreed)
-    return wording.window(language, start, end, now, office.zone if office and office.zone else zone, reader)
+    shown = office.zone if office and office.zone else zone
+    return wording.window(language, start, end, now, shown, reader), wording.window_short(language, start, end, shown)
 
 
 def _hours(

@@ -7,6 +7,7 @@ same words of people in it; what staff should know of that is kept until the not
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, or_, select
@@ -21,10 +22,17 @@ from gateway.store import schema, tickets
 from gateway.store.blobs import Blobs
 from gateway.store.outbox import Row
 from gateway.store.prepared import Prepared
+from gateway.text_names import BOT_TEXTS, TO_REQUESTER, Form
 from gateway.texts import TextFailure
 from normalizer.message import Address, Attachment, Notice
 
-FORMS = {"mail": "mail"}
+FORMS: Mapping[str, Form] = {
+    "mail": "mail",
+    "telegram": "chat",
+    "whatsapp": "chat",
+    "sms": "short",
+    "voice": "short",
+}
 """Channel -> form of its texts; others use the mail form's plain text."""
 _ID = re.compile(r"[^\s<>@]{1,200}@[^\s<>@]{1,200}")
 REFERENCES = 10
@@ -39,8 +47,9 @@ def render(conn: Connection, ctx: Context, row: Row, blobs: Blobs) -> Notice:
     account = ctx.settings.account(row.channel, row.account)
     ticket = tickets.get(conn, row.ticket_id) if row.ticket_id is not None else None
     values = facts.of_row(conn, ctx, row, ticket, account, now)
+    form = form_of(row.channel, row.template)
     try:
-        made = ctx.texts.fill(row.language, row.template, FORMS.get(row.channel, "mail"), values)
+        made = ctx.texts.fill(row.language, row.template, form, values)
     except TextFailure as failure:
         log.error("text failed; a plain one goes out", outbox=row.id, template=row.template, error=str(failure)[:300])
         ctx.texts.failures.add(row.id, str(failure))
@@ -50,6 +59,7 @@ def render(conn: Connection, ctx: Context, row: Row, blobs: Blobs) -> Notice:
             said=str(values.get("text") or values.get("result") or values.get("detail") or ""),
             url=str(values.get("url", "")),
             desk=str(values.get("desk", "")),
+            form=form,
         )
     answered, known = _thread(conn, row, ticket)
     return Notice(
@@ -74,6 +84,13 @@ def render(conn: Connection, ctx: Context, row: Row, blobs: Blobs) -> Notice:
         target=row.target,
         part=row.part,
     )
+
+
+def form_of(channel: str, template: str) -> Form:
+    """The form of a text on a channel. What is written for one form only has that one everywhere."""
+    if template in BOT_TEXTS:
+        return "chat"
+    return FORMS.get(channel, "mail") if template in TO_REQUESTER else "mail"
 
 
 def _own_id(ctx: Context, row: Row, account: AccountSettings | None) -> str:

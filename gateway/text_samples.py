@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from gateway.text_names import BOT_TEXTS, CODE_TEXTS
+
 URL = "https://help.example/t/sample"
 RATE = "https://help.example/rate/sample"
 
@@ -18,6 +20,7 @@ PEOPLE: Mapping[str, Any] = {
     "desk": "Example support",
     "phone": "+380 44 000 00 00",
     "due": "by 15:00 today",
+    "due_short": "by 15:00 24 Nov",
     "closed": True,
     "hours": "Monday to Friday, 9:00 to 18:00",
     "emergency": "+380 44 000 00 01",
@@ -27,6 +30,8 @@ PEOPLE: Mapping[str, Any] = {
     "result": "The cable was replaced.",
     "date": "24 November",
     "visit": "on Monday, 24 November, between 10:00 and 12:00",
+    "visit_short": "24 Nov 10:00-12:00",
+    "private": True,
     "incident": "mail has not been arriving since 9:00",
     "outcome": "We have replaced a disk of the mail server.",
     "survey": {"urls": {score: f"{RATE}?score={score}" for score in range(1, 6)}, "stop": f"{RATE}?stop=1"},
@@ -57,6 +62,32 @@ STAFF: Mapping[str, Any] = {
     "note_address": "support+note@desk.example",
 }
 """What a text to staff may use."""
+BOT: Mapping[str, Any] = {
+    "number": "10452873",
+    "url": "https://help.example/upload",
+    "phone": "+380 44 000 00 00",
+    "tickets": [
+        {"number": "10452873", "status": status, "due": due, "subject": subject}
+        for status, due, subject in (
+            ("new", "by 15:00 today", "Printer on the second floor"),
+            ("held", "", ""),
+            ("open", "", "Mail"),
+            ("waiting", "", ""),
+            ("resolved", "", ""),
+            ("closed", "", ""),
+        )
+    ],
+    "bot": "example_support_bot",
+    "minutes": 15,
+    "left": 2,
+    "address": "iryna@client.example",
+    "limit": 20,
+    "score": 5,
+    "reopened": True,
+    "code": "493817",
+    "where": "Telegram",
+}
+"""What the words of a bot may use, each its own part of it (`text_names.BOT_TEXTS`, `CODE_TEXTS`)."""
 OPERATORS: Mapping[str, Any] = {
     "desk": "Example support",
     "alert": "quarantine",
@@ -70,6 +101,7 @@ BARE: Mapping[str, Any] = {
     "subject": "",
     "phone": "",
     "due": "",
+    "due_short": "",
     "closed": False,
     "hours": "",
     "emergency": "",
@@ -99,15 +131,27 @@ BARE: Mapping[str, Any] = {
     "since": "",
     "text": "",
     "visit": "",
+    "visit_short": "",
+    "private": False,
 }
 """What optional values are when there is nothing to say."""
 
 
 def samples(template: str) -> Iterator[Mapping[str, Any]]:
     """Both sets of values for a template."""
-    full = OPERATORS if template == "alert" else STAFF if template.startswith("staff_") else PEOPLE
+    full = _full(template)
     yield full
     # A text that asks for a rating is never sent without the survey, and only a reply goes to people in copy.
     kept = {"survey"} if template.startswith("survey") else set()
-    kept |= set() if template == "reply" else {"url"}
-    yield {name: value if name in kept else BARE.get(name, value) for name, value in full.items()}
+    kept |= set() if template in ("reply", *BOT_TEXTS) else {"url"}
+    bare = {**BARE, **dict.fromkeys(BOT, "")} if template in BOT_TEXTS else BARE
+    yield {name: value if name in kept else bare.get(name, value) for name, value in full.items()}
+
+
+def _full(template: str) -> Mapping[str, Any]:
+    own = BOT_TEXTS.get(template, CODE_TEXTS.get(template))
+    if own is not None:
+        return {"desk": PEOPLE["desk"], **{name: BOT[name] for name in own}}
+    if template == "alert":
+        return OPERATORS
+    return STAFF if template.startswith("staff_") else PEOPLE

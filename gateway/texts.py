@@ -1,7 +1,8 @@
 """The texts of notices and pages: read from `config/texts/<language>/` once, checked, and filled in.
 
-A notice's text is `<template>.<form>.txt`: an optional `Subject:` line, an empty line, the body. The HTML form
-is made from the same text. Jinja2 runs sandboxed; a name that nobody gives is an error, never an empty place.
+A notice's text is `<template>.<form>.txt`. In the mail form it is an optional `Subject:` line, an empty line, the
+body, and its HTML is made from the same text; in the other forms it is the text alone. Jinja2 runs sandboxed; a
+name that nobody gives is an error, never an empty place.
 """
 
 from __future__ import annotations
@@ -19,54 +20,32 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from gateway import yaml_files
 from gateway.text_html import Rendered, clean, layout, link, words
+from gateway.text_names import BOT_TEXTS, EXPECTED, FORMS, TEMPLATES, TO_REQUESTER, TO_STAFF
 from gateway.text_samples import samples
 from gateway.yaml_files import Problem
 
-__all__ = ["FALLBACKS", "LANGUAGES", "TEMPLATES", "Rendered", "TextFailure", "Texts", "load", "problems"]
+__all__ = [
+    "BOT_TEXTS",
+    "FALLBACKS",
+    "FORMS",
+    "LANGUAGES",
+    "TEMPLATES",
+    "TO_REQUESTER",
+    "TO_STAFF",
+    "Rendered",
+    "TextFailure",
+    "Texts",
+    "load",
+    "problems",
+]
 
 FOLDER = "texts"
 LANGUAGES = ("ru", "uk", "en")
-FORMS = ("mail",)
 SUFFIX = ".txt"
 PAGES = "pages.yaml"
 KEPT_FAILURES = 1000
 SUBJECT = "subject"
 """The template of the subject line of every text that has none of its own."""
-
-TO_REQUESTER = (
-    "acknowledgement",
-    "known_incident",
-    "works_again",
-    "in_work",
-    "handed_engineer",
-    "handed_developers",
-    "handed_provider",
-    "later",
-    "visit",
-    "reopened",
-    "closed",
-    "reply",
-    "question",
-    "question_reminder",
-    "resolved",
-    "survey",
-    "survey_reminder",
-)
-TO_STAFF = (
-    "staff_new",
-    "staff_severe",
-    "staff_escalated",
-    "staff_message",
-    "staff_assigned",
-    "staff_warning",
-    "staff_breach",
-    "staff_rating",
-    "staff_unreadable",
-    "staff_undelivered",
-    "alert",
-)
-TEMPLATES = (*TO_REQUESTER, *TO_STAFF)
-"""Every template that must be there in every language and form."""
 
 FALLBACKS: Mapping[str, tuple[str, str]] = {
     "ru": ("Заявка {number} [#{number}]", "По заявке {number} есть новости.\n\n{words}\n\n{url}\n\n{desk}"),
@@ -122,13 +101,20 @@ class Texts:
             subject, body = (part.render(variables) for part in found)
         except Exception as error:  # a template may do anything; the caller has a plain text instead
             raise TextFailure(f"{language}/{template}.{form}{SUFFIX}: {type(error).__name__}: {error}") from error
-        return layout(_LINE.sub(" ", subject).strip(), body, language=language, brand=str(variables.get("desk", "")))
+        made = layout(_LINE.sub(" ", subject).strip(), body, language=language, brand=str(variables.get("desk", "")))
+        return made if form == "mail" else _bare(made)
 
-    def fallback(self, language: str, *, number: str, said: str, url: str, desk: str) -> Rendered:
+    def fallback(self, language: str, *, number: str, said: str, url: str, desk: str, form: str = "mail") -> Rendered:
         """The plain text instead; `said` is what a person wrote. Without a ticket (an alert) it is that alone."""
         subject, body = FALLBACKS.get(language, FALLBACKS["en"]) if number else ("{desk}", "{words}")
         filled = body.format(number=number, words=words(said) if said else "", url=clean(url), desk=clean(desk))
-        return layout(subject.format(number=number, desk=clean(desk)), filled, language=language, brand=desk)
+        made = layout(subject.format(number=number, desk=clean(desk)), filled, language=language, brand=desk)
+        return made if form == "mail" else _bare(made)
+
+
+def _bare(made: Rendered) -> Rendered:
+    """The text alone, to the last letter: a line feed at its end would cost a text message."""
+    return Rendered(subject="", text=made.text.strip(), html="")
 
 
 def shipped() -> Path:
@@ -166,22 +152,27 @@ def _language(
     sources, places = _sources(folders, found)
     environment = _environment(sources)
     compiled: dict[tuple[str, str, str], tuple[Template, Template]] = {}
-    for form in FORMS:
-        for template in TEMPLATES:
-            name = f"{template}.{form}{SUFFIX}"
-            if name not in sources:
-                found.append(_problem(folders[-1] / name, 0, "is missing; every notice has a text in every language"))
-                continue
-            own = f"{name}:{SUBJECT}"
-            subject = own if own in sources else f"{SUBJECT}.{form}{SUFFIX}"
-            try:
-                pair = environment.get_template(subject), environment.get_template(name)
-                _try(pair, template)
-            except TemplateError as error:
-                found.append(_fault(name, error, places))
-            else:
-                compiled[language, template, form] = pair
+    for form, template in ((form, template) for form, templates in EXPECTED for template in templates):
+        name = f"{template}.{form}{SUFFIX}"
+        if name not in sources:
+            found.append(_problem(folders[-1] / name, 0, "is missing; every notice has a text in every language"))
+            continue
+        try:
+            pair = _subject(environment, sources, name, form), environment.get_template(name)
+            _try(pair, template)
+        except TemplateError as error:
+            found.append(_fault(name, error, places))
+        else:
+            compiled[language, template, form] = pair
     return compiled
+
+
+def _subject(environment: ImmutableSandboxedEnvironment, sources: Mapping[str, str], name: str, form: str) -> Template:
+    """A text's own subject, else that of its form; only mail has any."""
+    own, shared = f"{name}:{SUBJECT}", f"{SUBJECT}.{form}{SUFFIX}"
+    return (
+        environment.from_string("") if form != "mail" else environment.get_template(own if own in sources else shared)
+    )
 
 
 @dataclass(frozen=True, slots=True)

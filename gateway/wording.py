@@ -217,8 +217,7 @@ def due_short(language: str, at: datetime, now: datetime, zone: str) -> str:
     day, time = _day_and_time(max(at, now), zone)
     if day <= now.astimezone(ZoneInfo(zone)).date():
         return words.today.format(by=_by(words, time))
-    short = f"{day.day} {words.short_months[day.month - 1]}" if words.short_months else f"{day.day:02}.{day.month:02}"
-    return words.short.format(date=short, by=_by(words, time))
+    return words.short.format(date=_short_date(words, day), by=_by(words, time))
 
 
 def _day_and_time(at: datetime, zone: str) -> tuple[date, str]:
@@ -266,6 +265,15 @@ def window(language: str, start: datetime, end: datetime, now: datetime, zone: s
     return words.on_day.format(weekday=weekday, date=shown, window=span)
 
 
+def window_short(language: str, start: datetime, end: datetime, zone: str) -> str:
+    """The same for a text message: "24.11 10:00-12:00", "24 Nov 10:00-12:00", "24.11 15:00 - 25.11 12:00"."""
+    first, last = (at.astimezone(ZoneInfo(zone)) for at in (start, end))
+    words = WORDS[language]
+    if first.date() == last.date():
+        return f"{_short_date(words, first.date())} {first:%-H:%M}-{last:%-H:%M}"
+    return " - ".join(f"{_short_date(words, at.date())} {at:%-H:%M}" for at in (first, last))
+
+
 def zone_name(language: str, at: datetime, zone: str, reader_zone: str) -> str:
     """The name of the zone with what joins it to the time; "" when the reader's clock shows the same."""
     offset = at.astimezone(ZoneInfo(zone)).utcoffset() or timedelta(0)
@@ -283,6 +291,10 @@ def zone_name(language: str, at: datetime, zone: str, reader_zone: str) -> str:
 def _date(words: Words, when: date, today: date) -> str:
     year = words.year.format(year=when.year) if abs(when - today) > FAR else ""
     return f"{when.day} {words.months[when.month - 1]}{year}"
+
+
+def _short_date(words: Words, when: date) -> str:
+    return f"{when.day} {words.short_months[when.month - 1]}" if words.short_months else f"{when:%d.%m}"
 
 
 # -- opening hours ------------------------------------------------------------------------

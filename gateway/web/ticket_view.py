@@ -79,8 +79,9 @@ def _page(pages: Pages, services: Services, view: _View, now: datetime) -> web.R
     zone = facts.zones(ctx, ticket, account)[0]
     desk = facts.desk_name(ctx, account)
     running = ticket.status in ("new", "open")
-    due = facts.reply_due(ctx, ticket, account, language, now) if running else ""
-    visit = facts.visit(ctx, ticket, account, language, now) if running or ticket.status == "waiting" else ""
+    due = facts.reply_due(ctx, ticket, account, language, now)[0] if running else ""
+    coming = running or ticket.status == "waiting"
+    visit = facts.visit_window(ctx, ticket, account, language, now)[0] if coming else ""
     done = ticket.status in ("resolved", "closed")
     return pages.show(
         "ticket",
