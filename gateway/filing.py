@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Row
 from gateway.context import Context
 from gateway.filing_agents import agent_of, file_agent, is_believed
 from gateway.filing_append import append_to
-from gateway.filing_case import Case, Conflict, Filed, author
+from gateway.filing_case import Case, Conflict, Filed, author, keep_files
 from gateway.filing_open import open_for
 from gateway.filing_replay import revise, unreadable
 from gateway.filing_robots import file_rating, file_reachability, file_report, file_robot
@@ -147,7 +147,7 @@ def _joined(conn: Connection, case: Case, conversation: Row[Any]) -> Filed | Non
     ticket = tickets.lock(conn, conversation.ticket_id)
     message_id = tickets.add_revision(conn, ticket.id, direction="in", kind="message", **case.revision())
     if message_id is not None:
-        tickets.add_attachments(conn, message_id, case.message.attachments)
+        keep_files(conn, case, ticket.id, message_id)
         data = {"message": message_id}
         at = case.entry.raw.received_at
         tickets.add_event(conn, ticket.id, at=at, actor="gateway", kind="joined", data=data, key=case.key("joined"))

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Row
 
 from gateway import clocks, surveys, updates
 from gateway.automatic import Asked, is_circling, why_silent
-from gateway.filing_case import Case, Filed
+from gateway.filing_case import Case, Filed, keep_files
 from gateway.filing_open import add_people
 from gateway.filing_threads import Found, named_keys, own_key, tie
 from gateway.store import people, tickets
@@ -25,7 +25,7 @@ def append_to(conn: Connection, case: Case, found: Found, *, verified: bool) -> 
     )
     if message_id is None:
         return Filed(kind="repeated", ticket_id=ticket.id, number=ticket.number)
-    tickets.add_attachments(conn, message_id, case.message.attachments)
+    keep_files(conn, case, ticket.id, message_id)
     _tie(conn, case, ticket.id, verified)
     if found.others:
         relate(conn, ticket, [str(tickets.get(conn, other).number) for other in found.others])

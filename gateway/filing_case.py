@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import Connection
+
 from gateway.context import Context
+from gateway.store import media
 from gateway.store.dialect import TryAgain
 from gateway.store.journal import Entry
 from gateway.store.people import normal
@@ -117,3 +120,17 @@ def author(entry: Entry, message: Message) -> Address:
         return message.sender
     envelope = entry.raw.facts.get("mail_from")
     return Address(address=envelope if isinstance(envelope, str) else "", name=message.sender.name)
+
+
+def keep_files(conn: Connection, case: Case, ticket_id: int, message_id: int) -> None:
+    """The files of this message: kept, or queued to be fetched in this very transaction (rule 10)."""
+    raw = case.entry.raw
+    media.add_files(
+        conn,
+        ticket_id,
+        message_id,
+        case.message.attachments,
+        channel=raw.channel,
+        account=raw.account,
+        now=case.now,
+    )

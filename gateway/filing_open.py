@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from gateway import clocks, incidents, updates
 from gateway.automatic import Asked, is_circling, why_silent
 from gateway.context import Context
-from gateway.filing_case import Case, Conflict, Filed
+from gateway.filing_case import Case, Conflict, Filed, keep_files
 from gateway.filing_threads import Key, named_keys, numbered_tickets, own_key, tie
 from gateway.store import people, tickets
 from normalizer.message import Address, Message, Trust
@@ -56,7 +56,7 @@ def open_for(conn: Connection, case: Case, *, related: Sequence[str] = (), keys:
     message_id = tickets.add_revision(conn, ticket_id, direction="in", kind="message", **case.revision())
     if message_id is None:
         raise Conflict("this reading is filed already")
-    tickets.add_attachments(conn, message_id, case.message.attachments)
+    keep_files(conn, case, ticket_id, message_id)
     _announce(conn, case, ticket_id, message_id, numbers)
     number = tickets.number_of(conn, ticket_id)
     return Filed(kind="opened", ticket_id=ticket_id, number=number, message_id=message_id)

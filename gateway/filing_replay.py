@@ -12,7 +12,7 @@ from gateway import clocks, updates
 from gateway.automatic import Asked, why_silent
 from gateway.context import Context
 from gateway.filing_append import relate
-from gateway.filing_case import Case, Filed
+from gateway.filing_case import Case, Filed, keep_files
 from gateway.filing_open import SUBJECT_LIMIT, language_of
 from gateway.filing_threads import find, named_keys, own_key, tie
 from gateway.store import people, tickets
@@ -125,7 +125,7 @@ def revise(conn: Connection, case: Case, earlier: Sequence[Row[Any]]) -> Filed:
     )
     if message_id is None:
         return Filed(kind="repeated", ticket_id=ticket.id, number=ticket.number, message_id=last.id)
-    tickets.add_attachments(conn, message_id, case.message.attachments)
+    keep_files(conn, case, ticket.id, message_id)
     if placeholder:
         _fill_in(conn, case, ticket)
     if entry.reroute or placeholder:

@@ -28,9 +28,12 @@ _UPDATE = sql_update(ticket).where(ticket.c.id == _OF)
 _HISTORY = select(event).where(event.c.ticket_id == _OF).order_by(event.c.id)
 _PARTICIPANTS = select(participant).where(participant.c.ticket_id == _OF).order_by(participant.c.address)
 _NEW_MESSAGE = insert(message).returning(message.c.id)
+_NEW_ATTACHMENT = insert(attachment).returning(attachment.c.id)
 _REVISIONS = Prepared(select(message).where(message.c.entry_id == _OF).order_by(message.c.generation))
 
 REQUESTER, CC, VENDOR = "requester", "cc", "vendor"
+PENDING = "pending"
+"""State of an attachment that is still at the far side."""
 
 
 # -- the ticket ---------------------------------------------------------------------------
@@ -217,30 +220,34 @@ def revisions(conn: Connection, entry_id: int) -> Sequence[Row[Any]]:
     return _REVISIONS.all(conn, {"of_id": entry_id})
 
 
-def add_attachments(
-    conn: Connection, message_id: int, attachments: Iterable[Attachment], *, pending: bool = False
-) -> None:
+def add_attachments(conn: Connection, message_id: int, attachments: Iterable[Attachment]) -> list[int]:
     """Add attachments: those with content are kept in the row, the others are blobs named by their SHA-256.
 
-    `pending`: those without content are not here yet but will be fetched (rule 10).
+    One that has only a `source` is not here yet (rule 10). Returns the ids in order where there is such a one, else [].
     """
-    rows = [
-        {
-            "message_id": message_id,
-            "filename": item.filename,
-            "content_type": item.content_type[:255],
-            "size": item.size,
-            "sha256": item.sha256,
-            "inline": item.inline,
-            "content_id": item.content_id,
-            "content": item.content,
-            "blob": item.sha256 if item.content is None and not pending else None,
-            "state": "pending" if item.content is None and pending else "here",
-        }
-        for item in attachments
-    ]
+    items = list(attachments)
+    rows = [_attachment(message_id, item) for item in items]
+    if any(row["state"] == PENDING for row in rows):
+        return [int(conn.execute(_NEW_ATTACHMENT, row).scalar_one()) for row in rows]
     if rows:
         conn.execute(insert(attachment), rows)
+    return []
+
+
+def _attachment(message_id: int, item: Attachment) -> dict[str, Any]:
+    pending = item.content is None and bool(item.source)
+    return {
+        "message_id": message_id,
+        "filename": item.filename,
+        "content_type": item.content_type[:255],
+        "size": item.size,
+        "sha256": item.sha256,
+        "inline": item.inline,
+        "content_id": item.content_id,
+        "content": item.content,
+        "blob": item.sha256 if item.content is None and not pending else None,
+        "state": PENDING if pending else "here",
+    }
 
 
 def messages(conn: Connection, ticket_id: int, *, every_revision: bool = False) -> Sequence[Row[Any]]:
