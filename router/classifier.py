@@ -45,6 +45,11 @@ class Classifier(Protocol):
         """Named in the reasons; changes with the weights."""
         ...
 
+    @property
+    def concepts(self) -> Phrases:
+        """The phrases that it looks for."""
+        ...
+
     def guess(self, message: Reduced) -> Guess | None:
         """None when there is nothing to go by."""
         ...

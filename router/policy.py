@@ -6,7 +6,7 @@ All of it is plain data that pickles, so it goes to a worker process once per ve
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Literal, TypeAlias
@@ -15,7 +15,7 @@ from normalizer.message import Trust
 from router.assignment import Line
 from router.classifier import Classifier
 from router.contracts import table
-from router.words import Phrases, phrase
+from router.words import Phrases, Vocabulary, phrase
 
 Span: TypeAlias = tuple[int, int]
 """Opening and closing in minutes after local midnight, 0 <= opening < closing <= 1440; shut at the second."""
@@ -185,8 +185,20 @@ class Policy:
     covers: Mapping[str, str] = field(init=False, repr=False)
     """What the contracts cover -> key of the contract; see `router.contracts`."""
 
+    vocabulary: Vocabulary = field(init=False, repr=False, compare=False)
+    """All phrases of rules and classifier: what a message is reduced to before they search it."""
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "covers", table(self.contracts))
+        object.__setattr__(self, "vocabulary", Vocabulary(self._phrases()))
+
+    def _phrases(self) -> Iterator[Phrases]:
+        for rule in self.rules:
+            for conditions in (rule.when, rule.unless):
+                if conditions is not None:
+                    yield from (conditions.words, conditions.and_words)
+        if self.classifier is not None:
+            yield self.classifier.concepts
 
     def calendar_of(self, contract: str | None) -> Calendar | None:
         """The calendar of a contract, or the default one; None: round the clock."""

@@ -48,7 +48,7 @@ def route(
     named it); None: found by the sender's address.
     """
     covered, reason = _contract(message, policy, channel, contract)
-    reduced = reduce(message.subject, message.visible_text or message.text, message.language)
+    reduced = reduce(message.subject, message.visible_text or message.text, message.language, policy.vocabulary)
     hits = table.hits(
         policy.rules,
         table.Subject(

@@ -22,7 +22,7 @@ MAX_CHARACTERS = 1500
 PREFIX_LENGTHS = range(3, 11)
 
 _TOKEN = re.compile(r"[a-zа-яёіїєґ0-9]+(?:['’ʼ`-][a-zа-яёіїєґ0-9]+)*")
-_URL = re.compile(r"(?:https?://|www\.)\S+", re.IGNORECASE)
+_URL = re.compile(r"(?:https?://|www\.)\S+")
 _APOSTROPHE = re.compile("['’ʼ`]")
 _UKRAINIAN = re.compile("[іїєґ]")
 _FOOTER = re.compile(
@@ -54,6 +54,10 @@ class Reduced:
     has_log: bool = False
     index: Mapping[str, Sequence[int]] = field(default_factory=dict)
     """Where a stem, or a beginning of a word written `abc*`, stands."""
+    keys: Sequence[Sequence[str]] = ()
+    """What each word can be looked up by."""
+    vocabulary: Vocabulary | None = None
+    """Whose words alone stand in `index` and `keys`; None: all words."""
 
     def quote(self, found: Found) -> tuple[str, ...]:
         """The words of a phrase as they stand in the message."""
@@ -76,6 +80,11 @@ class Phrases:
     table: Mapping[str, tuple[tuple[str, Phrase, int], ...]]
     """Key of a phrase's longest word -> name, phrase and which of its words that is."""
 
+    @property
+    def keys(self) -> frozenset[str]:
+        """Every stem and beginning of a word that is looked up."""
+        return frozenset(key for found in self.table.values() for _, one, _ in found for word in one for key in word)
+
     @classmethod
     def of(cls, named: Iterable[tuple[str, Phrase]]) -> Phrases:
         """Build the table."""
@@ -90,42 +99,75 @@ class Phrases:
         return bool(self.table)
 
     def find(self, message: Reduced) -> list[Found]:
-        """The first place of each name, the longest phrase there; in the order of the text, then of the names."""
+        """The first place of each name, the longest phrase there; in the order of the text, then of the names.
+
+        Raises ValueError for a message that was reduced for other phrases: it would find nothing, silently.
+        """
+        if message.vocabulary is not None and not any(self is part for part in message.vocabulary.parts):
+            raise ValueError("the message was reduced to the words of other phrases")
         index, best = message.index, dict[str, tuple[int, int]]()
         for key in self.table.keys() & index.keys():
             positions = index[key]
             for name, one, anchor in self.table[key]:
                 length = len(one)
-                at = positions[0] if length == 1 else _first(one, anchor, positions, index)
+                at = positions[0] if length == 1 else _first(one, anchor, positions, message.keys)
                 if at is not None and (at, -length) < best.get(name, (at + 1, 0)):
                     best[name] = at, -length
         ranked = sorted((at, name, -length) for name, (at, length) in best.items())
         return [Found(name=name, position=at, length=length) for at, name, length in ranked]
 
 
-def _first(one: Phrase, anchor: int, positions: Sequence[int], index: Mapping[str, Sequence[int]]) -> int | None:
-    """Where a phrase begins whose word `anchor` stands at one of `positions`."""
+def _first(one: Phrase, anchor: int, positions: Sequence[int], words: Sequence[Sequence[str]]) -> int | None:
+    """Where a phrase begins whose word `anchor` stands at one of `positions`. `words`: keys of each word."""
     for position in positions:
-        for step, keys in enumerate(one, start=position - anchor):
-            if step != position and not any(step in index.get(key, ()) for key in keys):
+        begins = position - anchor
+        if begins < 0 or begins + len(one) > len(words):
+            continue
+        for step, keys in enumerate(one, start=begins):
+            if step != position and keys.isdisjoint(words[step]):
                 break
         else:
-            return position - anchor
+            return begins
     return None
 
 
-def reduce(subject: str, body: str, language: str = "") -> Reduced:
-    """Reduce a message. `language` ("ru", "uk", "en" or "") chooses the stemmer; letters decide when it is ""."""
+class Vocabulary:
+    """The phrases that every message is searched for. An index of their words is a tenth of one of all words."""
+
+    def __init__(self, parts: Iterable[Phrases]) -> None:
+        """`parts`: the very objects that will search."""
+        self.parts = tuple(parts)
+        self.keys = frozenset(key for part in self.parts for key in part.keys)
+
+
+def reduce(subject: str, body: str, language: str = "", vocabulary: Vocabulary | None = None) -> Reduced:
+    """Reduce a message. `language` ("ru", "uk", "en" or "") chooses the stemmer; letters decide when it is "".
+
+    With a `vocabulary` only its phrases can be looked for.
+    """
     said, has_log = _said_now(body[: MAX_CHARACTERS * 4])
     title = _SUBJECT_TAG.sub(" ", _SUBJECT_PREFIX.sub("", subject[:300]))
-    text = _URL.sub(" ", f"{title}\n{said}")[:MAX_CHARACTERS].lower().replace("ё", "е")
+    text = f"{title}\n{said}".lower()
+    if "://" in text or "www." in text:
+        text = _URL.sub(" ", text)
+    text = text[:MAX_CHARACTERS].replace("ё", "е")
     language = language if language in _STEMMERS else _guess(text)
     tokens = tuple(_TOKEN.findall(text))
     if _APOSTROPHE.search(text):
         tokens = tuple(_APOSTROPHE.sub("", token) for token in tokens)
-    keys = [_keys(token, language) for token in tokens]
-    stems = tuple(one[0] for one in keys)
-    return Reduced(text=text, tokens=tokens, stems=stems, language=language, has_log=has_log, index=_index(keys))
+    wanted = vocabulary.keys if vocabulary is not None else None
+    looked_up = [_looked_up(token, language, wanted) for token in tokens]
+    keys = [keys for _, keys in looked_up]
+    return Reduced(
+        text=text,
+        tokens=tokens,
+        stems=tuple([stemmed for stemmed, _ in looked_up]),
+        language=language,
+        has_log=has_log,
+        index=_index(keys),
+        keys=keys,
+        vocabulary=vocabulary,
+    )
 
 
 def phrase(text: str) -> Phrase:
@@ -194,7 +236,8 @@ def _said_now(body: str) -> tuple[str, bool]:
     lines: list[str] = []
     logs: list[str] = []
     for line in body.splitlines():
-        if line.lstrip().startswith(">") or _QUOTE_INTRO.match(line):
+        bare = line.strip()
+        if bare.startswith(">") or (bare.endswith(":") and _QUOTE_INTRO.match(line)):
             continue
         if _FOOTER.match(line) and any(kept.strip() for kept in lines):
             break
@@ -216,7 +259,9 @@ def _index(keys: Iterable[Sequence[str]]) -> dict[str, list[int]]:
 
 
 @lru_cache(maxsize=65536)
-def _keys(token: str, language: str) -> tuple[str, ...]:
-    """What a word can be looked up by: its stem, then its beginnings."""
+def _looked_up(token: str, language: str, wanted: frozenset[str] | None) -> tuple[str, tuple[str, ...]]:
+    """The stem of a word, and what it can be looked up by: its stem and its beginnings, as far as they are wanted."""
     lengths = range(PREFIX_LENGTHS.start, min(len(token) + 1, PREFIX_LENGTHS.stop))
-    return stem(token, language), *(f"{token[:length]}*" for length in lengths)
+    stemmed = stem(token, language)
+    keys = (stemmed, *(f"{token[:length]}*" for length in lengths))
+    return stemmed, keys if wanted is None else tuple(key for key in keys if key in wanted)

@@ -16,7 +16,7 @@ from router.classifier import Guess
 from router.lines import existing, usual
 from router.policy import Calendar, Conditions, Contract, Policy, Rule, Thresholds, phrases
 from router.route import route
-from router.words import Reduced
+from router.words import Phrases, Reduced
 from tests.router.building import ALWAYS, HOUR, MINUTE, at, contract, message, policy, shipped
 
 NOW = at("2026-11-23 10:00")
@@ -33,6 +33,7 @@ class Oracle:
     line: Line = "L3"
     line_confidence: float = 0.9
     onsite: float = 0.0
+    concepts: Phrases = Phrases({})
 
     def guess(self, message: Reduced) -> Guess | None:
         if self.word not in message.tokens:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.words import MAX_CHARACTERS, Phrases, phrase, reduce, stem
+from router.words import MAX_CHARACTERS, Phrases, Vocabulary, phrase, reduce, stem
 
 
 def found(text: str, *texts: str) -> list[str]:
@@ -91,6 +91,25 @@ def test_the_first_place_and_there_the_longest() -> None:
     longest = Phrases.of([("s", phrase("весь")), ("s", phrase("весь сервер"))]).find(reduced)
     assert reduced.quote(longest[0]) == ("весь", "сервер")
     assert not Phrases({}) and phrases
+
+
+RULE = Phrases.of((one, phrase(one)) for one in ("нет ни у кого", "ни у кого", "сервер", "виртуал*", "не работает"))
+CONCEPTS = Phrases.of([("all", phrase("ни у кого")), ("machine", phrase("виртуальная машина")), ("no", phrase("нет"))])
+WORDS = "нет ни у кого не работает сервер серверы виртуальная виртуалка машины кого и вообще".split()
+
+
+@given(st.lists(st.sampled_from(WORDS), max_size=30))
+def test_a_vocabulary_changes_nothing_that_is_found(said: list[str]) -> None:
+    text = " ".join(said)
+    whole, reduced = reduce("", text), reduce("", text, vocabulary=Vocabulary([RULE, CONCEPTS]))
+    assert [part.find(reduced) for part in (RULE, CONCEPTS)] == [part.find(whole) for part in (RULE, CONCEPTS)]
+    assert (reduced.tokens, reduced.stems) == (whole.tokens, whole.stems)
+
+
+def test_phrases_outside_the_vocabulary_are_refused_not_missed() -> None:
+    reduced = reduce("", "сервер", vocabulary=Vocabulary([CONCEPTS]))
+    with pytest.raises(ValueError, match="other phrases"):
+        RULE.find(reduced)
 
 
 @pytest.mark.parametrize(
