@@ -33,7 +33,7 @@ class Oracle:
     line: Line = "L3"
     line_confidence: float = 0.9
     onsite: float = 0.0
-    concepts: Phrases = Phrases({})
+    concepts: Phrases = NO_PHRASES
 
     def guess(self, message: Reduced) -> Guess | None:
         if self.word not in message.tokens:
