@@ -14,7 +14,7 @@ from normalizer.message import Address, Message
 from router.assignment import Assignment, Line, Reason
 from router.classifier import Guess
 from router.lines import existing, usual
-from router.policy import Calendar, Conditions, Contract, Policy, Rule, Thresholds, phrases
+from router.policy import NO_PHRASES, Calendar, Conditions, Contract, Policy, Rule, Thresholds, phrases
 from router.route import route
 from router.words import Phrases, Reduced
 from tests.router.building import ALWAYS, HOUR, MINUTE, at, contract, message, policy, shipped
