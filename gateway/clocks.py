@@ -7,6 +7,7 @@ from now. Whatever begins or ends a clock also puts the timers that look at it l
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import takewhile
 from typing import Any, Literal, TypeAlias
@@ -20,7 +21,7 @@ from gateway.store.schema import event as event_table
 from gateway.store.schema import ticket as ticket_table
 from normalizer.message import Json
 from router import sla
-from router.assignment import Deadline, Deadlines
+from router.assignment import Assignment, Deadline, Deadlines
 from router.hours import intervals
 from router.policy import Calendar, Policy
 
@@ -66,6 +67,16 @@ _UPDATE = Prepared(
 )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clocked:
+    """What the timers of a ticket are made from."""
+
+    id: int
+    contract: str | None
+    opened_at: datetime
+    """The source's time of its first message."""
+
+
 def recompute(conn: Connection, ctx: Context, ticket_id: int, now: datetime) -> Deadlines:
     """Bring deadlines and timers of a ticket up to its history. Call it after the last event of a change.
 
@@ -85,11 +96,39 @@ def recompute(conn: Connection, ctx: Context, ticket_id: int, now: datetime) -> 
     if moved:
         version, because = ticket.deadline_version + 1, _because(ticket.because, deadlines)
         _UPDATE.run(conn, {"ticket": ticket_id, **columns, "deadline_version": version, "because": because})
+        clocked = Clocked(id=ticket.id, contract=ticket.contract, opened_at=ticket.opened_at)
         for clock in CLOCKS:
             if f"{clock}_due" in moved:
-                wanted += _deadline_timers(ctx, ticket, clock, deadlines, version, now)
+                wanted += _deadline_timers(ctx, clocked, clock, deadlines, version, now)
     timers.put_all(conn, wanted)
     return deadlines
+
+
+# -- a new ticket -------------------------------------------------------------------------
+
+
+def at_opening(ctx: Context, assignment: Assignment, opened_at: datetime) -> Deadlines:
+    """What `recompute` would find in a history of nothing but the opening, so that no history must be read."""
+    if assignment.policy == ctx.policy.version:
+        return assignment.deadlines  # the router began its clocks at the same moment
+    opened = {"class": assignment.class_, "contract": assignment.contract}
+    return sla.deadlines([sla.Moment(at=opened_at, kind="opened", data=opened)], ctx.policy)
+
+
+def opening_columns(deadlines: Deadlines, because: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Columns of a new ticket: its deadlines and, among all reasons, theirs."""
+    columns = {"reaction_due": deadlines.reaction.due, "resolution_due": deadlines.resolution.due}
+    if not any(columns.values()):
+        return {"because": because}
+    return {**columns, "deadline_version": 1, "because": _because(because, deadlines)}
+
+
+def put_first_timers(conn: Connection, ctx: Context, clocked: Clocked, deadlines: Deadlines, now: datetime) -> None:
+    """The timers that look at the deadlines of a new ticket."""
+    timers.put_all(conn, [row for clock in CLOCKS for row in _deadline_timers(ctx, clocked, clock, deadlines, 1, now)])
+
+
+# -- the history --------------------------------------------------------------------------
 
 
 def moments(events: Sequence[Row[Any]]) -> list[sla.Moment]:
@@ -143,7 +182,7 @@ def _deadline(deadlines: Deadlines, clock: Clock) -> Deadline:
 
 
 def _deadline_timers(
-    ctx: Context, ticket: Row[Any], clock: Clock, deadlines: Deadlines, version: int, now: datetime
+    ctx: Context, ticket: Clocked, clock: Clock, deadlines: Deadlines, version: int, now: datetime
 ) -> Iterator[dict[str, Any]]:
     due = _deadline(deadlines, clock).due
     if due is None:

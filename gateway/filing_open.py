@@ -13,6 +13,7 @@ from gateway.context import Context
 from gateway.filing_case import Case, Conflict, Filed, keep_files
 from gateway.filing_threads import Key, named_keys, numbered_tickets, own_key, tie
 from gateway.store import people, tickets
+from gateway.store.ticket_numbers import number_for
 from normalizer.message import Address, Message, Trust
 
 LANGUAGES = ("ru", "uk", "en")
@@ -28,19 +29,23 @@ def open_for(conn: Connection, case: Case, *, related: Sequence[str] = (), keys:
     has tied one of its keys meanwhile.
     """
     settings, raw = case.ctx.settings, case.entry.raw
-    contact_id = people.contact_for(conn, raw.channel, case.sender.address, case.sender.name, case.now)
-    people.mark_reachable(conn, raw.channel, case.sender.address)
+    contact = people.meet(conn, raw.channel, case.sender.address, case.sender.name, case.now)
+    if contact.unreachable:
+        people.mark_reachable(conn, raw.channel, case.sender.address)
     held = case.message.trust is Trust.SUSPECT and not case.registered_by
     numbers = [*dict.fromkeys((*related, *numbered_tickets(conn, case.message)))]
+    deadlines = clocks.at_opening(case.ctx, case.assignment, raw.received_at)
+    columns = case.columns()
+    columns |= clocks.opening_columns(deadlines, columns["because"])
     ticket_id = tickets.open_ticket(
         conn,
         channel=raw.channel,
         account=raw.account,
-        requester_id=contact_id,
+        requester_id=contact.id,
         requester=case.sender.address,
         requester_name=case.sender.name,
         subject=case.message.subject[:SUBJECT_LIMIT],
-        language=language_of(conn, case, contact_id),
+        language=language_of(case, contact),
         opened_at=raw.received_at,
         now=case.now,
         first_digit=settings.numbers.first_digit,
@@ -49,7 +54,7 @@ def open_for(conn: Connection, case: Case, *, related: Sequence[str] = (), keys:
         status="held" if held else "new",
         related=numbers or None,
         registered_by=case.registered_by or None,
-        **case.columns(),
+        **columns,
     )
     _tie_all(conn, ticket_id, case, keys)
     add_people(conn, case.ctx, ticket_id, case.message, case.sender)
@@ -57,8 +62,10 @@ def open_for(conn: Connection, case: Case, *, related: Sequence[str] = (), keys:
     if message_id is None:
         raise Conflict("this reading is filed already")
     keep_files(conn, case, ticket_id, message_id)
+    opened = clocks.Clocked(id=ticket_id, contract=case.assignment.contract, opened_at=raw.received_at)
+    clocks.put_first_timers(conn, case.ctx, opened, deadlines, case.now)
     _announce(conn, case, ticket_id, message_id, numbers)
-    number = tickets.number_of(conn, ticket_id)
+    number = number_for(ticket_id, first_digit=settings.numbers.first_digit, width=settings.numbers.width)
     return Filed(kind="opened", ticket_id=ticket_id, number=number, message_id=message_id)
 
 
@@ -88,11 +95,10 @@ def _announce(conn: Connection, case: Case, ticket_id: int, message_id: int, rel
     data |= {name: value for name, value in optional.items() if value}
     at = case.entry.raw.received_at
     event_id = tickets.add_event(conn, ticket_id, at=at, actor=actor, kind="opened", data=data, key=case.key("opened"))
-    # Before the clocks and the acknowledgement: both look at what the ticket is by then.
+    # Before the acknowledgement, which looks at what the ticket is by then.
     message = case.message
     said = incidents.Said(subject=message.subject, text=message.visible_text or message.text, language=message.language)
     incidents.link_new(conn, case.ctx, ticket_id, said, silent=silent, now=case.now)
-    clocks.recompute(conn, case.ctx, ticket_id, case.now)
     if is_circling(conn, case.ctx, case.entry, case.sender.address, case.now):
         return
     change = updates.Change(
@@ -101,12 +107,12 @@ def _announce(conn: Connection, case: Case, ticket_id: int, message_id: int, rel
     updates.compose(conn, case.ctx, change, case.now)
 
 
-def language_of(conn: Connection, case: Case, contact_id: int) -> str:
+def language_of(case: Case, contact: people.Met) -> str:
     """The person's own choice, else the contract's, else the message's when sure, else the account's."""
     account = case.ctx.settings.account(case.entry.raw.channel, case.entry.raw.account)
     contract = case.ctx.policy.contracts.get(case.assignment.contract or "")
     candidates = (
-        people.get(conn, contact_id).language,
+        contact.language,
         contract.language if contract else "",
         case.message.language if case.message.language_sure else "",
         account.language if account else "",

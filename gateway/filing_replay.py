@@ -137,15 +137,15 @@ def revise(conn: Connection, case: Case, earlier: Sequence[Row[Any]]) -> Filed:
 def _fill_in(conn: Connection, case: Case, ticket: Row[Any]) -> None:
     """A placeholder learns who wrote and what about, and takes the keys that are still free."""
     sender = people.normal(case.sender.address)
-    contact_id = people.contact_for(conn, case.entry.raw.channel, sender, case.sender.name, case.now)
+    contact = people.meet(conn, case.entry.raw.channel, sender, case.sender.name, case.now)
     found = find(conn, case.message)
     tickets.update(
         conn,
         ticket.id,
         requester=sender,
-        requester_id=contact_id,
+        requester_id=contact.id,
         subject=case.message.subject[:SUBJECT_LIMIT],
-        language=language_of(conn, case, contact_id),
+        language=language_of(case, contact),
         tags=[tag for tag in ticket.tags if tag != UNREADABLE],
     )
     tickets.set_participant(conn, ticket.id, sender, role=tickets.REQUESTER, name=case.sender.name)

@@ -98,7 +98,7 @@ def is_participant(conn: Connection, ticket_id: int, address: str) -> bool:
 
 def tie(conn: Connection, ticket_id: int, keys: Sequence[Key]) -> list[Key]:
     """Make the keys, as seen ones, the ticket's; returns those that are another ticket's."""
-    taken = [key for key in sorted(keys) if not threads.add_key(conn, ticket_id, key[0], key[1], issued=False)]
+    taken = threads.add_keys(conn, ticket_id, sorted(keys), issued=False)
     if not taken:
         return []
     return [key for key, row in look_up(conn, taken).items() if row.ticket_id != ticket_id]

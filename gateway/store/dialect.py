@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
 import psycopg
-from sqlalchemy import ColumnElement, Connection, Table, literal, text
+from sqlalchemy import ColumnElement, Connection, Row, Table, bindparam, literal, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 
@@ -119,15 +119,37 @@ def insert_new(conn: Connection, table: Table, values: Mapping[str, Any]) -> Any
     return _insert_new(conn.dialect.name, table).scalar(conn, values)
 
 
+MOST_ROWS = 8
+"""Rows of one INSERT: each number of rows is a statement of its own."""
+
+
 @lru_cache(maxsize=256)
-def _insert_missing(dialect: str, table: Table) -> Prepared:
-    return Prepared(insert_into(dialect, table).on_conflict_do_nothing())
+def _insert_rows(dialect: str, table: Table, names: tuple[str, ...], count: int, *, told: bool) -> Prepared:
+    values = [{name: bindparam(f"{name}_{at}", type_=table.c[name].type) for name in names} for at in range(count)]
+    statement = insert_into(dialect, table).values(values).on_conflict_do_nothing()
+    return Prepared(statement.returning(*table.primary_key.columns) if told else statement)
+
+
+def _in_pieces(
+    conn: Connection, table: Table, rows: Sequence[Mapping[str, Any]], *, told: bool
+) -> Iterator[tuple[Prepared, dict[str, Any]]]:
+    for start in range(0, len(rows), MOST_ROWS):
+        piece = rows[start : start + MOST_ROWS]
+        statement = _insert_rows(conn.dialect.name, table, tuple(piece[0]), len(piece), told=told)
+        yield statement, {f"{name}_{at}": value for at, row in enumerate(piece) for name, value in row.items()}
+
+
+def insert_rows(conn: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> list[Row[Any]]:
+    """Insert the rows, which name the same columns, as far as they are not there. Returns the keys of the new ones."""
+    return [
+        made for statement, values in _in_pieces(conn, table, rows, told=True) for made in statement.all(conn, values)
+    ]
 
 
 def insert_missing(conn: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert the rows whose keys are not there yet; the others stay as they are."""
-    for row in rows:
-        _insert_missing(conn.dialect.name, table).run(conn, row)
+    """The same, without asking which were new."""
+    for statement, values in _in_pieces(conn, table, rows, told=False):
+        statement.run(conn, values)
 
 
 @lru_cache(maxsize=256)

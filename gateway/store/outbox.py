@@ -29,7 +29,7 @@ from gateway.store.dialect import insert_new, is_one_of, is_postgresql, wake
 from gateway.store.hold import not_held
 from gateway.store.prepared import Prepared
 from gateway.store.schema import Instant, outbox
-from gateway.store.threads import add_key
+from gateway.store.threads import add_keys
 from normalizer.message import Act, Json
 
 State: TypeAlias = Literal[
@@ -192,12 +192,13 @@ def take_back(conn: Connection, ticket_id: int, templates: Sequence[str], now: d
 
 
 def _issue(conn: Connection, draft: Draft) -> None:
-    for kind, value in (("message_id", draft.message_id), ("reply_token", draft.reply_token)):
-        if not value or draft.ticket_id is None:
-            continue
-        if not add_key(conn, draft.ticket_id, kind, value, issued=True, recipient=draft.recipient):
-            # It would not count as issued, and the answer to this notice would be taken for a stranger's.
-            raise ValueError(f"the {kind} chosen for {draft.key} is known already")
+    if draft.ticket_id is None:
+        return
+    chosen = (("message_id", draft.message_id), ("reply_token", draft.reply_token))
+    keys = [key for key in chosen if key[1]]
+    for kind, _ in add_keys(conn, draft.ticket_id, keys, issued=True, recipient=draft.recipient):
+        # It would not count as issued, and the answer to this notice would be taken for a stranger's.
+        raise ValueError(f"the {kind} chosen for {draft.key} is known already")
 
 
 # -- sending ------------------------------------------------------------------------------

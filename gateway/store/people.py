@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -18,7 +19,9 @@ IDENTITY_LIMIT = 320
 _SAME = (identity.c.kind == bindparam("of_kind"), identity.c.value == bindparam("of_value"))
 _FIND = Prepared(select(identity).where(*_SAME))
 _KNOWN = Prepared(
-    select(identity.c.contact_id, contact.c.name).join(contact, contact.c.id == identity.c.contact_id).where(*_SAME)
+    select(identity.c.contact_id, identity.c.unreachable_at, contact.c.name, contact.c.language)
+    .join(contact, contact.c.id == identity.c.contact_id)
+    .where(*_SAME)
 )
 _NEW = Prepared(insert(contact).returning(contact.c.id))
 _GET = Prepared(select(contact).where(contact.c.id == bindparam("of_id")))
@@ -34,26 +37,38 @@ def normal(value: str) -> str:
     return value.strip().lower()[:IDENTITY_LIMIT]
 
 
-def contact_for(conn: Connection, kind: str, value: str, name: str, now: datetime) -> int:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Met:
+    """A contact, found by one of its identities."""
+
+    id: int
+    language: str | None = None
+    """The person's own choice."""
+    unreachable: bool = False
+    """Nothing arrived at this identity lately."""
+
+
+def meet(conn: Connection, kind: str, value: str, name: str, now: datetime) -> Met:
     """The contact of this identity (`kind` mail, phone, telegram …); made when it is a stranger's.
 
     A name is remembered when none was known; a later name changes nothing.
     """
     value = normal(value)
     found = _KNOWN.first(conn, {"of_kind": kind, "of_value": value})
-    if found is not None:
-        if name and not found.name:
-            conn.execute(update(contact).where(contact.c.id == found.contact_id).values(name=name))
-        return int(found.contact_id)
-    made = _NEW.scalar(conn, {"name": name, "created_at": now})
-    if insert_new(conn, identity, {"kind": kind, "value": value, "contact_id": made}) is not None:
-        return int(made)
-    # Another node was faster; the contact just made stays without an identity and does no harm.
-    return int(
-        conn.execute(
-            select(identity.c.contact_id).where(identity.c.kind == kind, identity.c.value == value)
-        ).scalar_one()
-    )
+    if found is None:
+        made = _NEW.scalar(conn, {"name": name, "created_at": now})
+        if insert_new(conn, identity, {"kind": kind, "value": value, "contact_id": made}) is not None:
+            return Met(id=made)
+        # Another node was faster; the contact just made stays without an identity and does no harm.
+        found = _KNOWN.one(conn, {"of_kind": kind, "of_value": value})
+    if name and not found.name:
+        conn.execute(update(contact).where(contact.c.id == found.contact_id).values(name=name))
+    return Met(id=found.contact_id, language=found.language, unreachable=found.unreachable_at is not None)
+
+
+def contact_for(conn: Connection, kind: str, value: str, name: str, now: datetime) -> int:
+    """Id of the contact that `meet` finds or makes."""
+    return meet(conn, kind, value, name, now).id
 
 
 def get(conn: Connection, contact_id: int) -> Row[Any]:

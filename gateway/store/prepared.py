@@ -35,7 +35,7 @@ class Prepared:
         if conn.dialect.name != "sqlite":
             return conn.execute(self._statement, dict(values)).all()
         made = self._sqlite(conn.dialect, values)
-        return [made.row(*columns) for columns in made.run(conn, values)]
+        return [made.row(found) for found in made.run(conn, values)]
 
     def first(self, conn: Connection, values: Mapping[str, Any]) -> Row[Any] | None:
         """The one row, or None."""
@@ -80,21 +80,25 @@ class _Sqlite:
         self._takes = [(name, binds[name].type.dialect_impl(dialect).bind_processor(dialect)) for name in order]
         self._fixed = {name: binds[name].effective_value for name in order if name not in names}
         columns = list(statement.exported_columns)
-        self._gives = [column.type.dialect_impl(dialect).result_processor(dialect, None) for column in columns]
-        self._row = namedtuple("_row", [column.key for column in columns])  # type: ignore[misc]
+        processors = [column.type.dialect_impl(dialect).result_processor(dialect, None) for column in columns]
+        self._gives = [(at, give) for at, give in enumerate(processors) if give is not None]
+        row: Any = namedtuple("_row", [column.key for column in columns])  # type: ignore[misc]
+        self._row = row._make
 
     def run(self, conn: Connection, values: Mapping[str, Any]) -> sqlite3.Cursor:
         """Execute it."""
         if not conn.in_transaction():
             conn.begin()
-        driver = cast(sqlite3.Connection, conn.connection.driver_connection)
+        driver = cast(sqlite3.Connection, conn.connection.dbapi_connection)  # the driver's own: nothing is between
         # With an isolation level the driver begins by itself.
         if driver.isolation_level is None and not driver.in_transaction:
             raise TransactionLost("the database rolled the transaction back")
-        given = {**self._fixed, **values}
+        given = {**self._fixed, **values} if self._fixed else values
         return driver.execute(self._text, [take(given[n]) if take else given[n] for n, take in self._takes])
 
-    def row(self, *columns: Any) -> Row[Any]:
+    def row(self, found: Sequence[Any]) -> Row[Any]:
         """A row with its columns by name and position."""
-        pairs = zip(columns, self._gives, strict=True)
-        return cast(Row[Any], self._row(*(give(column) if give else column for column, give in pairs)))
+        columns = list(found)
+        for at, give in self._gives:
+            columns[at] = give(columns[at])
+        return cast(Row[Any], self._row(columns))

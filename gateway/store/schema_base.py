@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import BigInteger, Column, Dialect, Integer, MetaData, TypeDecorator
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
 
 class Instant(TypeDecorator[datetime]):
@@ -17,7 +18,7 @@ class Instant(TypeDecorator[datetime]):
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
         """Aware datetime -> microseconds. Raises TypeError for a naive one."""
-        return None if value is None else (value - EPOCH) // timedelta(microseconds=1)
+        return None if value is None else (value - EPOCH) // _MICROSECOND
 
     def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
         """Microseconds -> datetime in UTC."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, select, update
 
-from gateway.store.dialect import insert_new
+from gateway.store.dialect import insert_into, insert_new, insert_rows
 from gateway.store.people import normal
 from gateway.store.prepared import Prepared
 from gateway.store.schema import conversation, thread_key
@@ -34,7 +35,6 @@ _PLACE = (
     conversation.c.account == bindparam("of_account"),
     conversation.c.peer == bindparam("of_peer"),
 )
-_LOCK = Prepared(select(conversation).where(*_PLACE).with_for_update())
 _TOUCH = Prepared(
     update(conversation)
     .where(*_PLACE)
@@ -61,6 +61,19 @@ def add_key(
     return insert_new(conn, thread_key, row) is not None
 
 
+def add_keys(
+    conn: Connection, ticket_id: int, keys: Sequence[tuple[str, str]], *, issued: bool, recipient: str | None = None
+) -> list[tuple[str, str]]:
+    """`add_key` of several (kind, value) in one go; returns those that are tied already."""
+    told = None if recipient is None else normal(recipient)
+    rows = [
+        {"kind": kind, "value": key_value(value), "ticket_id": ticket_id, "issued": issued, "recipient": told}
+        for kind, value in keys
+    ]
+    added = {(row.kind, row.value) for row in insert_rows(conn, thread_key, rows)}
+    return [key for key, row in zip(keys, rows, strict=True) if (row["kind"], row["value"]) not in added]
+
+
 def find_keys(conn: Connection, keys: Iterable[tuple[str, str]]) -> list[Row[Any]]:
     """Rows of those (kind, value) that are tied to a ticket, locked in sorted order on PostgreSQL."""
     wanted: dict[str, set[str]] = {}
@@ -83,8 +96,16 @@ def keys_of(conn: Connection, ticket_id: int) -> Sequence[Row[Any]]:
 def lock_conversation(conn: Connection, channel: str, account: str, peer: str) -> Row[Any]:
     """The conversation's row, made when missing, locked until the transaction ends."""
     place = {"channel": channel, "account": account, "peer": normal(peer)}
-    insert_new(conn, conversation, place)
-    return _LOCK.one(conn, _where(channel, account, peer))
+    return _lock(conn.dialect.name).one(conn, place)
+
+
+@lru_cache(maxsize=2)
+def _lock(dialect: str) -> Prepared:
+    # An update that changes nothing locks the row that is there, and gives it back: one statement instead of two.
+    made = insert_into(dialect, conversation).on_conflict_do_update(
+        index_elements=list(conversation.primary_key.columns), set_={"last_digest": conversation.c.last_digest}
+    )
+    return Prepared(made.returning(conversation))
 
 
 def touch_conversation(

@@ -23,7 +23,6 @@ _NEW = Prepared(insert(ticket))
 _NEXT = Prepared(select((func.coalesce(func.max(ticket.c.id), 0) + 1).label("next_id")))
 _BY_ID = select(ticket).where(ticket.c.id == _OF)
 _GET, _LOCK = Prepared(_BY_ID), Prepared(_BY_ID.with_for_update())
-_NUMBER = Prepared(select(ticket.c.number).where(ticket.c.id == _OF))
 _UPDATE = sql_update(ticket).where(ticket.c.id == _OF)
 _HISTORY = select(event).where(event.c.ticket_id == _OF).order_by(event.c.id)
 _PARTICIPANTS = select(participant).where(participant.c.ticket_id == _OF).order_by(participant.c.address)
@@ -89,11 +88,6 @@ def _next_id(conn: Connection) -> int:
 def get(conn: Connection, ticket_id: int) -> Row[Any]:
     """The ticket's row. Raises NoResultFound."""
     return _GET.one(conn, {"of_id": ticket_id})
-
-
-def number_of(conn: Connection, ticket_id: int) -> str:
-    """The ticket's number. Raises NoResultFound."""
-    return str(_NUMBER.one(conn, {"of_id": ticket_id}).number)
 
 
 def by_number(conn: Connection, number: str) -> Row[Any] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
@@ -15,6 +16,8 @@ from gateway import checks, clocks, desk
 from gateway.store import outbox, schema, tickets
 from gateway.store.database import Database
 from gateway.timers import Timers
+from router import sla
+from router.assignment import Assignment, Deadlines
 from router.hours import business_between, is_open
 from router.policy import Calendar, Contract, Policy, Terms
 from tests.gateway.conftest import START, FrozenClock
@@ -101,6 +104,40 @@ async def test_a_stranger_has_no_deadline_and_no_timers(acme: Desk) -> None:
     row = await acme.row()
     assert (row.reaction_due, row.resolution_due) == (None, None)
     assert await acme.outcomes() == {}
+
+
+@pytest.mark.parametrize("routed", [True, False])
+@pytest.mark.parametrize(("class_", "contract"), [(4, "acme"), (3, "acme"), (None, "acme"), (6, "acme"), (4, None)])
+async def test_a_new_ticket_has_the_deadlines_and_timers_of_its_history(
+    acme: Desk, class_: int | None, contract: str | None, routed: bool
+) -> None:
+    """Filing writes them with the ticket, without reading a history: computing them again must move nothing."""
+    policy = dataclasses.replace(POLICY, version="routed")
+    ctx = dataclasses.replace(CTX, policy=policy)
+    data = {"class": class_, "contract": contract}
+    routed_by = sla.deadlines([sla.Moment(at=START, kind="opened", data=data)], policy) if routed else Deadlines()
+    said = Assignment(class_=class_, contract=contract, deadlines=routed_by, policy="routed" if routed else "older")
+
+    def written(conn: Connection, *, again: bool) -> tuple[Any, list[Any]]:
+        deadlines = clocks.at_opening(ctx, said, START)
+        columns = {} if again else clocks.opening_columns(deadlines, [{"what": "class"}])
+        ticket = open_ticket(
+            conn, START, class_=class_, contract=contract, **{"because": [{"what": "class"}], **columns}
+        )
+        if not again:
+            new = clocks.Clocked(id=ticket, contract=contract, opened_at=START)
+            clocks.put_first_timers(conn, ctx, new, deadlines, START)
+        clocks.recompute(conn, ctx, ticket, START)
+        row = tickets.get(conn, ticket)
+        timer = schema.timer.c
+        wanted = select(timer.kind, timer.version, timer.due_at, timer.data).where(timer.ticket_id == ticket)
+        return tuple(getattr(row, name) for name in (*clocks.COLUMNS, "deadline_version", "because")), [
+            tuple(found) for found in conn.execute(wanted.order_by(timer.kind))
+        ]
+
+    at_once = await acme.do(lambda conn: written(conn, again=False))
+    assert at_once == await acme.do(lambda conn: written(conn, again=True))
+    assert bool(at_once[1]) == (contract is not None)
 
 
 async def test_a_persons_answer_ends_the_reaction_and_a_robots_does_not(acme: Desk) -> None:

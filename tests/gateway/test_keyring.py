@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
 import stat
 from pathlib import Path
 
@@ -20,6 +23,15 @@ def test_a_token_is_the_same_for_the_same_and_unlike_for_anything_else() -> None
         Keyring(b"l" * 32).token("reply", "7", "ann"),
     ]
     assert len({keyring.token("reply", "7", "ann"), *others}) == 5
+
+
+def test_tokens_stay_what_they_are() -> None:
+    """They stand in mails that were sent years ago: HMAC-SHA-256 in base32 (RFC 4648), the first 26 characters."""
+    digest = hmac.new(b"k" * 32, digestmod=hashlib.sha256)
+    for part in (b"view", b"10000017"):
+        digest.update(len(part).to_bytes(8, "big") + part)
+    wanted = base64.b32encode(digest.digest()).decode().lower()[:26]
+    assert Keyring(b"k" * 32).token("view", "10000017") == wanted == "osm3xx6dks4y6is4tnmakfwdld"
 
 
 def test_a_token_fits_into_a_mail_address() -> None:

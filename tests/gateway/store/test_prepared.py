@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import Connection, bindparam, insert, select, update
 from sqlalchemy.exc import NoResultFound
 
+from gateway.store.dialect import MOST_ROWS, insert_missing, insert_rows
 from gateway.store.migrate import migrate
 from gateway.store.prepared import Prepared, TransactionLost
 from gateway.store.schema import contact, counter, entry
@@ -69,6 +70,20 @@ def test_nothing_is_found(conn: Connection) -> None:
 def test_a_name_that_the_statement_does_not_have_is_refused(conn: Connection) -> None:
     with pytest.raises(KeyError, match="of_name"):
         Prepared(BY_ID).all(conn, {"of_id": 1, "of_name": "x"})
+
+
+def test_many_rows_at_once_and_those_that_are_there_stay(conn: Connection) -> None:
+    names = [f"n{at:02}" for at in range(2 * MOST_ROWS + 3)]
+    conn.execute(insert(counter), {"name": "n01", "bucket": 1, "count": 9})
+    rows = [{"name": name, "bucket": 1, "count": at} for at, name in enumerate(names)]
+    made = insert_rows(conn, counter, rows)
+    assert sorted(row.name for row in made) == [name for name in names if name != "n01"]
+    assert insert_rows(conn, counter, rows) == []
+    insert_missing(conn, counter, [{"name": "n00", "bucket": 2, "count": 1}, *rows])
+    found = conn.execute(select(counter.c.name, counter.c.count).where(counter.c.bucket == 1)).all()
+    assert dict(map(tuple, found)) == {name: 9 if name == "n01" else at for at, name in enumerate(names)}
+    assert conn.scalar(select(counter.c.count).where(counter.c.bucket == 2)) == 1
+    assert insert_rows(conn, counter, []) == []
 
 
 def test_it_takes_part_in_the_transaction(conn: Connection) -> None:
