@@ -36,6 +36,9 @@ class Channel:
     options: type[BaseModel] | None = None
     """Model of the channel's own section, where it has one."""
     build: Build
+    identity: str = ""
+    """Kind of the identities that people have there ("mail", "phone" …), shared by channels that name people alike;
+    "": the channel's own name."""
     login: Login | None = None
     """For channels whose accounts log in at a provider."""
     online: Online | None = None
@@ -72,8 +75,15 @@ CHANNELS: Mapping[str, Channel] = MappingProxyType(
             settings=MailAccount,
             options=SmtpOptions,
             build=_later("channels.mail.build"),
+            identity="mail",
             login=_mail_login,
             online=_online("channels.mail.online"),
         ),
     }
 )
+
+
+def identity_kind(channel: str) -> str:
+    """Kind of the identities of a channel's people; its own name where nothing else is said."""
+    found = CHANNELS.get(channel)
+    return (found.identity if found is not None else "") or channel

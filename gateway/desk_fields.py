@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from channels.registry import identity_kind
 from gateway.context import Context
 from gateway.desk_acts import Conflict, Decide, Done, Invalid, Step, TicketRow, earlier, locked, perform
 from gateway.store import people, tickets
@@ -237,7 +238,7 @@ def set_requester(
             raise Invalid("this is no mail address; write it as name@domain")
         if row.requester.lower() == wanted:
             raise Conflict("this is the ticket's requester already")
-        contact = people.contact_for(conn, row.channel, wanted, name, now)
+        contact = people.contact_for(conn, identity_kind(row.channel), wanted, name, now)
         tickets.set_participant(conn, row.id, row.requester, role="cc")
         tickets.set_participant(conn, row.id, wanted, role="requester", name=name)
         return Step(

@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from channels.registry import identity_kind
 from gateway import clocks, incidents, updates
 from gateway.context import Context
 from gateway.desk_acts import Done, Invalid, repeated
@@ -92,7 +93,7 @@ def open_ticket(
     """Open a registered ticket; its clocks start now, the requester's words are its first message."""
     if done := repeated(conn, key):
         return done
-    contact = people.contact_for(conn, asked.channel, asked.requester, asked.requester_name, now)
+    contact = people.contact_for(conn, identity_kind(asked.channel), asked.requester, asked.requester_name, now)
     contract = ctx.policy.contracts.get(assignment.contract) if assignment.contract else None
     account = ctx.settings.account(asked.channel, asked.account)
     language = (

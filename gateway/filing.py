@@ -16,6 +16,7 @@ from gateway.context import Context
 from gateway.filing_agents import agent_of, file_agent, is_believed
 from gateway.filing_append import append_to
 from gateway.filing_case import Case, Conflict, Filed, author, keep_files
+from gateway.filing_chats import file_chat
 from gateway.filing_open import open_for
 from gateway.filing_replay import revise, unreadable
 from gateway.filing_robots import file_rating, file_reachability, file_report, file_robot
@@ -91,6 +92,8 @@ def _message(conn: Connection, ctx: Context, entry: Entry, message: Message, par
     earlier = tickets.revisions(conn, entry.id)
     if earlier:
         return revise(conn, case, earlier)
+    if message.conversation is not None:
+        return file_chat(conn, case, conversation)
     found = find(conn, message)
     if found is not None and found.ours:
         return Filed(kind="loop", because="bears an id that we issued")

@@ -10,7 +10,7 @@ from gateway import clocks, surveys, updates
 from gateway.automatic import Asked, is_circling, why_silent
 from gateway.filing_case import Case, Filed, keep_files
 from gateway.filing_open import add_people
-from gateway.filing_threads import Found, named_keys, own_key, tie
+from gateway.filing_threads import Found, keys_to_tie, own_key, tie
 from gateway.store import people, tickets
 
 NEXT_STATUS = {"waiting": "open", "resolved": "open", "closed": "open"}
@@ -31,8 +31,10 @@ def append_to(conn: Connection, case: Case, found: Found, *, verified: bool) -> 
         relate(conn, ticket, [str(tickets.get(conn, other).number) for other in found.others])
     if not verified:
         return _unverified(conn, case, ticket, message_id)
-    people.mark_reachable(conn, case.entry.raw.channel, case.sender.address)
-    tickets.add_participant(conn, ticket.id, case.sender.address, tickets.CC, case.sender.name)
+    people.mark_reachable(conn, case.identity, case.sender.address)
+    if ticket.channel == case.entry.raw.channel:
+        # An address of another channel is no place to send this ticket's answers to.
+        tickets.add_participant(conn, ticket.id, case.sender.address, tickets.CC, case.sender.name)
     add_people(conn, case.ctx, ticket.id, case.message, case.sender)
     rated = _vote(conn, case, ticket)
     if rated:
@@ -45,11 +47,8 @@ def append_to(conn: Connection, case: Case, found: Found, *, verified: bool) -> 
 
 def _tie(conn: Connection, case: Case, ticket_id: int, verified: bool) -> None:
     own = own_key(case.message)
-    keys = [own] if own else []
-    if verified:
-        # A stranger must not tie other people's ids to this ticket.
-        keys += [key for key in named_keys(case.message) if key[0] != "reply_token"]
-    tie(conn, ticket_id, keys)
+    # A stranger must not tie other people's ids to this ticket.
+    tie(conn, ticket_id, keys_to_tie(case.message) if verified else [own] if own else [])
 
 
 def relate(conn: Connection, ticket: Row[Any], numbers: list[str]) -> None:
@@ -98,7 +97,7 @@ def _wake(conn: Connection, case: Case, ticket: Row[Any], message_id: int) -> No
     columns: dict[str, Any] = {"updated_at": case.now}
     after = NEXT_STATUS.get(ticket.status, ticket.status)
     kind = "message"
-    if after != ticket.status and not _only_thanks(case):
+    if after != ticket.status and not only_thanks(case):
         data["status"] = [ticket.status, after]
         columns["status"] = after
         if ticket.status in ("resolved", "closed"):
@@ -107,7 +106,18 @@ def _wake(conn: Connection, case: Case, ticket: Row[Any], message_id: int) -> No
     _record(conn, case, ticket, kind, data, columns)
 
 
-def _only_thanks(case: Case) -> bool:
+def is_requester(conn: Connection, case: Case, ticket: Row[Any]) -> bool:
+    """The sender is the one who asked; where the ticket came by another channel, by the contact that both name."""
+    if people.normal(case.sender.address) == ticket.requester:
+        return True
+    if ticket.channel == case.entry.raw.channel:
+        return False
+    known = people.find(conn, case.identity, case.sender.address)
+    return known is not None and known.contact_id == ticket.requester_id
+
+
+def only_thanks(case: Case) -> bool:
+    """Thanks or a greeting, and no file with it."""
     files = any(not item.inline for item in case.message.attachments)
     return case.message.thanks and not files
 
@@ -115,7 +125,7 @@ def _only_thanks(case: Case) -> bool:
 def _record(
     conn: Connection, case: Case, ticket: Row[Any], kind: str, data: dict[str, Any], columns: dict[str, Any]
 ) -> None:
-    actor = "requester" if people.normal(case.sender.address) == ticket.requester else "participant"
+    actor = "requester" if is_requester(conn, case, ticket) else "participant"
     asked = Asked(ctx=case.ctx, entry=case.entry, message=case.message, recipient=case.sender.address)
     silent = why_silent(conn, asked, case.now) if kind == "reopened" else "not needed"
     if kind == "reopened" and silent:

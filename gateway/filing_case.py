@@ -9,11 +9,13 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from channels.registry import identity_kind
 from gateway.context import Context
 from gateway.store import media
 from gateway.store.dialect import TryAgain
 from gateway.store.journal import Entry
 from gateway.store.people import normal
+from gateway.store.threads import key_value
 from normalizer.message import Address, DeliveryReport, Event, Message
 from router.assignment import Assignment
 
@@ -73,8 +75,14 @@ class Case:
 
     @property
     def peer(self) -> str:
-        """The conversation's other side."""
-        return normal(self.sender.address or self.entry.raw.peer)
+        """The conversation's other side: of a chat the place and the person, else the sender."""
+        talk = self.message.conversation
+        return normal(talk.id if talk is not None else self.sender.address or self.entry.raw.peer)
+
+    @property
+    def identity(self) -> str:
+        """Kind of the sender's identity."""
+        return identity_kind(self.entry.raw.channel)
 
     def key(self, effect: str) -> str:
         """What makes an effect of this entry happen once, whatever is run twice (rule 6)."""
@@ -83,7 +91,12 @@ class Case:
     def revision(self) -> dict[str, Any]:
         """Columns of the table `message` for this reading."""
         said, raw = self.message, self.entry.raw
+        chat: dict[str, Any] = {}
+        if said.conversation is not None:
+            chat = {name: key_value(value) or None for name, value in self._names().items()}
+            chat["edited_at"] = said.edited_at
         return {
+            **chat,
             "entry_id": self.entry.id,
             "generation": self.entry.generation,
             "author": self.sender.address or raw.peer,
@@ -97,6 +110,17 @@ class Case:
             "oddities": list(said.oddities) or None,
             "at": raw.received_at,
         }
+
+    def _names(self) -> dict[str, str]:
+        return {"external_key": self.message.external_key, "group_key": self.message.group}
+
+    def place(self) -> dict[str, Any]:
+        """Columns of the table `ticket` that say where its conversation is; none for mail."""
+        talk = self.message.conversation
+        if talk is None:
+            return {}
+        said = {"id": self.peer, "private": talk.private, "answer_to": dict(talk.answer_to)}
+        return {"conversation": {**said, "person": normal(self.sender.address)}}
 
     def columns(self) -> dict[str, Any]:
         """Columns of the table `ticket` that the assignment decides."""

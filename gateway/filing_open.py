@@ -11,14 +11,13 @@ from gateway import clocks, incidents, updates
 from gateway.automatic import Asked, is_circling, why_silent
 from gateway.context import Context
 from gateway.filing_case import Case, Conflict, Filed, keep_files
-from gateway.filing_threads import Key, named_keys, numbered_tickets, own_key, tie
+from gateway.filing_threads import Key, keys_to_tie, numbered_tickets, tie
 from gateway.store import people, tickets
 from gateway.store.ticket_numbers import number_for
+from gateway.subjects import subject_of
 from normalizer.message import Address, Message, Trust
 
 LANGUAGES = ("ru", "uk", "en")
-SUBJECT_LIMIT = 998
-"""RFC 5322 section 2.1.1."""
 MOST_PARTICIPANTS = 50
 
 
@@ -29,9 +28,10 @@ def open_for(conn: Connection, case: Case, *, related: Sequence[str] = (), keys:
     has tied one of its keys meanwhile.
     """
     settings, raw = case.ctx.settings, case.entry.raw
-    contact = people.meet(conn, raw.channel, case.sender.address, case.sender.name, case.now)
+    contact = people.meet(conn, case.identity, case.sender.address, case.sender.name, case.now)
     if contact.unreachable:
-        people.mark_reachable(conn, raw.channel, case.sender.address)
+        people.mark_reachable(conn, case.identity, case.sender.address)
+    language = language_of(case, contact)
     held = case.message.trust is Trust.SUSPECT and not case.registered_by
     numbers = [*dict.fromkeys((*related, *numbered_tickets(conn, case.message)))]
     deadlines = clocks.at_opening(case.ctx, case.assignment, raw.received_at)
@@ -44,8 +44,8 @@ def open_for(conn: Connection, case: Case, *, related: Sequence[str] = (), keys:
         requester_id=contact.id,
         requester=case.sender.address,
         requester_name=case.sender.name,
-        subject=case.message.subject[:SUBJECT_LIMIT],
-        language=language_of(case, contact),
+        subject=subject_of(case.message, language),
+        language=language,
         opened_at=raw.received_at,
         now=case.now,
         first_digit=settings.numbers.first_digit,
@@ -54,6 +54,7 @@ def open_for(conn: Connection, case: Case, *, related: Sequence[str] = (), keys:
         status="held" if held else "new",
         related=numbers or None,
         registered_by=case.registered_by or None,
+        **case.place(),
         **columns,
     )
     _tie_all(conn, ticket_id, case, keys)
@@ -70,10 +71,8 @@ def open_for(conn: Connection, case: Case, *, related: Sequence[str] = (), keys:
 
 
 def _tie_all(conn: Connection, ticket_id: int, case: Case, keys: Sequence[Key] | None) -> None:
-    own = own_key(case.message)
-    wanted = list(keys) if keys is not None else ([own] if own else []) + named_keys(case.message)
-    # A reply token that we do not know stays unknown: only ids of messages tie a thread together.
-    if tie(conn, ticket_id, [key for key in wanted if key[0] != "reply_token"]):
+    wanted = keys_to_tie(case.message) if keys is None else [key for key in keys if key[0] != "reply_token"]
+    if tie(conn, ticket_id, wanted):
         raise Conflict("a key of this thread was tied to another ticket meanwhile")
 
 

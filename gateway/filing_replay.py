@@ -8,19 +8,22 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
+from channels.registry import identity_kind
 from gateway import clocks, updates
 from gateway.automatic import Asked, why_silent
 from gateway.context import Context
 from gateway.filing_append import relate
 from gateway.filing_case import Case, Filed, keep_files
-from gateway.filing_open import SUBJECT_LIMIT, language_of
-from gateway.filing_threads import find, named_keys, own_key, tie
-from gateway.store import people, tickets
+from gateway.filing_open import language_of
+from gateway.filing_threads import find, keys_to_tie, tie
+from gateway.store import chats, people, tickets
 from gateway.store.journal import Entry
+from gateway.store.threads import key_value
+from gateway.subjects import subject_of
 from normalizer.message import Attachment, InlineBody
 
 UNREADABLE = "unreadable"
-FILES = {"mail": ("message.eml", "message/rfc822")}
+FILES = {"mail": ("message.eml", "message/rfc822"), "telegram": ("update.json", "application/json")}
 """First part of a format -> what its raw bytes are called as an attachment."""
 
 
@@ -53,7 +56,7 @@ def _placeholder(conn: Connection, ctx: Context, entry: Entry, reason: str, now:
         conn,
         channel=raw.channel,
         account=raw.account,
-        requester_id=people.contact_for(conn, raw.channel, sender, "", now),
+        requester_id=people.contact_for(conn, identity_kind(raw.channel), sender, "", now),
         requester=sender,
         requester_name="",
         subject="",
@@ -126,10 +129,13 @@ def revise(conn: Connection, case: Case, earlier: Sequence[Row[Any]]) -> Filed:
     if message_id is None:
         return Filed(kind="repeated", ticket_id=ticket.id, number=ticket.number, message_id=last.id)
     keep_files(conn, case, ticket.id, message_id)
+    if case.message.conversation is not None:
+        # It may have been edited since, or be a part of an album.
+        chats.settle(conn, key_value(case.message.external_key), key_value(case.message.group))
     if placeholder:
         _fill_in(conn, case, ticket)
     if entry.reroute or placeholder:
-        _reroute(conn, case, ticket)
+        reroute(conn, case, ticket)
     _announce(conn, case, ticket, message_id, placeholder)
     return Filed(kind="revised", ticket_id=ticket.id, number=ticket.number, message_id=message_id)
 
@@ -137,27 +143,29 @@ def revise(conn: Connection, case: Case, earlier: Sequence[Row[Any]]) -> Filed:
 def _fill_in(conn: Connection, case: Case, ticket: Row[Any]) -> None:
     """A placeholder learns who wrote and what about, and takes the keys that are still free."""
     sender = people.normal(case.sender.address)
-    contact = people.meet(conn, case.entry.raw.channel, sender, case.sender.name, case.now)
-    found = find(conn, case.message)
+    contact = people.meet(conn, case.identity, sender, case.sender.name, case.now)
+    found, language = find(conn, case.message), language_of(case, contact)
     tickets.update(
         conn,
         ticket.id,
         requester=sender,
         requester_id=contact.id,
-        subject=case.message.subject[:SUBJECT_LIMIT],
-        language=language_of(case, contact),
+        subject=subject_of(case.message, language),
+        language=language,
+        **case.place(),
         tags=[tag for tag in ticket.tags if tag != UNREADABLE],
     )
     tickets.set_participant(conn, ticket.id, sender, role=tickets.REQUESTER, name=case.sender.name)
-    own = own_key(case.message)
-    keys = [key for key in ([own] if own else []) + named_keys(case.message) if key[0] != "reply_token"]
-    tie(conn, ticket.id, keys)
+    tie(conn, ticket.id, keys_to_tie(case.message))
     if found is not None and found.ticket_id != ticket.id:
         relate(conn, ticket, [str(tickets.get(conn, found.ticket_id).number)])
 
 
-def _reroute(conn: Connection, case: Case, ticket: Row[Any]) -> None:
-    """The present policy decides again; the clocks follow from the recorded history."""
+def reroute(conn: Connection, case: Case, ticket: Row[Any]) -> list[tuple[str, int, dict[str, Any]]]:
+    """The present policy decides again; the clocks follow from the recorded history.
+
+    Returns (kind, event, data) of what changed.
+    """
     columns = case.columns()
     columns["tags"] = list(dict.fromkeys([*ticket.tags, *columns["tags"]]))
     if UNREADABLE in columns["tags"]:
@@ -168,22 +176,16 @@ def _reroute(conn: Connection, case: Case, ticket: Row[Any]) -> None:
         ("line", ticket.line, columns["line"]),
     )
     tickets.update(conn, ticket.id, **columns)
+    made = []
     for kind, before, after in changes:
-        if before != after:
-            tickets.add_event(
-                conn,
-                ticket.id,
-                at=case.now,
-                actor="gateway",
-                kind=kind,
-                data={
-                    kind: after,
-                    "before": before,
-                    "replay": case.entry.generation,
-                    "policy": case.assignment.policy,
-                },
-                key=f"{kind}:{case.entry.id}:{case.entry.generation}",
-            )
+        if before == after:
+            continue
+        data = {kind: after, "before": before, "replay": case.entry.generation, "policy": case.assignment.policy}
+        key = f"{kind}:{case.entry.id}:{case.entry.generation}"
+        event_id = tickets.add_event(conn, ticket.id, at=case.now, actor="gateway", kind=kind, data=data, key=key)
+        if event_id is not None:
+            made.append((kind, event_id, data))
+    return made
 
 
 def _announce(conn: Connection, case: Case, ticket: Row[Any], message_id: int, placeholder: bool) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select, update
 
+from channels.registry import identity_kind
 from gateway import surveys, updates
 from gateway.context import Context
 from gateway.filing_case import Filed
@@ -56,11 +57,11 @@ def file_rating(conn: Connection, ctx: Context, entry: Entry, rating: Rating, no
 
 def file_reachability(conn: Connection, entry: Entry, heard: Reachability, now: datetime) -> Filed:
     """Somebody blocked us, or came back: nothing is sent to them, or again, on this channel."""
-    channel = entry.raw.channel
+    kind = identity_kind(entry.raw.channel)
     if heard.reachable:
-        people.mark_reachable(conn, channel, heard.address)
+        people.mark_reachable(conn, kind, heard.address)
     else:
-        people.mark_unreachable(conn, channel, heard.address, heard.why, now)
+        people.mark_unreachable(conn, kind, heard.address, heard.why, now)
     return Filed(kind="reachability", because=heard.why)
 
 
@@ -83,8 +84,8 @@ def file_report(conn: Connection, ctx: Context, entry: Entry, report: DeliveryRe
         message_id = _keep(conn, entry, home, content, "bounce", verified=False)
         return Filed(kind="bounce", ticket_id=home.id, number=home.number, message_id=message_id)
     notice = _notice(conn, key)
-    if notice is not None and notice.state == "sending" and now - entry.accepted_at < PUT_BACK:
-        return _later(conn, entry, now)
+    if notice is not None and notice.state == "sending" and may_wait(entry, now):
+        return put_back(conn, entry, now)
     ticket = tickets.lock(conn, earlier[-1].ticket_id if earlier else key.ticket_id)
     message_id = _keep(conn, entry, ticket, content, "bounce", verified=True)
     for number, recipient in enumerate(report.recipients):
@@ -126,7 +127,9 @@ def _recipient(
     if notice is not None:
         _mark(conn, notice, recipient, permanent, now)
         if permanent:
-            people.mark_unreachable(conn, notice.channel, address, recipient.status or "undelivered", now)
+            people.mark_unreachable(
+                conn, identity_kind(notice.channel), address, recipient.status or "undelivered", now
+            )
     updates.compose(
         conn,
         ctx,
@@ -157,8 +160,13 @@ def _notice(conn: Connection, key: Row[Any]) -> Row[Any] | None:
     return conn.execute(select(outbox).where(column == key.value)).one_or_none()
 
 
-def _later(conn: Connection, entry: Entry, now: datetime) -> Filed:
-    """Put back without counting an attempt."""
+def may_wait(entry: Entry, now: datetime) -> bool:
+    """The entry was not yet put back for as long as it may be."""
+    return now - entry.accepted_at < PUT_BACK
+
+
+def put_back(conn: Connection, entry: Entry, now: datetime) -> Filed:
+    """Look again a little later, without counting an attempt (rule 11)."""
     conn.execute(update(entry_table).where(entry_table.c.id == entry.id).values(not_before=now + PUT_BACK_STEP))
     return Filed(kind="later", because="the notice that it names is being sent")
 

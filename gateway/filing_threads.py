@@ -44,7 +44,20 @@ def named_keys(message: Message) -> list[Key]:
 
 def own_key(message: Message) -> Key | None:
     """The key that later messages name this one by."""
+    if message.external_key:
+        return (KeyKind.EXTERNAL.value, message.external_key)
     return (KeyKind.MESSAGE_ID.value, message.message_id) if message.message_id else None
+
+
+def keys_to_tie(message: Message) -> list[Key]:
+    """The keys that become the ticket's: the message's own, and of a mail those that it names.
+
+    In a chat only its own: an answer there names somebody's message, which is no proof of belonging together.
+    A reply token that we do not know stays unknown: only ids of messages tie a thread together.
+    """
+    own = own_key(message)
+    named = named_keys(message) if message.conversation is None else []
+    return [key for key in ([own] if own else []) + named if key[0] != "reply_token"]
 
 
 def look_up(conn: Connection, keys: Sequence[Key]) -> dict[Key, Row[Any]]:

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, func, select, update
 
 from channels.contract import AccountSettings
+from channels.registry import identity_kind
 from gateway.context import Context
 from gateway.store import outbox, people, schema
 from gateway.store.dialect import insert_new
@@ -84,6 +85,8 @@ class Letter:
     due_at: datetime | None = None
     unreachable: bool = False
     """Nothing reached this address lately."""
+    destination: Mapping[str, Json] | None = None
+    """Of a chat: where beside the recipient's address."""
     answerable: bool = True
     """An answer to it belongs to the ticket: it carries a reply token, and its Message-ID is a key of ours."""
 
@@ -113,6 +116,7 @@ def put(scene: Scene, letter: Letter) -> int | None:
         automatic=letter.automatic,
         replaces=letter.replaces,
         due_at=letter.due_at,
+        destination=letter.destination,
         # Written for the pilot's report only: it does not go out either when the account is switched on later.
         mute="the account's outbound is off" if account is not None and account.outbound == "off" else "",
     )
@@ -146,14 +150,14 @@ class Person:
 _PERSON = Prepared(
     select(schema.contact.c.language, schema.contact.c.name, schema.identity.c.unreachable_at)
     .join(schema.identity, schema.identity.c.contact_id == schema.contact.c.id)
-    .where(schema.identity.c.kind == bindparam("channel"), schema.identity.c.value == bindparam("address"))
+    .where(schema.identity.c.kind == bindparam("of_kind"), schema.identity.c.value == bindparam("address"))
 )
 """Made once: it runs for every notice, some of them in the transaction that takes a message in."""
 
 
 def person(conn: Connection, channel: str, address: str) -> Person:
     """What we know of the one with this address; nothing of a stranger."""
-    found = _PERSON.first(conn, {"channel": channel, "address": people.normal(address)})
+    found = _PERSON.first(conn, {"of_kind": identity_kind(channel), "address": people.normal(address)})
     if found is None:
         return Person()
     return Person(language=found.language, name=found.name, unreachable=found.unreachable_at is not None)
@@ -179,8 +183,23 @@ def to_requester(scene: Scene, kind: str, template: str, key: str, **changes: An
         account=ticket.account,
         language=language_for(known, ticket.language),
         unreachable=known.unreachable,
+        destination=destination_of(ticket),
         **changes,
     )
+
+
+def destination_of(ticket: Row[Any]) -> Mapping[str, Json] | None:
+    """Where in a chat the requester is answered; None for mail, and when the chat is somebody else's."""
+    place = ticket.conversation
+    if not place or place.get("person", ticket.requester) != ticket.requester:
+        return None
+    answer_to: Mapping[str, Json] = place.get("answer_to") or {}
+    return answer_to or None
+
+
+def is_overheard(ticket: Row[Any]) -> bool:
+    """The ticket's conversation is a group: others read what goes there."""
+    return bool(ticket.conversation) and not ticket.conversation.get("private", True)
 
 
 def last_status_at(scene: Scene) -> datetime | None:

@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from sqlalchemy import Connection
 
+from channels.registry import identity_kind
 from gateway.context import Context
 from gateway.settings import Outbox as OutboxSettings
 from gateway.store import outbox, people, tickets
@@ -98,7 +99,7 @@ def apply(conn: Connection, ctx: Context, compose: Compose, row: Row, settlement
     if not outbox.settle(conn, settlement, now):
         return False
     if settlement.state == "unreachable":
-        people.mark_unreachable(conn, row.channel, row.recipient, settlement.detail, now)
+        people.mark_unreachable(conn, identity_kind(row.channel), row.recipient, settlement.detail, now)
     failure = ctx.texts.failures.why(row.id)
     if failure and row.ticket_id is not None:
         data: dict[str, Json] = {"outbox": row.id, "template": row.template, "detail": failure[:500]}

@@ -17,7 +17,7 @@ from channels.contract import AccountSettings
 from gateway import facts
 from gateway.context import Context
 from gateway.log import get_logger
-from gateway.notices import domain_of
+from gateway.notices import domain_of, is_overheard
 from gateway.store import schema, tickets
 from gateway.store.blobs import Blobs
 from gateway.store.outbox import Row
@@ -80,6 +80,7 @@ def render(conn: Connection, ctx: Context, row: Row, blobs: Blobs) -> Notice:
         attachments=_attachments(conn, row, blobs),
         created_at=row.created_at,
         destination=row.destination or {},
+        answers=_pointed_at(conn, row, ticket),
         act=row.act,
         target=row.target,
         part=row.part,
@@ -161,6 +162,26 @@ def _came(conn: Connection, ticket_id: int) -> list[tuple[Any, str]]:
 def _went(conn: Connection, row: Row) -> list[tuple[Any, str]]:
     wanted = {"of_ticket": row.ticket_id, "of_recipient": row.recipient, "before": row.id}
     return [(found.created_at, found.message_id) for found in _WENT.all(conn, wanted)]
+
+
+_LAST_WORD = Prepared(
+    select(schema.message.c.external_key)
+    .where(
+        schema.message.c.ticket_id == bindparam("of_ticket"),
+        schema.message.c.author == bindparam("of_author"),
+        schema.message.c.direction == "in",
+        schema.message.c.external_key.is_not(None),
+    )
+    .order_by(schema.message.c.id.desc())
+    .limit(1)
+)
+
+
+def _pointed_at(conn: Connection, row: Row, ticket: Found[Any] | None) -> str:
+    """In a group an answer points at what the requester said last, so that everybody sees whom it is for."""
+    if ticket is None or row.act != "send" or row.destination is None or not is_overheard(ticket):
+        return ""
+    return _LAST_WORD.scalar(conn, {"of_ticket": ticket.id, "of_author": row.recipient}) or ""
 
 
 # -- attachments --------------------------------------------------------------------------

@@ -110,6 +110,8 @@ class Outbox(Section):
     """Status notices of one ticket within this time are one notice with the last state."""
     acknowledgement_delay: Duration = timedelta(seconds=0)
     """How long the acknowledgement waits for a ticket number of an external store, or for a burst to end."""
+    chat_acknowledgement_delay: Duration = timedelta(seconds=3)
+    """The same in chats, where people write in pieces; the longer of the two holds there."""
 
 
 class Numbers(Section):
@@ -159,6 +161,9 @@ class Tickets(Section):
     """Nothing automatic goes out for a message older than this when it reaches us."""
     join_window: Duration = 10 * MINUTE
     """Equal mails without a Message-ID within this time are one message."""
+    conversation_window: Duration = DAY
+    """What somebody writes in a chat within this time after the last word there, theirs or ours, belongs to the ticket
+    that was talked about, unless it is closed. A resolved one is opened again."""
     question_reminder: Duration = 2 * DAY
     """A question without an answer is repeated once after this; 0s: never."""
     close_waiting: Duration = 14 * DAY

@@ -116,8 +116,15 @@ def _acknowledgement(scene: Scene) -> Iterable[Letter]:
         template,
         f"ack:{scene.ticket.id}",
         variables=variables,
-        due_at=scene.now + scene.ctx.settings.outbox.acknowledgement_delay,
+        due_at=scene.now + _pause(scene),
     )
+
+
+def _pause(scene: Scene) -> timedelta:
+    """How long a burst may last before it is answered."""
+    rules = scene.ctx.settings.outbox
+    usual = rules.acknowledgement_delay
+    return usual if scene.ticket.conversation is None else max(usual, rules.chat_acknowledgement_delay)
 
 
 def _new_requester(scene: Scene) -> Iterable[Letter]:
@@ -147,6 +154,8 @@ def _reply(scene: Scene) -> Iterable[Letter]:
     first = notices.to_requester(scene, "reply", "reply", scene.key("reply"), **words)
     if first.recipient:
         yield first
+    if notices.is_overheard(scene.ticket):
+        return  # everybody there has read it
     skipped = {people.normal(scene.ticket.requester), *scene.ctx.settings.own_addresses()}
     for person in tickets.participants(scene.conn, scene.ticket.id):
         if person.role != tickets.CC or person.address in skipped:

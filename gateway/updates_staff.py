@@ -130,6 +130,14 @@ def _message(scene: Scene) -> Iterable[Letter]:
     yield from _letters(scene, "staff_message", _owner(scene), answerable=True, variables=variables)
 
 
+def _edited(scene: Scene) -> Iterable[Letter]:
+    """Somebody wrote it differently. However often they do within the debounce time, staff hear of it once."""
+    mark, due_at = f"edited:{scene.change.data.get('shown', 0)}", scene.now + scene.ctx.settings.outbox.debounce
+    for letter in _message(scene):
+        own = scene.ctx.keyring.token("recipient", letter.recipient)[:16]
+        yield replace(letter, replaces=f"{mark}:{own}", due_at=due_at)
+
+
 def _assigned(scene: Scene) -> Iterable[Letter]:
     if scene.change.data.get("agent"):
         yield from _letters(scene, "staff_assigned", _assignee(scene), answerable=True)
@@ -191,6 +199,7 @@ STAFF: Mapping[str, Composer] = {
     "message": _message,
     "reopened": _message,
     "revised": _message,
+    "edited": _edited,
     "assigned": _assigned,
     "warning": _deadline("staff_warning"),
     "breach": _deadline("staff_breach"),

@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, Row, Select, Table, func, select
 
+from gateway.store import chats
 from gateway.store.dialect import is_one_of
 from gateway.store.schema import attachment, entry, event, message, outbox, participant, rating, raw, survey, ticket
 
@@ -64,21 +65,23 @@ def requester_names(conn: Connection, rows: Iterable[Row[Any]]) -> dict[int, str
 
 
 def messages(conn: Connection, ticket_ids: Collection[int]) -> dict[int, list[Row[Any]]]:
-    """Ticket id -> its messages, oldest first, the present revision of each."""
+    """Ticket id -> its messages, oldest first, the present revision of each where the first one stood."""
     found: dict[int, list[Row[Any]]] = defaultdict(list)
     wanted = select(message).where(message.c.ticket_id.in_(list(ticket_ids)), message.c.current).order_by(message.c.id)
-    for row in conn.execute(wanted):
+    for row in chats.in_place(conn, conn.execute(wanted).all()):
         found[row.ticket_id].append(row)
     return found
 
 
-def revisions(conn: Connection, rows: Iterable[Row[Any]]) -> dict[int, list[Row[Any]]]:
-    """Entry id -> the earlier readings of that entry, oldest first."""
-    entries = [row.entry_id for row in rows if row.entry_id is not None and row.generation]
-    found: dict[int, list[Row[Any]]] = defaultdict(list)
-    wanted = select(message).where(message.c.entry_id.in_(entries), ~message.c.current).order_by(message.c.generation)
-    for row in conn.execute(wanted) if entries else ():
-        found[row.entry_id].append(row)
+def revisions(conn: Connection, rows: Sequence[Row[Any]]) -> dict[int, list[Row[Any]]]:
+    """Message id -> its earlier readings and what it said before it was edited, oldest first."""
+    found = chats.older_texts(conn, rows)
+    shown = {
+        row.entry_id: row.id for row in rows if row.generation and row.entry_id is not None and row.id not in found
+    }
+    wanted = select(message).where(message.c.entry_id.in_(list(shown)), ~message.c.current)
+    for row in conn.execute(wanted.order_by(message.c.generation)) if shown else ():
+        found[shown[row.entry_id]].append(row)
     return found
 
 
@@ -89,7 +92,7 @@ def attachments(conn: Connection, message_ids: Collection[int]) -> dict[int, lis
     wanted = select(*columns).where(attachment.c.message_id.in_(list(message_ids))).order_by(attachment.c.id)
     for row in conn.execute(wanted) if message_ids else ():
         found[row.message_id].append(row)
-    return found
+    return found | chats.album_files(conn, message_ids) if message_ids else found
 
 
 def attachment_of(conn: Connection, ticket_id: int, attachment_id: int) -> Row[Any] | None:

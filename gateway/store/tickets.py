@@ -10,6 +10,7 @@ from sqlalchemy import BindParameter, Connection, Row, bindparam, func, insert, 
 from sqlalchemy import text as sql
 from sqlalchemy import update as sql_update
 
+from gateway.store import chats
 from gateway.store.dialect import insert_new
 from gateway.store.people import normal
 from gateway.store.prepared import Prepared
@@ -248,12 +249,14 @@ def messages(conn: Connection, ticket_id: int, *, every_revision: bool = False) 
     """The messages of a ticket, oldest first; the newest revision of each unless told otherwise."""
     statement = select(message).where(message.c.ticket_id == ticket_id).order_by(message.c.id)
     if not every_revision:
-        statement = statement.where(message.c.current)
+        return chats.in_place(conn, conn.execute(statement.where(message.c.current)).all())
     return conn.execute(statement).all()
 
 
 def attachments_of(conn: Connection, message_ids: Iterable[int]) -> Sequence[Row[Any]]:
     """The attachments of these messages, content left out."""
     columns = [column for column in attachment.c if column.name != "content"]
-    wanted = select(*columns).where(attachment.c.message_id.in_(list(message_ids))).order_by(attachment.c.id)
-    return conn.execute(wanted).all()
+    ids = list(message_ids)
+    wanted = select(*columns).where(attachment.c.message_id.in_(ids)).order_by(attachment.c.id)
+    albums = chats.album_files(conn, ids)
+    return [*conn.execute(wanted), *(file for files in albums.values() for file in files)]

@@ -48,7 +48,7 @@ class AttachmentItem(ApiModel):
 
 
 class Revision(ApiModel):
-    """An earlier reading of the same raw message."""
+    """An earlier reading of the same raw message, or what it said before its author edited it."""
 
     generation: int
     text: str

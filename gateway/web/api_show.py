@@ -116,7 +116,7 @@ def _message(
     earlier: Mapping[int, Sequence[Row[Any]]],
 ) -> MessageItem:
     same = "id direction kind author author_name verified subject text visible_text language at"
-    revisions = earlier.get(row.entry_id, ()) if row.entry_id is not None else ()
+    revisions = earlier.get(row.id, ())
     return MessageItem(
         **{name: getattr(row, name) for name in same.split()},
         oddities=row.oddities or (),

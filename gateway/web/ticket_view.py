@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 from aiohttp import web
 from sqlalchemy import Connection, Row
 
+from channels.registry import identity_kind
 from gateway import facts, wording
 from gateway.store import people, surveys, tickets
 from gateway.web.page import Pages, Words
@@ -65,7 +66,7 @@ def _look(conn: Connection, token_hash: str, now: datetime) -> _View | None:
         for message in tickets.messages(conn, ticket.id)
         if message.kind in PUBLIC.get(message.direction, ()) and message.verified
     ]
-    identity = people.find(conn, ticket.channel, ticket.requester)
+    identity = people.find(conn, identity_kind(ticket.channel), ticket.requester)
     chosen = people.get(conn, identity.contact_id).language if identity is not None else None
     files = tickets.attachments_of(conn, [message.id for message in public])
     return _View(ticket=ticket, language=chosen or ticket.language, messages=public, files=files)
