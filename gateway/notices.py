@@ -37,7 +37,7 @@ class Change:
     event_id: int | None
     """None: the event was there already, so everybody has been told."""
     kind: str
-    """opened message revised reply question note resolved closed reopened status class line onsite visit
+    """opened message revised edited reply question note resolved closed reopened status class line onsite visit
     assigned requester warning breach rating unreadable undelivered incident_over"""
     actor: str
     data: Mapping[str, Any] = field(default_factory=dict)
