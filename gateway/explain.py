@@ -1,8 +1,9 @@
-"""What a mail means, as the dictionary that `gateway explain` shows: the keys are public and stable."""
+"""What a mail or an update means, as the dictionary that `gateway explain` shows: the keys are public and stable."""
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TypeAlias
@@ -27,16 +28,26 @@ from normalizer.normalize import normalize
 
 Explained: TypeAlias = dict[str, Json]
 
+CHANNELS: Mapping[str, str] = {"telegram/1": "telegram"}
+"""Format -> channel that it comes by; all others come by mail."""
+_UPDATE = re.compile(rb"(?:\xef\xbb\xbf)?\s*\{.{0,2000}?\"update_id\"\s*:", re.DOTALL)
 _CARRIED = {"delivered", "relayed", "expanded"}
 
 
 def raw_mail(content: bytes, *, received_at: datetime, facts: Mapping[str, Json] | None = None) -> RawMessage:
     """A raw message around the bytes of a mail that came over no wire."""
+    return raw_of("mail/1", content, received_at=received_at, facts=facts)
+
+
+def raw_of(
+    format_: str, content: bytes, *, received_at: datetime, facts: Mapping[str, Json] | None = None
+) -> RawMessage:
+    """A raw message of any format around bytes that came over no wire."""
     digest = hashlib.sha256(content).hexdigest()
     return RawMessage(
-        channel="mail",
+        channel=CHANNELS.get(format_, "mail"),
         account="explain",
-        format="mail/1",
+        format=format_,
         external_id=digest,
         fingerprint=digest,
         peer="",
@@ -44,6 +55,11 @@ def raw_mail(content: bytes, *, received_at: datetime, facts: Mapping[str, Json]
         body=InlineBody(content=content),
         facts=facts or {},
     )
+
+
+def format_of(content: bytes) -> str:
+    """What a file seems to be: an update of Telegram's Bot API, else a mail."""
+    return "telegram/1" if _UPDATE.match(content) else "mail/1"
 
 
 def explain(raw: RawMessage, *, source: str) -> tuple[Explained, Event]:
@@ -65,7 +81,14 @@ def describe(event: Event, *, source: str) -> Explained:
         case Rating():
             return {"source": source, "kind": "rating", "rating": event.score, "text": event.comment}
         case Command():
-            return {"source": source, "kind": "command", "from": _address(event.sender), "command": event.name}
+            return {
+                "source": source,
+                "kind": "command",
+                "from": _address(event.sender),
+                "command": event.name,
+                "argument": event.argument,
+                "conversation": event.conversation.id,
+            }
         case Reachability():
             return {"source": source, "kind": "reachability", "reachable": event.reachable, "because": event.why}
         case Consent():
@@ -96,6 +119,19 @@ def _described(message: Message, source: str, kind: str, bounce: Json) -> Explai
         "thanks": message.thanks,
         "trust": message.trust.value,
         "errors": list(message.oddities),
+        **(_of_chat(message) if message.conversation is not None else {}),
+    }
+
+
+def _of_chat(message: Message) -> Explained:
+    """What only chats have."""
+    return {
+        "conversation": message.conversation.id if message.conversation is not None else "",
+        "external_key": message.external_key,
+        "thread_keys": [key.value for key in message.thread_keys],
+        "group": message.group,
+        "edited_at": message.edited_at.isoformat() if message.edited_at else None,
+        "answers_us": message.answers_us,
     }
 
 

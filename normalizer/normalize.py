@@ -7,10 +7,12 @@ from collections.abc import Callable, Mapping
 from normalizer.form import read as read_form
 from normalizer.mail.read import read as read_mail
 from normalizer.message import Event, RawMessage
+from normalizer.telegram import read as read_telegram
 
 PARSERS: Mapping[str, Callable[[RawMessage], Event]] = {
     "mail/1": read_mail,
     "form/1": read_form,
+    "telegram/1": read_telegram,
 }
 """Format of a raw message -> its parser."""
 
