@@ -35,7 +35,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from channels.contract import Accepted
 from channels.mail.listener import SmtpListener
 from channels.mail.settings import MailAccount, SmtpOptions
-from channels.mail.spool import Spool
+from channels.spool import Spool
 from normalizer.message import RawMessage
 
 KINDS = ("stock", "dialogue", "ours")

@@ -64,6 +64,10 @@ class AccountSettings(BaseModel):
         """Our own addresses or numbers of this account, as the wire writes them."""
         return ()
 
+    def wrong_secrets(self) -> Mapping[str, str]:
+        """Key -> what would be right, for secrets that are there but cannot be ones; never quotes them."""
+        return {}
+
     def upload_limit(self) -> int | None:
         """The most bytes that the upload page takes for this account; None: it takes none."""
         return None

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from channels.contract import AccountSettings, Finding, Parts, Wiring
 from channels.mail.settings import MailAccount, SmtpOptions
+from channels.telegram.settings import TelegramAccount
 
 Build: TypeAlias = Callable[[Mapping[str, Any], Wiring], Parts]
 """Accounts by name, each of the channel's own model, and the wiring -> the channel's parts."""
@@ -25,6 +26,12 @@ Online: TypeAlias = Callable[[Mapping[str, Any]], Awaitable[Sequence[Finding]]]
 
 Login: TypeAlias = Callable[[Any, Callable[[str], None]], Coroutine[Any, Any, Path]]
 """An account and what shows a person what to do -> the file with the token. Raises RuntimeError or OSError."""
+
+Menu: TypeAlias = Mapping[str, Sequence[tuple[str, str]]]
+"""Language -> (command, what it does in words), in order."""
+Setup: TypeAlias = Callable[[str, Any, str, Menu, Callable[[str], None]], Coroutine[Any, Any, None]]
+"""(name of the account, account, our public address, menu, what tells a person) -> the far side knows how to reach
+us. Raises RuntimeError with words for an engineer, KeyError or OSError for a secret that is not there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +48,8 @@ class Channel:
     "": the channel's own name."""
     login: Login | None = None
     """For channels whose accounts log in at a provider."""
+    setup: Setup | None = None
+    """For channels whose far side must be told where we are."""
     online: Online | None = None
     """Tries what accounts name on the network, for `gateway check --online`."""
 
@@ -58,6 +67,12 @@ async def _mail_login(account: Any, say: Callable[[str], None]) -> Path:
     from channels.mail.device_login import login
 
     return await login(account, say)
+
+
+async def _telegram_setup(name: str, account: Any, public_url: str, menu: Menu, say: Callable[[str], None]) -> None:
+    from channels.telegram.setup import setup
+
+    await setup(name, account, public_url, menu, say)
 
 
 def _online(module: str) -> Online:
@@ -78,6 +93,12 @@ CHANNELS: Mapping[str, Channel] = MappingProxyType(
             identity="mail",
             login=_mail_login,
             online=_online("channels.mail.online"),
+        ),
+        "telegram": Channel(
+            settings=TelegramAccount,
+            build=_later("channels.telegram.build"),
+            setup=_telegram_setup,
+            online=_online("channels.telegram.online"),
         ),
     }
 )

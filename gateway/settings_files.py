@@ -116,13 +116,24 @@ def _semantics(document: Document, settings: Settings) -> list[Problem]:
                         )
                     )
                 owners[endpoint] = f"channels.{channel}.{name}"
-    for loc, secret in _secrets(settings, ()):
-        if missing := missing_secret(secret.get_secret_value()):
-            found.append(document.problem(loc, missing))
+    found += [document.problem(loc, wrong) for loc, wrong in _wrong_secrets(settings)]
     for address, keys in _agents_by_address(settings).items():
         if len(keys) > 1:
             found.append(document.problem(("agents", keys[1]), f"{address} belongs to the agent {keys[0]} already"))
     return found
+
+
+def _wrong_secrets(settings: Settings) -> list[tuple[tuple[str | int, ...], str]]:
+    """Where and why: those that are not there; when all of them are, those that cannot be right."""
+    missing = [(loc, missing_secret(secret.get_secret_value())) for loc, secret in _secrets(settings, ())]
+    if found := [(loc, said) for loc, said in missing if said]:
+        return found
+    return [
+        (("channels", channel, name, key), said)
+        for channel, accounts in settings.channels.items()
+        for name, account in accounts.items()
+        for key, said in account.wrong_secrets().items()
+    ]
 
 
 def _agents_by_address(settings: Settings) -> dict[str, list[str]]:

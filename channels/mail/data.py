@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from typing import Literal, TypeAlias
 
-from channels.mail.spool import Spool
+from channels.spool import Spool
 
 _END = b"\r\n.\r\n"
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})

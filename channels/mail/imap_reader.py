@@ -13,8 +13,8 @@ from channels.mail import identity
 from channels.mail.addresses import Recipients
 from channels.mail.imap_session import Session, Size
 from channels.mail.settings import MailAccount
-from channels.mail.spool import Spool
 from channels.mail.wire_text import readable
+from channels.spool import Spool
 from normalizer.message import INLINE_LIMIT, Body, InlineBody, Json, RawMessage, SpooledBody
 
 FORMAT = "mail/1"

@@ -16,8 +16,8 @@ from channels.mail.certificate import Certificate
 from channels.mail.lmtp import LmtpConnection
 from channels.mail.server import Connection
 from channels.mail.settings import MailAccount, SmtpOptions
-from channels.mail.spool import Spool, sweep
 from channels.mail.wire_text import readable
+from channels.spool import Spool, sweep
 from normalizer.message import Body, Facts, InlineBody, RawMessage, SpooledBody
 
 log = logging.getLogger(__name__)

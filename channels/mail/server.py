@@ -17,7 +17,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session, syntax
 
 from channels.mail.data import DataReader
 from channels.mail.settings import SmtpOptions
-from channels.mail.spool import Spool
+from channels.spool import Spool
 
 READ = 256 * 1024
 WRITE_BUFFER = 64 * 1024

@@ -20,7 +20,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from channels.contract import CLIENT, Intake, Unavailable, Wiring
 from channels.mail.settings import MailAccount, Upload
-from channels.mail.spool import Spool
+from channels.spool import Spool
 from normalizer.message import RawMessage
 
 log = logging.getLogger(__name__)

@@ -29,6 +29,7 @@ COMMANDS = {
     "incidents": "Outages that are known: open, list, close.",
     "tokens": "Tokens of the API.",
     "mail": "Log a mail account in at its provider.",
+    "telegram": "Register a bot's webhook and menu; see how it stands.",
     "report": "What a pilot would have said and routed.",
     "journal": "What was taken in, byte for byte.",
     "backup": "A copy of the desk, taken while it runs.",

@@ -30,6 +30,19 @@ class Wire(Protocol):
         ...
 
 
+Mishap: TypeAlias = Literal["late", "twice", "half", "never", "lost", "reset"]
+"""What goes wrong with one delivery to us: it takes long; comes twice at once; breaks off in the middle; begins and
+never ends; is done but nobody hears it; the connection breaks at once. The far side repeats what was not heard."""
+
+
+class FaultyWire(Wire, Protocol):
+    """A wire on which things go wrong by plan."""
+
+    def plan(self, mishap: Mishap) -> None:
+        """What goes wrong with the next delivery; `deliver` then goes on until the far side is content."""
+        ...
+
+
 class FarSide(Protocol):
     """The outbound side: a sender, and who it sends to."""
 
@@ -52,8 +65,8 @@ class ChannelAdapter:
     """Settings of an account, as in the configuration."""
     options: Mapping[str, Any]
     """`Wiring.options`, with ports that are free."""
-    inbound: Any
-    """(tmp_path, intake) -> async context manager of a Wire."""
+    inbound: Mapping[str, tuple[Any, frozenset[Mishap]]]
+    """Name of a wire -> ((tmp_path, intake) -> async context manager of a Wire, what can go wrong on it)."""
     senders: Mapping[str, tuple[Any, frozenset[Behaviour]]] = field(default_factory=dict)
     """Name -> ((tmp_path) -> async context manager of a FarSide, the behaviours it can show)."""
 

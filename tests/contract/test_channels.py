@@ -17,9 +17,12 @@ from channels.contract import Accepted, Cursor, Unavailable, Wiring
 from channels.registry import CHANNELS
 from normalizer.message import Delivery, InlineBody, RawMessage, SpooledBody
 from tests.contract.adapters import ADAPTERS
-from tests.contract.channel_adapter import NOW, Behaviour, notice
+from tests.contract.channel_adapter import NOW, Behaviour, Mishap, notice
 
 channels = pytest.mark.parametrize("channel", sorted(ADAPTERS))
+wires = pytest.mark.parametrize(
+    ("channel", "wire"), [(channel, wire) for channel, adapter in ADAPTERS.items() for wire in adapter.inbound]
+)
 
 
 @dataclass
@@ -39,6 +42,12 @@ class Intake:
         if self.failure is not None:
             raise self.failure
         return [Accepted(entry=number, duplicate=False) for number, _ in enumerate(raws, 1)]
+
+
+def inbound(channel: str, wire: str, folder: Path, intake: Intake) -> Any:
+    """The wire, delivering to `intake`."""
+    factory, _ = ADAPTERS[channel].inbound[wire]
+    return factory(folder, intake)
 
 
 def content(raw: RawMessage) -> bytes:
@@ -81,11 +90,11 @@ def test_building_opens_nothing_and_gives_each_account_a_sender(channel: str, tm
 # -- in -----------------------------------------------------------------------------------
 
 
-@channels
-async def test_nothing_is_acknowledged_before_the_intake_returned(channel: str, tmp_path: Path) -> None:
+@wires
+async def test_nothing_is_acknowledged_before_the_intake_returned(channel: str, wire: str, tmp_path: Path) -> None:
     intake = Intake(gate=asyncio.Event())
-    async with ADAPTERS[channel].inbound(tmp_path, intake) as wire:
-        delivery = asyncio.create_task(wire.deliver(1))
+    async with inbound(channel, wire, tmp_path, intake) as far:
+        delivery = asyncio.create_task(far.deliver(1))
         await asyncio.wait_for(intake.reached.wait(), 10)
         done, _ = await asyncio.wait({delivery}, timeout=0.2)
         assert not done
@@ -94,13 +103,15 @@ async def test_nothing_is_acknowledged_before_the_intake_returned(channel: str, 
         assert await asyncio.wait_for(delivery, 10)
 
 
-@channels
-async def test_a_raw_message_says_where_it_came_from_and_keeps_every_byte(channel: str, tmp_path: Path) -> None:
+@wires
+async def test_a_raw_message_says_where_it_came_from_and_keeps_every_byte(
+    channel: str, wire: str, tmp_path: Path
+) -> None:
     intake = Intake()
-    async with ADAPTERS[channel].inbound(tmp_path, intake) as wire:
-        assert await wire.deliver(3)
+    async with inbound(channel, wire, tmp_path, intake) as far:
+        assert await far.deliver(3)
         (raw,) = intake.raws
-        assert content(raw) == wire.body(3)
+        assert content(raw) == far.body(3)
     assert (raw.channel, raw.account, raw.received_at) == (channel, "main", NOW)
     assert re.fullmatch(r"[a-z_]+/\d+", raw.format)
     assert raw.external_id
@@ -109,29 +120,54 @@ async def test_a_raw_message_says_where_it_came_from_and_keeps_every_byte(channe
     assert {account for account, _ in raw.deliveries} == {"main"}
 
 
-@channels
+@wires
 @pytest.mark.parametrize("failure", [Unavailable("locked"), RuntimeError("a bug"), OSError(28, "full")])
 async def test_a_failure_of_ours_makes_the_far_side_repeat_and_the_repeat_is_known(
-    channel: str, failure: Exception, tmp_path: Path
+    channel: str, wire: str, failure: Exception, tmp_path: Path
 ) -> None:
     intake = Intake(failure=failure)
-    async with ADAPTERS[channel].inbound(tmp_path, intake) as wire:
-        assert not await wire.deliver(1)
+    async with inbound(channel, wire, tmp_path, intake) as far:
+        assert not await far.deliver(1)
         intake.failure = None
-        assert await wire.deliver(1)
-        assert await wire.deliver(2)
-    first, repeat, another = ((raw.external_id, raw.fingerprint) for raw in intake.raws)
-    assert first == repeat
+        assert await far.deliver(1)
+        assert await far.deliver(2)
+    first, *repeats, another = ((raw.external_id, raw.fingerprint) for raw in intake.raws)
+    assert set(repeats) == {first}
     assert first[0] != another[0]
     assert first[1] != another[1]
 
 
-@channels
-async def test_many_at_once_are_all_taken_in(channel: str, tmp_path: Path) -> None:
+@wires
+async def test_many_at_once_are_all_taken_in(channel: str, wire: str, tmp_path: Path) -> None:
     intake = Intake()
-    async with ADAPTERS[channel].inbound(tmp_path, intake) as wire:
-        assert all(await asyncio.gather(*(wire.deliver(number) for number in range(1, 21))))
+    async with inbound(channel, wire, tmp_path, intake) as far:
+        assert all(await asyncio.gather(*(far.deliver(number) for number in range(1, 21))))
     assert len({raw.external_id for raw in intake.raws}) == 20
+
+
+MISHAPS = [
+    (channel, wire, mishap)
+    for channel, adapter in ADAPTERS.items()
+    for wire, (_, possible) in adapter.inbound.items()
+    for mishap in sorted(possible)
+]
+
+
+@pytest.mark.parametrize(("channel", "wire", "mishap"), MISHAPS)
+async def test_whatever_goes_wrong_on_the_way_it_is_taken_in_whole_and_known_again(
+    channel: str, wire: str, mishap: Mishap, tmp_path: Path
+) -> None:
+    intake = Intake()
+    async with inbound(channel, wire, tmp_path, intake) as far:
+        far.plan(mishap)
+        assert await asyncio.wait_for(far.deliver(1), 30)
+        # The next one is not touched by what happened to this one.
+        assert await asyncio.wait_for(far.deliver(2), 30)
+        assert {content(raw) for raw in intake.raws} == {far.body(1), far.body(2)}
+    *firsts, last = ((raw.external_id, raw.fingerprint) for raw in intake.raws)
+    assert len({*firsts}) == 1
+    assert len(firsts) > 1 or mishap != "twice"
+    assert last not in firsts
 
 
 # -- out ----------------------------------------------------------------------------------

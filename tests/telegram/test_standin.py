@@ -197,7 +197,10 @@ async def test_updates_that_were_confirmed_can_come_again() -> None:
     async with client() as (api, ask):
         number = api.bot().push(said("a"))
         api.plan(Fault(kind="twice", method="getUpdates"))
+        # With nothing confirmed there is nothing that could come again.
+        assert await ask.ids() == [number]
         assert await ask.ids(offset=(number or 0) + 1) == [number]
+        assert await ask.ids(offset=(number or 0) + 1) == []
 
 
 async def test_files_and_menus() -> None:

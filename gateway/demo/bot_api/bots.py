@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -49,6 +49,8 @@ class Bot:
         self.waiting: deque[Waiting] = deque()
         self.confirmed: list[Waiting] = []
         """By the last call that confirmed anything."""
+        self.given: Counter[int] = Counter()
+        """How often each update was given out to a poll."""
         self.next_update = first_update
         self.hook: Hook | None = None
         self.changed = asyncio.Event()
@@ -91,7 +93,9 @@ class Bot:
             self._confirm(lambda index, _: index < len(self.waiting) + offset)
         elif offset > 0:
             self._confirm(lambda _, update: update.id < offset)
-        return list(self.waiting)[:limit]
+        found = list(self.waiting)[:limit]
+        self.given.update(update.id for update in found)
+        return found
 
     def _confirm(self, is_over: Any) -> None:
         gone = [update for index, update in enumerate(self.waiting) if is_over(index, update)]

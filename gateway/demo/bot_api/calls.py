@@ -51,7 +51,7 @@ class Call:
     parameters: Mapping[str, Any]
     files: Mapping[str, Upload] = field(default_factory=dict)
     again: bool = False
-    """The plan of faults wants this call to have its effect twice."""
+    """The plan of faults wants this call to have its effect twice; False as soon as it had it."""
 
     def text(self, name: str, default: str = "") -> str:
         """A string parameter."""

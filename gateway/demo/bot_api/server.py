@@ -163,6 +163,9 @@ class BotApi:
             call = Call(bot=self._known(note.token), method=name, parameters=note.parameters, files=note.files)
             call.again = fault is not None and fault.kind == "twice"
             answer = answered(_ok(await self._run(call)))
+            if fault is not None and call.again:
+                # There was nothing to give out twice yet.
+                self._plan.appendleft(fault)
             note.done = True
             self.tell()
             return await give(fault, request, answer)
@@ -209,7 +212,7 @@ class BotApi:
             raise ApiError(400, f"Bad Request: parameter {missing[0]} is missing")
         result = await row.run(call)
         if call.again and call.method != "getUpdates":
-            result = await row.run(call)
+            result, call.again = await row.run(call), False
         return result
 
     def _fault(self, method: str) -> Fault | None:

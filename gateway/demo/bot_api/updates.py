@@ -22,9 +22,9 @@ async def get_updates(call: Call) -> RawJson:
     bot.allow(call.value("allowed_updates"))
     bot.end_poll("other getUpdates request; make sure that only one bot instance is running")
     found = bot.take(offset, limit)
-    if call.again:
+    if call.again and bot.confirmed:
         bot.put_back()
-        found = bot.take(0, limit)
+        found, call.again = bot.take(0, limit), False
     seconds = min(call.integer("timeout"), LONGEST_POLL)
     if not found and seconds > 0 and await _something(bot, seconds):
         found = bot.take(offset, limit)

@@ -174,9 +174,18 @@ async def _half(content: bytes) -> AsyncIterator[bytes]:
     raise ConnectionResetError("half of it")
 
 
+async def _late(content: bytes) -> AsyncIterator[bytes]:
+    for begin in range(0, len(content), len(content) // 3 + 1):
+        yield content[begin : begin + len(content) // 3 + 1]
+        await asyncio.sleep(0.05)
+
+
 async def _never(content: bytes) -> AsyncIterator[bytes]:
     yield content[:1]
     await asyncio.Event().wait()
 
 
-_BROKEN: dict[str, Callable[[bytes], AsyncIterator[bytes]]] = {"half": _half, "never": _never}
+_BROKEN: dict[str, Callable[[bytes], AsyncIterator[bytes]]] = {
+    "half": _half, "late": _late, "never": _never,
+}  # fmt: skip
+"""What is done to the body of one delivery."""

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from channels.mail.data import DataReader
-from channels.mail.spool import Spool
+from channels.spool import Spool
 from normalizer.message import InlineBody, SpooledBody
 
 MEGABYTE = 1024 * 1024

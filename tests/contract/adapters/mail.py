@@ -122,6 +122,6 @@ async def files(folder: Path) -> AsyncIterator[Files]:
 ADAPTER = ChannelAdapter(
     account=ACCOUNT,
     options=OPTIONS,
-    inbound=inbound,
+    inbound={"smtp": (inbound, frozenset())},
     senders={"relay": (relay, frozenset(Relay.SCRIPTS)), "files": (files, frozenset({"accepts"}))},
 )

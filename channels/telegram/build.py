@@ -1,0 +1,63 @@
+"""The parts of the Telegram channel: for each bot what listens or is called, and a sender."""
+
+from __future__ import annotations
+
+import random
+import secrets
+from collections.abc import Mapping
+
+from channels.contract import Listener, Parts, Webhook, Wiring
+from channels.credentials import reveal
+from channels.telegram.polling import Poller
+from channels.telegram.settings import TelegramAccount
+from channels.telegram.watch import HookWatch
+from channels.telegram.webhook import BotName, TelegramHook
+
+
+def build(accounts: Mapping[str, TelegramAccount], wiring: Wiring) -> Parts:
+    """Make the parts; nothing connects yet. Raises KeyError or OSError for a secret that is not there, ValueError for
+    one that cannot be right."""
+    listeners: list[Listener] = []
+    webhooks: dict[str, Webhook] = {}
+    for name, account in accounts.items():
+        for key, said in account.wrong_secrets().items():
+            raise ValueError(f"channels.telegram.{name}.{key}: {said}")
+        token = reveal(account.token)
+        if account.mode == "webhook":
+            webhooks[name], watch = _hooked(name, account, token, wiring)
+            listeners.append(watch)
+        else:
+            listeners.append(_polled(name, account, token, wiring))
+    return Parts(senders={}, listeners=listeners, webhooks=webhooks)
+
+
+def _hooked(name: str, account: TelegramAccount, token: str, wiring: Wiring) -> tuple[TelegramHook, HookWatch]:
+    bot = BotName()
+    hook = TelegramHook(
+        name,
+        account,
+        reveal(account.secret) if account.secret is not None else "",
+        clock=wiring.clock,
+        spool=wiring.spool,
+        unique=_unique,
+        suspects=wiring.suspects,
+        bot=bot,
+    )
+    return hook, HookWatch(name, account, token, clock=wiring.clock, chance=random.random, bot=bot)
+
+
+def _polled(name: str, account: TelegramAccount, token: str, wiring: Wiring) -> Poller:
+    return Poller(
+        name,
+        account,
+        token,
+        clock=wiring.clock,
+        ledger=wiring.ledger,
+        spool=wiring.spool,
+        unique=_unique,
+        chance=random.random,
+    )
+
+
+def _unique() -> str:
+    return secrets.token_hex(16)
