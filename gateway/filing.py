@@ -7,6 +7,7 @@ May its sender write there (rule 8)? Then it is appended, or opens a ticket.
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, assert_never
 
@@ -17,10 +18,12 @@ from gateway.filing_agents import agent_of, file_agent, is_believed
 from gateway.filing_append import append_to
 from gateway.filing_case import Case, Conflict, Filed, author, keep_files
 from gateway.filing_chats import file_chat
+from gateway.filing_commands import file_command, listen, settle
 from gateway.filing_open import open_for
 from gateway.filing_replay import revise, unreadable
-from gateway.filing_robots import file_rating, file_reachability, file_report, file_robot
+from gateway.filing_robots import file_reachability, file_report, file_robot
 from gateway.filing_threads import Found, find, may_write
+from gateway.filing_votes import file_rating, thank
 from gateway.store import claims, journal, threads, tickets
 from gateway.store.journal import Entry
 from gateway.worker_protocol import Parsed
@@ -71,8 +74,10 @@ def _dispatch(conn: Connection, ctx: Context, entry: Entry, parsed: Parsed, now:
             return file_reachability(conn, entry, heard, now)
         case Ignored(reason=reason):
             return Filed(kind="ignored", because=reason)
-        case Command() | Consent():
-            # Nothing on this channel understands them yet; the journal keeps what was said.
+        case Command() as command:
+            return file_command(conn, ctx, entry, command, now)
+        case Consent():
+            # Nothing on this channel understands it yet; the journal keeps what was said.
             return Filed(kind="ignored", because="nobody listens to this on the channel")
         case _ as never:
             assert_never(never)
@@ -93,7 +98,7 @@ def _message(conn: Connection, ctx: Context, entry: Entry, message: Message, par
     if earlier:
         return revise(conn, case, earlier)
     if message.conversation is not None:
-        return file_chat(conn, case, conversation)
+        return _conversed(conn, case, conversation)
     found = find(conn, message)
     if found is not None and found.ours:
         return Filed(kind="loop", because="bears an id that we issued")
@@ -108,6 +113,19 @@ def _message(conn: Connection, ctx: Context, entry: Entry, message: Message, par
             at=entry.raw.received_at,
             digest=_digest(message),
         )
+    return filed
+
+
+def _conversed(conn: Connection, case: Case, conversation: Row[Any]) -> Filed:
+    """In a conversation a bot may have asked for just this; else it is for the desk."""
+    listened = listen(conn, case)
+    if listened.filed is not None:
+        return listened.filed
+    filed = file_chat(conn, replace(case, fresh=listened.fresh), conversation)
+    if filed.kind != "later":
+        settle(listened)
+    if filed.kind == "rating" and filed.ticket_id is not None:
+        thank(conn, case, filed.ticket_id)
     return filed
 
 

@@ -45,6 +45,14 @@ def append_to(conn: Connection, case: Case, found: Found, *, verified: bool) -> 
     return Filed(kind="appended", ticket_id=ticket.id, number=ticket.number, message_id=message_id, because=because)
 
 
+def keep_vote(conn: Connection, case: Case, ticket: Row[Any]) -> int | None:
+    """A message that is a vote, or the comment on one, is part of the ticket and wakes nobody. None: it is there."""
+    message_id = tickets.add_revision(conn, ticket.id, direction="in", kind="message", **case.revision())
+    if message_id is not None:
+        _record(conn, case, ticket, "message", {"message": message_id, "rated": True}, {})
+    return message_id
+
+
 def _tie(conn: Connection, case: Case, ticket_id: int, verified: bool) -> None:
     own = own_key(case.message)
     # A stranger must not tie other people's ids to this ticket.

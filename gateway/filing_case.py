@@ -70,6 +70,8 @@ class Case:
     """Who counts as the author: From, or the envelope's sender where there is no From."""
     registered_by: str = ""
     """Key of the agent who forwarded it for the sender."""
+    fresh: bool = False
+    """The sender asked for a new ticket, although one of the conversation is open."""
     extra: Mapping[str, Any] = field(default_factory=dict)
     """More data for the event "opened"."""
 

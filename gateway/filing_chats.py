@@ -37,7 +37,7 @@ def file_chat(conn: Connection, case: Case, conversation: Row[Any]) -> Filed:
     if found is None and _names_what_is_being_sent(conn, case):
         return put_back(conn, case.entry, case.now)
     if found is None:
-        found, verified = _talked_about(conn, case, conversation), True
+        found, verified = None if case.fresh else _talked_about(conn, case, conversation), True
     else:
         verified = may_speak(conn, case, found)
     if found is None and only_thanks(case):

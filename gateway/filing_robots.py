@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, select, update
 
 from channels.registry import identity_kind
-from gateway import surveys, updates
+from gateway import updates
 from gateway.context import Context
 from gateway.filing_case import Filed
 from gateway.filing_threads import find, find_issued, is_participant
@@ -16,7 +16,7 @@ from gateway.store import people, tickets
 from gateway.store.journal import Entry
 from gateway.store.schema import entry as entry_table
 from gateway.store.schema import outbox
-from normalizer.message import Address, DeliveryReport, Message, Rating, Reachability, ReportedRecipient, Trust
+from normalizer.message import Address, DeliveryReport, Message, Reachability, ReportedRecipient, Trust
 
 PUT_BACK = timedelta(seconds=10)
 """How long a report about a notice that is being sent waits for the end of the sending (rule 11)."""
@@ -42,17 +42,6 @@ def file_robot(conn: Connection, entry: Entry, message: Message) -> Filed:
     if message_id is not None:
         _event(conn, entry, ticket.id, kind, {"message": message_id})
     return Filed(kind=kind, ticket_id=ticket.id, number=ticket.number, message_id=message_id)
-
-
-def file_rating(conn: Connection, ctx: Context, entry: Entry, rating: Rating, now: datetime) -> Filed:
-    """A vote that names its survey."""
-    survey = surveys.by_token(conn, ctx, rating.token)
-    if survey is None:
-        return Filed(kind="rating", because="no such survey")
-    key = f"rating:{entry.id}"
-    surveys.rate(conn, ctx, survey.id, rating.score, rating.comment, entry.raw.channel, key, now)
-    ticket = tickets.get(conn, survey.ticket_id)
-    return Filed(kind="rating", ticket_id=ticket.id, number=ticket.number)
 
 
 def file_reachability(conn: Connection, entry: Entry, heard: Reachability, now: datetime) -> Filed:

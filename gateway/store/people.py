@@ -76,6 +76,11 @@ def get(conn: Connection, contact_id: int) -> Row[Any]:
     return _GET.one(conn, {"of_id": contact_id})
 
 
+def exists(conn: Connection, contact_id: int) -> bool:
+    """There is such a contact."""
+    return _GET.first(conn, {"of_id": contact_id}) is not None
+
+
 def find(conn: Connection, kind: str, value: str) -> Row[Any] | None:
     """The identity's row (contact_id, unreachable_at, unreachable_why), or None."""
     return _FIND.first(conn, {"of_kind": kind, "of_value": normal(value)})
@@ -88,6 +93,11 @@ def identities(conn: Connection, contact_id: int) -> list[Row[Any]]:
             select(identity).where(identity.c.contact_id == contact_id).order_by(identity.c.kind, identity.c.value)
         )
     )
+
+
+def set_name_if_none(conn: Connection, contact_id: int, name: str) -> None:
+    """Remember a name where none is known."""
+    conn.execute(update(contact).where(contact.c.id == contact_id, contact.c.name == "").values(name=name))
 
 
 def set_language(conn: Connection, contact_id: int, language: str | None) -> None:

@@ -43,8 +43,8 @@ def drop_records(conn: Connection, *, before: datetime, limit: int = 500) -> int
     ).rowcount
     links = select(view_token.c.token_hash).where(view_token.c.expires_at < before).limit(limit)
     gone += conn.execute(delete(view_token).where(view_token.c.token_hash.in_(links))).rowcount
-    # A bucket is a number of minutes or of days since the epoch, as the counter's name says.
-    spans = (("auto:minute:", 60), ("auto:day:", 86400))
+    # A bucket is a number of minutes, hours or days since the epoch, as the counter's name says.
+    spans = (("auto:minute:", 60), ("auto:hour:", 3600), ("auto:day:", 86400))
     past = or_(
         *(
             and_(counter.c.name.startswith(prefix, autoescape=True), counter.c.bucket < int(before.timestamp()) // span)

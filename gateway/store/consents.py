@@ -1,0 +1,40 @@
+"""What people wish for on a channel of ours: whether they want notices there that nobody wrote by hand."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal, TypeAlias
+
+from sqlalchemy import Connection, bindparam, select, update
+
+from gateway.store.dialect import insert_new
+from gateway.store.people import normal
+from gateway.store.prepared import Prepared
+from gateway.store.schema import consent
+
+Wish: TypeAlias = Literal["stop", "start"]
+
+_FIND = Prepared(
+    select(consent.c.wish).where(
+        consent.c.channel == bindparam("of_channel"),
+        consent.c.endpoint == bindparam("of_endpoint"),
+        consent.c.peer == bindparam("of_peer"),
+    )
+)
+
+
+def stopped(conn: Connection, channel: str, endpoint: str, peer: str) -> bool:
+    """The last that this person said here was stop. `endpoint` is ours: the account of a chat, a number."""
+    wanted = {"of_channel": channel, "of_endpoint": endpoint, "of_peer": normal(peer)}
+    return bool(_FIND.scalar(conn, wanted) == "stop")
+
+
+def wish(conn: Connection, channel: str, endpoint: str, peer: str, what: Wish, *, how: str, now: datetime) -> None:
+    """Remember it. Who never said anything, and does not say stop now, needs no row."""
+    place = {"channel": channel, "endpoint": endpoint, "peer": normal(peer)}
+    said = {"wish": what, "how": how, "at": now}
+    if what == "start" and _FIND.first(conn, {f"of_{name}": value for name, value in place.items()}) is None:
+        return
+    if insert_new(conn, consent, {**place, **said}) is None:
+        same = (consent.c[name] == value for name, value in place.items())
+        conn.execute(update(consent).where(*same).values(said))
