@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
 from channels.contract import AccountSettings
-from gateway import notices, survey_asking, wording
+from gateway import identities, notices, survey_asking, wording
 from gateway.context import Context
 from gateway.store import incidents, outbox, schema, surveys
 from gateway.text_names import BOT_TEXTS, CODE_TEXTS, TO_STAFF
@@ -36,14 +36,24 @@ def of_row(
     values: dict[str, Any] = {"desk": desk_name(ctx, account)}
     said = BOT_TEXTS.get(row.template, CODE_TEXTS.get(row.template))
     if said is not None:
-        number = {"number": ticket.number} if ticket is not None and "number" in said else {}
-        return dict.fromkeys(said, "") | values | number | dict(row.variables)
+        return dict.fromkeys(said, "") | values | _for_bot(ctx, row, ticket, said)
     if ticket is None:
         return values | _about_us(row, account, now)
     values |= {"number": ticket.number, "subject": plain_subject(ticket.subject)}
     if row.template in STAFF_TEMPLATES:
         return values | _for_staff(conn, ctx, row, ticket, account, now)
     return values | _for_people(conn, ctx, row, ticket, account, now)
+
+
+def _for_bot(ctx: Context, row: outbox.Row, ticket: Row[Any] | None, said: Sequence[str]) -> dict[str, Any]:
+    """What the row gives, and what of the rest a text of the bot may say of its ticket and the desk."""
+    if row.template in CODE_TEXTS:
+        return identities.code_values(ctx, row.variables)
+    known: dict[str, Any] = {"phone": ctx.settings.desk.phone}
+    if ticket is not None:
+        private = (ticket.conversation or {}).get("private", True)
+        known |= {"number": ticket.number, "result": (ticket.result or "") if private else ""}
+    return {name: value for name, value in known.items() if name in said} | dict(row.variables)
 
 
 def desk_name(ctx: Context, account: AccountSettings | None) -> str:

@@ -35,12 +35,12 @@ def of_person(conn: Connection, who: Identity) -> list[Row[tuple[object, ...]]]:
 
 def _shown(ctx: Context, row: Row[tuple[object, ...]], language: str, now: datetime) -> dict[str, Json]:
     account = ctx.settings.account(row.channel, row.account)
-    due = facts.reply_due(ctx, row, account, language, now) if row.status in ("new", "open") else ""
+    due = facts.reply_due(ctx, row, account, language, now)[0] if row.status in ("new", "open") else ""
     zone = facts.zones(ctx, row, account)[0]
     return {
         "number": row.number,
         "status": row.status,
-        "due": due if isinstance(due, str) else due[0],
+        "due": due,
         "subject": facts.plain_subject(row.subject),
         "date": wording.day(language, row.opened_at, now, zone),
     }

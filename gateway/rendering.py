@@ -14,7 +14,7 @@ from sqlalchemy import Connection, bindparam, or_, select
 from sqlalchemy import Row as Found
 
 from channels.contract import AccountSettings
-from gateway import facts
+from gateway import buttons, facts
 from gateway.context import Context
 from gateway.log import get_logger
 from gateway.notices import domain_of, is_overheard
@@ -84,6 +84,8 @@ def render(conn: Connection, ctx: Context, row: Row, blobs: Blobs) -> Notice:
         act=row.act,
         target=row.target,
         part=row.part,
+        answers=str(row.variables.get("answers", "")),
+        buttons=buttons.of_row(conn, ctx, row) if form == "chat" else (),
     )
 
 

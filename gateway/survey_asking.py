@@ -16,7 +16,7 @@ from gateway import notices
 from gateway.automatic import is_robots, within_caps
 from gateway.context import Context
 from gateway.notices import Change, Scene
-from gateway.store import people, surveys, tickets, timers
+from gateway.store import consents, people, surveys, tickets, timers
 from gateway.store.timers import Timer
 
 ASKABLE = ("resolved", "closed")
@@ -50,6 +50,11 @@ def _unreachable(person: _Person) -> bool:
     return notices.person(person.conn, person.ticket.channel, person.ticket.requester).unreachable
 
 
+def _stopped(person: _Person) -> bool:
+    ticket = person.ticket
+    return consents.stopped(person.conn, ticket.channel, ticket.account, ticket.requester)
+
+
 def _no_way_out(person: _Person) -> bool:
     account = person.ctx.settings.account(person.ticket.channel, person.ticket.account)
     return account is None or account.outbound == "off"
@@ -69,6 +74,7 @@ NEVER: tuple[tuple[str, Test], ...] = (
     ("own address", lambda person: person.ctx.settings.is_own(person.ticket.requester)),
     ("robot", lambda person: is_robots(person.conn, person.ticket.id)),
     ("wants no surveys", lambda person: bool(person.contact.no_surveys)),
+    ("stopped", _stopped),
     ("unreachable", _unreachable),
     ("outbound off", _no_way_out),
 )

@@ -64,6 +64,7 @@ BOT_TEXTS: Mapping[str, tuple[str, ...]] = {
     "bot_link_code": ("minutes",),
     "bot_link_wrong": ("left",),
     "bot_link_expired": (),
+    "bot_often": (),
     "bot_linked": ("address",),
     "bot_unlinked": (),
     "bot_phone_ask": (),
@@ -71,8 +72,9 @@ BOT_TEXTS: Mapping[str, tuple[str, ...]] = {
     "bot_file_failed": ("number",),
     "bot_unsupported": (),
     "bot_photo_only": ("number",),
-    "bot_rated": ("score", "number"),
-    "bot_rated_low": ("number",),
+    "bot_rated": ("score", "number", "result"),
+    "bot_rated_low": ("number", "result"),
+    "bot_comment_ask": (),
     "bot_commented": ("reopened", "number"),
     "bot_reopened": ("number",),
     "bot_no_surveys": (),
@@ -83,9 +85,10 @@ BOT_TEXTS: Mapping[str, tuple[str, ...]] = {
     "bot_press_not_yours": (),
 }
 """What a bot says by itself, in the chat form -> the variables of each, beside `desk`; what the row does not give is
-"". `number` is that of the row's ticket, where it has one. `tickets`: a list of {number, status, due, subject}, due in
-words, due and subject may be "". `limit` is in megabytes, `left` the tries that are left (0: none), `address` what the
-chat was linked to, `bot` the name without @."""
+"". `number` is that of the row's ticket, where it has one, and `result` what was done about it, where nobody else
+reads along. `tickets`: a list of {number, status, date, due, subject}, date and due in words, due and subject may be
+"". `limit` is in megabytes, `left` the tries that are left (0: none), `address` what the chat was linked to, `bot` the
+name without @."""
 
 PRESSES = tuple(name for name in BOT_TEXTS if name.startswith("bot_press_"))
 """Answers to a pressed button: at most 200 characters (Bot API, answerCallbackQuery)."""

@@ -67,7 +67,7 @@ BOT: Mapping[str, Any] = {
     "url": "https://help.example/upload",
     "phone": "+380 44 000 00 00",
     "tickets": [
-        {"number": "10452873", "status": status, "due": due, "subject": subject}
+        {"number": "10452873", "status": status, "date": "24 November", "due": due, "subject": subject}
         for status, due, subject in (
             ("new", "by 15:00 today", "Printer on the second floor"),
             ("held", "", ""),
@@ -83,6 +83,7 @@ BOT: Mapping[str, Any] = {
     "address": "iryna@client.example",
     "limit": 20,
     "score": 5,
+    "result": "The cable was replaced.",
     "reopened": True,
     "code": "493817",
     "where": "Telegram",

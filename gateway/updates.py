@@ -17,7 +17,7 @@ from gateway.automatic import is_robots, within_caps
 from gateway.context import Context
 from gateway.log import get_logger
 from gateway.notices import STATUS, Change, Letter, Scene
-from gateway.store import incidents, outbox, people, schema, surveys, tickets
+from gateway.store import consents, incidents, outbox, people, schema, surveys, tickets
 from gateway.updates_staff import STAFF, low_rating_mark
 from router.assignment import Line
 
@@ -74,12 +74,22 @@ def _why_silent(scene: Scene, letter: Letter) -> str:
         ("staff", ctx.settings.agent_by_address(letter.recipient) is not None),
         ("robot", is_robots(scene.conn, ticket.id)),
         ("unreachable", letter.unreachable),
+        ("stopped", letter.kind in UNASKED and _stopped(scene, letter)),
     )
     found = next((reason for reason, holds in tests if holds), "")
     if found or _counted_before(scene):
         return found
     within = within_caps(scene.conn, ctx, ticket.channel, ticket.account, letter.recipient, scene.now)
     return "" if within else "cap"
+
+
+UNASKED = ("status", "reminder", "survey")
+"""Kinds of notices that end for who said stop. What answers their own words still comes: the acknowledgement, what
+people write, and the result."""
+
+
+def _stopped(scene: Scene, letter: Letter) -> bool:
+    return consents.stopped(scene.conn, letter.channel, letter.account, letter.recipient)
 
 
 def _counted_before(scene: Scene) -> bool:

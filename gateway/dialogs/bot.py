@@ -255,9 +255,10 @@ _AFTER_LOW: Choices = (
 )
 MARKS: Choices = (
     *((Choice(word=f"mark{score}", data=f"rate:{{survey}}:{score}"),) for score in (5, 4, 3, 2, 1)),
+    (Choice(word="problem", data="reopen:{survey}"),),
     (Choice(word="no_surveys", data="no_surveys:{survey}"),),
 )
-"""The five marks in words, the best one first, and the way out."""
+"""The five marks in words, the best one first, the problem that remains, and the way out."""
 NOT_COUNTED: Mapping[VoteOutcome, str] = {
     "fixed": "closed",
     "expired": "closed",
