@@ -134,7 +134,7 @@ def _language(state: State, event: Commanded) -> Step:
     if event.pressed:
         # In a group the question was somebody else's, and stays for them.
         shown: tuple[Action, ...] = (Edit(text="language_set"),) if event.edits and event.private else ()
-        return state, (*actions, *shown, Toast(text="language_set"))
+        return state, (*actions, *shown, Toast())
     return state, (*actions, Say(text="language_set"))
 
 
