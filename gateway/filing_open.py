@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from gateway import clocks, incidents, updates
 from gateway.automatic import Asked, is_circling, why_silent
 from gateway.context import Context
+from gateway.coverage import widened
 from gateway.filing_case import Case, Conflict, Filed, keep_files
 from gateway.filing_threads import Key, keys_to_tie, numbered_tickets, tie
 from gateway.store import people, tickets
@@ -27,6 +28,7 @@ def open_for(conn: Connection, case: Case, *, related: Sequence[str] = (), keys:
     `related` are numbers of tickets that it may belong to. Raises Conflict when another transaction
     has tied one of its keys meanwhile.
     """
+    case = widened(conn, case)
     settings, raw = case.ctx.settings, case.entry.raw
     contact = people.meet(conn, case.identity, case.sender.address, case.sender.name, case.now)
     if contact.unreachable:

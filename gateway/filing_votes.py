@@ -10,7 +10,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
-from gateway import bot_answers, identities, survey_buttons, surveys
+from channels.registry import identity_kind
+from gateway import bot_answers, survey_buttons, surveys
 from gateway.context import Context
 from gateway.dialogs import bot
 from gateway.dialogs.states import Outcome, Toast, Voted, VoteOutcome
@@ -79,7 +80,7 @@ def thank(conn: Connection, case: Case, ticket_id: int) -> None:
 def _is_theirs(conn: Connection, entry: Entry, survey: Row[Any], voter: Address | None) -> bool:
     if voter is None:  # who has the token is the one who was asked
         return True
-    who = Identity(kind=identities.kind_of(entry.raw.channel), value=people.normal(voter.address))
+    who = Identity(kind=identity_kind(entry.raw.channel), value=people.normal(voter.address))
     return survey_buttons.is_theirs(conn, who, survey)
 
 

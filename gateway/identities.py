@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias
 
 from sqlalchemy import Connection, Row
 
-from channels.registry import CHANNELS
+from channels.registry import CHANNELS, identity_kind
 from gateway import notices
 from gateway.context import Context
 from gateway.desk_acts import Conflict, NotFound
@@ -43,15 +43,9 @@ class Identity:
         return f"{self.kind}:{self.value}"
 
 
-def kind_of(channel: str) -> str:
-    """The kind of the identities that write on a channel."""
-    found = CHANNELS.get(channel)
-    return str(getattr(found, "identity", "") or channel)
-
-
 def channels_of(kind: str) -> list[str]:
     """The channels on which this kind of identity writes."""
-    return [name for name in CHANNELS if kind_of(name) == kind] or [kind]
+    return [name for name in CHANNELS if identity_kind(name) == kind] or [kind]
 
 
 # -- linking and undoing ------------------------------------------------------------------

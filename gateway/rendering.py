@@ -80,11 +80,10 @@ def render(conn: Connection, ctx: Context, row: Row, blobs: Blobs) -> Notice:
         attachments=_attachments(conn, row, blobs),
         created_at=row.created_at,
         destination=row.destination or {},
-        answers=_pointed_at(conn, row, ticket),
         act=row.act,
         target=row.target,
         part=row.part,
-        answers=str(row.variables.get("answers", "")),
+        answers=_pointed_at(conn, row, ticket),
         buttons=buttons.of_row(conn, ctx, row) if form == "chat" else (),
     )
 
@@ -180,7 +179,12 @@ _LAST_WORD = Prepared(
 
 
 def _pointed_at(conn: Connection, row: Row, ticket: Found[Any] | None) -> str:
-    """In a group an answer points at what the requester said last, so that everybody sees whom it is for."""
+    """In a group an answer points at what the requester said last, so that everybody sees whom it is for.
+
+    A row that knows better says so: a bot answers the very message that it was told something by.
+    """
+    if "answers" in row.variables:
+        return str(row.variables["answers"])
     if ticket is None or row.act != "send" or row.destination is None or not is_overheard(ticket):
         return ""
     return _LAST_WORD.scalar(conn, {"of_ticket": ticket.id, "of_author": row.recipient}) or ""

@@ -6,7 +6,7 @@ Tokens are derived from the key file and a nonce that nobody outside can guess; 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, TypeAlias
 
@@ -15,9 +15,10 @@ from sqlalchemy import Connection, Row
 from gateway import notices
 from gateway.automatic import is_robots, within_caps
 from gateway.context import Context
-from gateway.notices import Change, Scene
-from gateway.store import consents, people, surveys, tickets, timers
+from gateway.notices import Change, Letter, Scene
+from gateway.store import consents, dialogs, people, surveys, tickets, timers
 from gateway.store.timers import Timer
+from normalizer.message import Json
 
 ASKABLE = ("resolved", "closed")
 
@@ -151,8 +152,27 @@ def _ask(conn: Connection, ctx: Context, ticket: Row[Any], now: datetime) -> Ask
 def _put(conn: Connection, ctx: Context, ticket: Row[Any], template: str, survey_id: int, now: datetime) -> None:
     change = Change(ticket_id=ticket.id, event_id=None, kind=template, actor="gateway")
     scene = Scene(conn=conn, ctx=ctx, change=change, ticket=ticket, now=now)
-    key, variables = f"{template}:{survey_id}", {"survey": survey_id}
-    notices.put(scene, notices.to_requester(scene, "survey", template, key, variables=variables))
+    notices.put(scene, letter(scene, template, survey_id))
+
+
+def letter(scene: Scene, template: str, survey_id: int) -> Letter:
+    """The question, or its reminder. About what was said in a group it is asked in private, where there is such a
+    conversation: a mark is nobody else's business. Else it answers there, and only the requester has a vote."""
+    made = notices.to_requester(
+        scene, "survey", template, f"{template}:{survey_id}", variables={"survey": survey_id}
+    )  # fmt: skip
+    alone = private_place(scene)
+    if alone is None:
+        return made
+    return replace(made, destination=alone, variables={**made.variables, "answers": ""})
+
+
+def private_place(scene: Scene) -> Mapping[str, Json] | None:
+    """Where the requester of a ticket of a group is written to alone; None for other tickets, and where nowhere."""
+    ticket = scene.ticket
+    if not notices.is_overheard(ticket):
+        return None
+    return dialogs.private_place(scene.conn, ticket.channel, ticket.account, ticket.requester)
 
 
 def _remind_later(conn: Connection, ctx: Context, ticket: Row[Any], now: datetime) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from gateway import identities
+from channels.registry import identity_kind
 from gateway.context import Context
 from gateway.dialogs.states import State, as_json, from_json
 from gateway.identities import Identity
@@ -101,11 +101,11 @@ def state_of(talk: Talk) -> State:
 
 def who_of(talk: Talk) -> Identity:
     """The identity that speaks."""
-    return Identity(kind=identities.kind_of(talk.channel), value=talk.person)
+    return Identity(kind=identity_kind(talk.channel), value=talk.person)
 
 
 def chosen(talk: Talk) -> str | None:
     """The language that the person has chosen."""
-    known = people.find(talk.conn, identities.kind_of(talk.channel), talk.person)
+    known = people.find(talk.conn, identity_kind(talk.channel), talk.person)
     language = people.get(talk.conn, known.contact_id).language if known is not None else None
     return language if language in LANGUAGES else None

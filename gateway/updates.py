@@ -7,6 +7,7 @@ here: a row holds a template's name and what a person wrote, the rest is read wh
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
@@ -204,15 +205,18 @@ def _resolved(scene: Scene) -> Iterable[Letter]:
     pause = scene.ctx.settings.outbox.debounce
     due_at = scene.now if last is None else max(scene.now, last + pause)
     survey = survey_asking.with_resolved(scene.conn, scene.ctx, scene.ticket, scene.now)
+    apart = survey is not None and survey_asking.private_place(scene) is not None
     yield notices.to_requester(
         scene,
         "resolved",
         "resolved",
         scene.key("resolved"),
-        variables={"survey": survey} if survey is not None else {},
+        variables={"survey": survey} if survey is not None and not apart else {},
         replaces=STATUS,
         due_at=due_at,
     )
+    if survey is not None and apart:
+        yield replace(survey_asking.letter(scene, "survey", survey), due_at=due_at)
 
 
 def _closed(scene: Scene) -> Iterable[Letter]:

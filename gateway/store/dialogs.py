@@ -11,7 +11,7 @@ from sqlalchemy import Connection, bindparam, select, update
 from gateway.store.dialect import insert_new
 from gateway.store.people import normal
 from gateway.store.prepared import Prepared
-from gateway.store.schema import dialog
+from gateway.store.schema import dialog, ticket
 
 _PLACE = (
     dialog.c.channel == bindparam("of_channel"),
@@ -32,6 +32,31 @@ def lock(conn: Connection, channel: str, account: str, peer: str, now: datetime)
     place = {"channel": channel, "account": account, "peer": normal(peer)}
     insert_new(conn, dialog, {**place, "state": {}, "updated_at": now})
     return find(conn, channel, account, peer) or {}
+
+
+def private_place(conn: Connection, channel: str, account: str, person: str) -> Mapping[str, Any] | None:
+    """Where somebody is written to alone (`Conversation.answer_to`); None when they never wrote to us in private."""
+    place = {"of_channel": channel, "of_account": account, "of_peer": normal(person)}
+    row = _FIND.first(conn, place)
+    if row is not None and row.state.get("private"):
+        return dict(row.state["private"])
+    theirs = (
+        select(ticket.c.conversation)
+        .where(
+            ticket.c.requester == normal(person),
+            ticket.c.channel == channel,
+            ticket.c.account == account,
+            ticket.c.conversation.is_not(None),
+        )
+        .order_by(ticket.c.id.desc())
+        .limit(_LATELY)
+    )
+    said = (place for place in conn.scalars(theirs) if place and place.get("private"))
+    return next((place["answer_to"] for place in said if place.get("answer_to")), None)
+
+
+_LATELY = 20
+"""Tickets of a person that are looked at for a private one."""
 
 
 def save(
