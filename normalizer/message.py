@@ -353,6 +353,8 @@ class Notice:
     """Beside edit the external key of our message, beside press the id of the press."""
     part: int = 0
     """Which one of the wire calls that a long notice takes (`Divides`), from 0."""
+    link: str = ""
+    """The recipient's own page of the ticket; "" when they have none."""
 
 
 class Delivery(StrEnum):
@@ -383,5 +385,8 @@ class Receipt:
     retry_after: float | None = None
     """Seconds that the far side asks us to wait."""
     fault: Fault = Fault.NONE
+    moved_to: Facts = field(default_factory=dict)
+    """The notice's destination has these values from now on: the chat got another id. Whatever names a conversation by
+    a value that changed (at the front of its id) is renamed, too."""
     uncertain: bool = False
     """Beside RETRY: nobody knows whether it went out (the answer to a complete send was lost). Rule 12 decides."""

@@ -9,10 +9,11 @@ from gateway.demo.bot_api.bots import Bot
 from gateway.demo.bot_api.calls import ApiError, Call, Method, RawJson, Upload
 from gateway.demo.bot_api.faults import Fault
 from gateway.demo.bot_api.files import FILES
+from gateway.demo.bot_api.sending import SENDING
 from gateway.demo.bot_api.server import BotApi
 from gateway.demo.bot_api.updates import UPDATES
 from gateway.demo.bot_api.webhooks import WEBHOOKS
 
 RECEIVING = {**UPDATES, **WEBHOOKS, **FILES, **ABOUT}
 
-__all__ = ["RECEIVING", "ApiError", "Bot", "BotApi", "Call", "Fault", "Method", "RawJson", "Upload"]
+__all__ = ["RECEIVING", "SENDING", "ApiError", "Bot", "BotApi", "Call", "Fault", "Method", "RawJson", "Upload"]

@@ -1,0 +1,55 @@
+"""A notice as the calls that it takes (`Divides`): texts of at most 4096 units, and one call for each file. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from channels.telegram.formatting import CAPTION_LIMIT, TEXT_LIMIT, split, units
+from normalizer.message import Attachment, Notice
+
+UPLOAD_LIMIT = 50 * 1024 * 1024
+"""Bytes of a file that a bot may send: https://core.telegram.org/bots/api#sending-files"""
+PHOTO_LIMIT = 10 * 1024 * 1024
+PHOTOS = frozenset({"image/jpeg", "image/png", "image/webp"})
+VOICES = frozenset({"audio/ogg"})
+
+
+def divide(notice: Notice) -> Sequence[Notice]:
+    """The calls, in order; each is the notice with its own share of text, file, buttons, and `part`.
+
+    A short text goes with a single file as its caption; else files follow the text, one call each. Files that are
+    too big, or that are not here, are named in the text with the link to the ticket. Buttons stand under the last
+    text; only the first call is an answer to a message.
+    """
+    if notice.act != "send":
+        return [notice]
+    files = [item for item in notice.attachments if _fits(item)]
+    text = _with_links(notice, [item for item in notice.attachments if not _fits(item)])
+    if len(files) == 1 and units(text) <= CAPTION_LIMIT:
+        return [replace(notice, text=text, attachments=(files[0],), part=0)]
+    texts = [part for part in split(text, TEXT_LIMIT) if part.strip()]
+    calls = [replace(notice, text=part, attachments=(), buttons=()) for part in texts]
+    if calls:
+        calls[-1] = replace(calls[-1], buttons=notice.buttons)
+    calls += [replace(notice, text="", attachments=(item,), buttons=()) for item in files]
+    if not calls:
+        return [replace(notice, attachments=())]
+    return [replace(call, part=part, answers="" if part else notice.answers) for part, call in enumerate(calls)]
+
+
+def _fits(item: Attachment) -> bool:
+    return item.content is not None and 0 < len(item.content) <= UPLOAD_LIMIT
+
+
+def _with_links(notice: Notice, files: Sequence[Attachment]) -> str:
+    names = ", ".join(item.filename or item.content_type for item in files)
+    return notice.text if not files else f"{notice.text}\n\n\N{PAPERCLIP} {names} {notice.link}".rstrip()
+
+
+def kind_of(item: Attachment) -> str:
+    """photo, voice or document: how the file is sent. Telegram shows the others as documents."""
+    size = len(item.content or b"")
+    if item.content_type in PHOTOS and size <= PHOTO_LIMIT:
+        return "photo"
+    return "voice" if item.content_type in VOICES else "document"
