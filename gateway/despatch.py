@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any, TypeAlias, TypeVar
 
 from sqlalchemy import Connection
 
-from channels.contract import CannotTell, Clock, Prober, Sender, Unavailable
+from channels.contract import CannotTell, Clock, Divides, Prober, Sender, Unavailable
 from gateway import outbox_results as results
 from gateway.circuit import Circuit
 from gateway.context import Context
@@ -99,6 +99,12 @@ class Despatch:
             return notice
         captured = account.outbound == "capture"
         sender = self.wires.capture if captured else self.wires.senders[row.channel, row.account]
+        calls = self._calls(row, sender, notice)
+        if isinstance(calls, Settlement):
+            return calls
+        if row.part >= len(calls):
+            return results.of_state(row, "sent", "nothing was left to say: the text is shorter now")
+        notice = calls[row.part]
         self._failpoint("sending-committed")
         answer = await self._call(sender, notice, (row.channel, row.account))
         self._failpoint("sent-unsettled")
@@ -106,7 +112,18 @@ class Despatch:
             self._judge(row, answer)
         if isinstance(answer, NoAnswer) or answer.uncertain:
             return await self._in_doubt(row, notice, answer.detail, at_once=False)
-        return self._of_receipt(row, answer, captured=captured)
+        settlement = self._of_receipt(row, answer, captured=captured)
+        return replace(settlement, more=settlement.state == "sent" and row.part + 1 < len(calls))
+
+    def _calls(self, row: Row, sender: Sender, notice: Notice) -> Sequence[Notice] | Settlement:
+        """The wire calls that the notice takes, at least one; each has a row of its own."""
+        if not isinstance(sender, Divides):
+            return [notice]
+        try:
+            return sender.divide(notice)
+        except Exception as error:  # noqa: BLE001  as a text that cannot be rendered: it blocks nothing behind it
+            log.error("notice could not be divided", outbox=row.id, error=type(error).__name__)
+            return results.of_state(row, "dead", f"could not be divided: {type(error).__name__}", Fault.OURS)
 
     async def _call(self, sender: Sender, notice: Notice, account: Account) -> Receipt | NoAnswer:
         loop = asyncio.get_running_loop()

@@ -84,7 +84,7 @@ def _for_people(
     visit, visit_short = visit_window(ctx, ticket, account, row.language, now)
     return {
         # People in copy get what was written, but the ticket is the requester's to look at.
-        "url": view_url(ctx, ticket, row.recipient) if row.recipient == ticket.requester else "",
+        "url": view_url(ctx, ticket, ticket.requester) if is_requesters(row, ticket) else "",
         "phone": ctx.settings.desk.phone,
         "due": due,
         "due_short": due_short,
@@ -101,6 +101,11 @@ def _for_people(
         "survey": _survey(conn, ctx, given.get("survey"), now),
         **_incident(conn, given.get("incident"), row.language),
     }
+
+
+def is_requesters(row: outbox.Row, ticket: Row[Any]) -> bool:
+    """It goes to the requester, be it by another channel than the ticket's."""
+    return row.recipient == ticket.requester or "instead_of" in row.variables
 
 
 NEAREST: Mapping[str, tuple[str, ...]] = {"ru": ("ru", "uk", "en"), "uk": ("uk", "ru", "en"), "en": ("en", "uk", "ru")}

@@ -10,12 +10,13 @@ from typing import TypeAlias
 from sqlalchemy import Connection
 
 from channels.registry import identity_kind
+from gateway import chats_moved, next_channel
 from gateway.context import Context
 from gateway.settings import Outbox as OutboxSettings
-from gateway.store import outbox, people, tickets
+from gateway.store import outbox, people, threads, tickets
 from gateway.store.outbox import Row, Settlement, State
 from gateway.updates import Change
-from normalizer.message import Delivery, Fault, Json, Receipt
+from normalizer.message import Delivery, Fault, Json, KeyKind, Receipt
 
 Compose: TypeAlias = Callable[[Connection, Context, Change, datetime], None]
 
@@ -79,6 +80,7 @@ def _settlement(row: Row, state: State, receipt: Receipt, due_at: datetime | Non
         external_ids=receipt.external_ids,
         detail=receipt.detail,
         fault=receipt.fault.value,
+        moved_to=receipt.moved_to,
     )
 
 
@@ -98,7 +100,11 @@ def apply(conn: Connection, ctx: Context, compose: Compose, row: Row, settlement
     """
     if not outbox.settle(conn, settlement, now):
         return False
-    if settlement.state == "unreachable":
+    if settlement.moved_to:
+        chats_moved.follow(conn, row, settlement.moved_to)
+    if settlement.state == "sent":
+        _went_out(conn, row, settlement, now)
+    if settlement.state == "unreachable" and not next_channel.is_a_place(row):
         people.mark_unreachable(conn, identity_kind(row.channel), row.recipient, settlement.detail, now)
     failure = ctx.texts.failures.why(row.id)
     if failure and row.ticket_id is not None:
@@ -111,6 +117,16 @@ def apply(conn: Connection, ctx: Context, compose: Compose, row: Row, settlement
     return True
 
 
+def _went_out(conn: Connection, row: Row, settlement: Settlement, now: datetime) -> None:
+    """What the far side calls it is a key that we issued: who answers it answers this ticket. Then the next part."""
+    for key in settlement.external_ids:
+        # A Message-ID was stored before it was sent (rule 11).
+        if row.ticket_id is not None and row.act == "send" and key.startswith(f"{row.channel}:"):
+            threads.add_key(conn, row.ticket_id, KeyKind.EXTERNAL, key, issued=True, recipient=row.recipient)
+    if settlement.more:
+        outbox.put_next(conn, row, now)
+
+
 def _show(
     conn: Connection, ctx: Context, compose: Compose, row: Row, ticket_id: int, settlement: Settlement, now: datetime
 ) -> None:
@@ -121,6 +137,8 @@ def _show(
         "recipient": row.recipient,
         "detail": settlement.detail,
     }
+    if settlement.state == "unreachable" and (way := next_channel.hand_on(conn, ctx, row, now)) is not None:
+        data["next"] = {"channel": way.channel, "recipient": way.address}
     key = f"undelivered:{row.id}:{row.attempts}:{settlement.state}"
     event_id = tickets.add_event(conn, ticket_id, at=now, actor="gateway", kind="undelivered", data=data, key=key)
     if event_id is None or settlement.state not in TOLD or row.kind in NOT_TOLD_ABOUT:

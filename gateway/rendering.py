@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, or_, select
@@ -43,7 +44,7 @@ log = get_logger(__name__)
 
 def render(conn: Connection, ctx: Context, row: Row, blobs: Blobs) -> Notice:
     """The notice of this row. Raises OSError when an attachment cannot be read, NoResultFound without a ticket."""
-    now = row.sending_at or row.created_at
+    now = _as_of(row)
     account = ctx.settings.account(row.channel, row.account)
     ticket = tickets.get(conn, row.ticket_id) if row.ticket_id is not None else None
     values = facts.of_row(conn, ctx, row, ticket, account, now)
@@ -85,6 +86,7 @@ def render(conn: Connection, ctx: Context, row: Row, blobs: Blobs) -> Notice:
         part=row.part,
         answers=_pointed_at(conn, row, ticket),
         buttons=buttons.of_row(conn, ctx, row) if form == "chat" else (),
+        link=str(values.get("url") or ""),
     )
 
 
@@ -93,6 +95,12 @@ def form_of(channel: str, template: str) -> Form:
     if template in BOT_TEXTS:
         return "chat"
     return FORMS.get(channel, "mail") if template in TO_REQUESTER else "mail"
+
+
+def _as_of(row: Row) -> datetime:
+    """The time that the text is of: of all parts of a notice the first one's."""
+    begun = row.variables.get("as_of")
+    return datetime.fromisoformat(begun) if isinstance(begun, str) else row.sending_at or row.created_at
 
 
 def _own_id(ctx: Context, row: Row, account: AccountSettings | None) -> str:

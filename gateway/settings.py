@@ -112,6 +112,10 @@ class Outbox(Section):
     """How long the acknowledgement waits for a ticket number of an external store, or for a burst to end."""
     chat_acknowledgement_delay: Duration = timedelta(seconds=3)
     """The same in chats, where people write in pieces; the longer of the two holds there."""
+    next_channel: tuple[str, ...] = ("telegram", "mail", "sms")
+    """Channels that a notice to a requester is tried on, in this order and once, when it cannot reach them on its own
+    (they blocked the bot, the address is gone): by another identity of theirs that was proved. Empty: staff only hear
+    that it did not arrive."""
 
 
 class Numbers(Section):

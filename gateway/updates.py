@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, select
 
-from gateway import notices, survey_asking
+from gateway import next_channel, notices, survey_asking
 from gateway.automatic import is_robots, within_caps
 from gateway.context import Context
 from gateway.log import get_logger
@@ -46,7 +46,8 @@ def compose(conn: Connection, ctx: Context, change: Change, now: datetime) -> No
         notices.put(scene, letter)
     if not change.automatic_ok:
         return
-    for letter in REQUESTER.get(change.kind, _nobody)(scene):
+    for written in REQUESTER.get(change.kind, _nobody)(scene):
+        letter = next_channel.instead(scene, written)
         if letter.automatic and (reason := _why_silent(scene, letter)):
             _note_silence(scene, letter, reason)
             if isinstance(survey := letter.variables.get("survey"), int):
@@ -69,7 +70,7 @@ def _why_silent(scene: Scene, letter: Letter) -> str:
     ctx, ticket = scene.ctx, scene.ticket
     tests = (
         ("no address", not letter.recipient),
-        ("no account", scene.account is None),
+        ("no account", ctx.settings.account(letter.channel, letter.account) is None),
         ("held", ticket.status == "held"),
         ("own address", ctx.settings.is_own(letter.recipient)),
         ("staff", ctx.settings.agent_by_address(letter.recipient) is not None),
@@ -80,7 +81,7 @@ def _why_silent(scene: Scene, letter: Letter) -> str:
     found = next((reason for reason, holds in tests if holds), "")
     if found or _counted_before(scene):
         return found
-    within = within_caps(scene.conn, ctx, ticket.channel, ticket.account, letter.recipient, scene.now)
+    within = within_caps(scene.conn, ctx, letter.channel, letter.account, letter.recipient, scene.now)
     return "" if within else "cap"
 
 

@@ -140,6 +140,10 @@ class Settlement:
     external_ids: tuple[str, ...] = ()
     detail: str = ""
     fault: str = ""
+    more: bool = False
+    """Of a notice that takes several wire calls: this was not the last one."""
+    moved_to: Mapping[str, Json] = field(default_factory=dict)
+    """The row's destination from now on, where the far side gave the chat another id."""
 
 
 def put(conn: Connection, draft: Draft, now: datetime) -> int | None:
@@ -181,6 +185,17 @@ def _replace(conn: Connection, draft: Draft, row_id: int, due_at: datetime, now:
         conn.execute(update(outbox).where(outbox.c.id == row_id).values(due_at=min(older)))
 
 
+def put_next(conn: Connection, row: Row, now: datetime) -> int | None:
+    """Queue the next wire call of a notice that takes several. Returns its id; None when it is there already."""
+    first, part = row.key.rpartition("#")[0] if row.part else row.key, row.part + 1
+    # Every part is filled in as of the first: a text that changed meanwhile would be cut elsewhere.
+    begun = row.variables.get("as_of") or (row.sending_at or now).isoformat()
+    names = ("lane", "kind", "channel", "account", "recipient", "language", "template", "repeatable", "automatic",
+             "ticket_id", "recipient_name", "destination")  # fmt: skip
+    same = {name: getattr(row, name) for name in names}
+    return put(conn, Draft(key=f"{first}#{part}", part=part, variables={**row.variables, "as_of": begun}, **same), now)
+
+
 def take_back(conn: Connection, ticket_id: int, templates: Sequence[str], now: datetime, *, why: str) -> int:
     """Notices of a ticket that wait and are not true any more go to nobody. Returns how many."""
     statement = (
@@ -207,16 +222,23 @@ def _issue(conn: Connection, draft: Draft) -> None:
 def claimable(now: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
     """Waiting, due, not held, and first of its lane among the rows that have ever been due.
 
-    A row in back-off (attempts > 0) has been due and keeps its place; one that was never due blocks nobody.
+    A row in back-off (attempts > 0) has been due and keeps its place; one that was never due blocks nobody. The next
+    part of a notice that has begun to go out comes before everything else of its lane.
     """
     older = outbox.alias("older")
     blocked = exists().where(
         older.c.lane == outbox.c.lane,
-        older.c.id < outbox.c.id,
+        older.c.id != outbox.c.id,
         is_one_of(older.c.state, "waiting", "sending"),
-        or_(is_one_of(older.c.state, "sending"), older.c.attempts > 0, older.c.due_at <= now),
+        or_(
+            and_(
+                older.c.id < outbox.c.id,
+                or_(is_one_of(older.c.state, "sending"), older.c.attempts > 0, older.c.due_at <= now),
+            ),
+            older.c.part > 0,
+        ),
     )
-    free = or_(outbox.c.lane == "", ~blocked)
+    free = or_(outbox.c.lane == "", outbox.c.part > 0, ~blocked)
     return and_(is_one_of(outbox.c.state, "waiting"), outbox.c.due_at <= now, free, not_held())
 
 
@@ -288,6 +310,8 @@ def settle(conn: Connection, done: Settlement, now: datetime) -> bool:
         "external_ids": list(done.external_ids) or None,
     }
     values |= {"due_at": done.due_at or now} if done.state == "waiting" else {"settled_at": now}
+    if done.moved_to:
+        values["destination"] = dict(done.moved_to)
     mine = {"of_id": done.id, "of_owner": done.owner, "of_attempts": done.attempts}
     return _SETTLE.run(conn, {**values, **mine}) == 1
 

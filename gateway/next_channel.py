@@ -1,0 +1,109 @@
+"""The next way to a person whom a notice did not reach: another identity of theirs, on a channel that we have.
+
+The order of channels is the desk's (`outbox.next_channel`). A notice goes on once: the second way failing ends it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from sqlalchemy import Connection, select
+
+from channels.registry import identity_kind
+from gateway import notices
+from gateway.automatic import within_caps
+from gateway.context import Context
+from gateway.notices import Change, Letter, Scene
+from gateway.store import people, tickets
+from gateway.store.outbox import Row
+from gateway.store.schema_chats import consent
+from gateway.texts import TO_REQUESTER
+
+MARK = "instead_of"
+"""Variable of a notice that goes by the next channel: the row that did not arrive, 0 where none was tried."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """How else to reach somebody."""
+
+    channel: str
+    account: str
+    address: str
+
+
+def is_a_place(row: Row) -> bool:
+    """It went to a place where others are, too: that this failed says nothing about the person."""
+    where = [str(value) for value in (row.destination or {}).values()]
+    return bool(where) and row.recipient not in where
+
+
+def hand_on(conn: Connection, ctx: Context, row: Row, now: datetime) -> Way | None:
+    """Queue the same notice for the next way to the requester. None: there is none, or it is no notice for them."""
+    if row.ticket_id is None or row.act != "send" or row.template not in TO_REQUESTER or MARK in row.variables:
+        return None
+    scene = Scene(
+        conn=conn, ctx=ctx, ticket=tickets.get(conn, row.ticket_id), now=now,
+        change=Change(ticket_id=row.ticket_id, event_id=None, kind="undelivered", actor="gateway"),
+    )  # fmt: skip
+    letter = Letter(
+        key=f"next:{row.id}", kind=row.kind, template=row.template, recipient=row.recipient, language=row.language,
+        recipient_name=row.recipient_name, channel=row.channel, account=row.account, automatic=row.automatic,
+        repeatable=row.repeatable, variables=dict(row.variables),
+    )  # fmt: skip
+    found = _elsewhere(scene, letter, row.id)
+    if found is None or (found.automatic and not _within_caps(scene, found)):
+        return None
+    notices.put(scene, found)
+    return Way(channel=found.channel, account=found.account, address=found.recipient)
+
+
+def instead(scene: Scene, letter: Letter) -> Letter:
+    """The letter, by the next way where nothing reaches its recipient by this one; as it is where there is no other.
+
+    The caller asks the caps of automatic mail.
+    """
+    return (_elsewhere(scene, letter, 0) or letter) if letter.unreachable else letter
+
+
+def _elsewhere(scene: Scene, letter: Letter, row_id: int) -> Letter | None:
+    if letter.recipient != scene.ticket.requester:
+        return None
+    way = next(_ways(scene, letter), None)
+    if way is None:
+        return None
+    return replace(
+        letter, channel=way.channel, account=way.account, recipient=way.address, unreachable=False, destination=None,
+        variables={**letter.variables, MARK: row_id},
+    )  # fmt: skip
+
+
+def _ways(scene: Scene, letter: Letter) -> Iterator[Way]:
+    """Every other way to the requester that may be used, the best first."""
+    conn, settings = scene.conn, scene.ctx.settings
+    known = people.find(conn, identity_kind(letter.channel), letter.recipient)
+    others = people.identities(conn, known.contact_id) if known is not None else []
+    for channel in settings.outbox.next_channel:
+        accounts = [name for name, account in settings.accounts(channel).items() if account.outbound != "off"]
+        if channel == letter.channel or not accounts:
+            continue
+        for identity in others:
+            fits = identity.kind == identity_kind(channel) and identity.unreachable_at is None
+            if fits and _may(scene, Way(channel=channel, account=accounts[0], address=identity.value)):
+                yield Way(channel=channel, account=accounts[0], address=identity.value)
+
+
+def _may(scene: Scene, way: Way) -> bool:
+    settings = scene.ctx.settings
+    if settings.is_own(way.address) or settings.agent_by_address(way.address) is not None:
+        return False
+    no = select(consent.c.wish).where(
+        consent.c.channel == way.channel, consent.c.peer == people.normal(way.address), consent.c.wish == "stop"
+    )
+    return scene.conn.execute(no.limit(1)).first() is None
+
+
+def _within_caps(scene: Scene, letter: Letter) -> bool:
+    return within_caps(scene.conn, scene.ctx, letter.channel, letter.account, letter.recipient, scene.now)
