@@ -100,8 +100,10 @@ events = st.one_of(
     st.builds(
         Outcome,
         result=st.sampled_from(
-            ["linked", "link_expired", "code_sent", "code_wrong", "often", "unlinked", "no_surveys", "reopened"]
-            + ["comment", "change", "not_yours", "gone"]
+            [
+                *("linked", "link_expired", "code_sent", "code_wrong", "often", "unlinked"),
+                *("no_surveys", "reopened", "comment", "change", "not_yours", "gone"),
+            ]
         ),
         survey=st.integers(0, 3),
         address=texts,
@@ -166,7 +168,11 @@ def test_every_command_is_answered_in_words_that_there_are(
         _has_texts(actions)
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["code", "comment", "until", "tries", "fresh", "address"]) | st.text(), inner)))  # fmt: skip
+_NAMES = st.sampled_from(["code", "comment", "until", "tries", "fresh", "address"]) | st.text()
+_LEAVES = st.none() | st.booleans() | st.integers() | st.text()
+
+
+@given(st.recursive(_LEAVES, lambda inner: st.lists(inner) | st.dictionaries(_NAMES, inner)))
 def test_any_stored_state_can_be_read(kept: object) -> None:
     assert isinstance(from_json(kept), State)
 
