@@ -60,6 +60,7 @@ _HISTORY = Prepared(
     .where(event_table.c.ticket_id == bindparam("ticket"))
     .order_by(event_table.c.id)
 )
+_RECORD = Prepared(update(event_table).where(event_table.c.id == bindparam("event")).values(data=bindparam("data")))
 _UPDATE = Prepared(
     update(ticket_table)
     .where(ticket_table.c.id == bindparam("ticket"))
@@ -81,7 +82,8 @@ def recompute(conn: Connection, ctx: Context, ticket_id: int, now: datetime) -> 
     """Bring deadlines and timers of a ticket up to its history. Call it after the last event of a change.
 
     Writes the ticket's columns, the reasons of both deadlines, and raises `deadline_version` when
-    something moved. Raises NoResultFound when there is no such ticket.
+    something moved; that last event then names the policy that it was computed by. Raises NoResultFound
+    when there is no such ticket.
     """
     ticket: Any = _TICKET.one(conn, {"ticket": ticket_id})
     events: Sequence[Any] = _HISTORY.all(conn, {"ticket": ticket_id})
@@ -96,12 +98,28 @@ def recompute(conn: Connection, ctx: Context, ticket_id: int, now: datetime) -> 
     if moved:
         version, because = ticket.deadline_version + 1, _because(ticket.because, deadlines)
         _UPDATE.run(conn, {"ticket": ticket_id, **columns, "deadline_version": version, "because": because})
+        _record_policy(conn, events, ctx.policy.version)
         clocked = Clocked(id=ticket.id, contract=ticket.contract, opened_at=ticket.opened_at)
         for clock in CLOCKS:
             if f"{clock}_due" in moved:
                 wanted += _deadline_timers(ctx, clocked, clock, deadlines, version, now)
     timers.put_all(conn, wanted)
     return deadlines
+
+
+def _record_policy(conn: Connection, events: Sequence[Any], version: str) -> None:
+    """Note in the event that moved a deadline by which policy it was computed.
+
+    An event may name the policy that decided the class already; when the policy changed between the two,
+    the deadlines' own stands beside it.
+    """
+    if not events:
+        return
+    last = events[-1]
+    known = last.data.get("policy")
+    if known != version:
+        name = "policy" if known is None else "deadline_policy"
+        _RECORD.run(conn, {"event": last.id, "data": {**last.data, name: version}})
 
 
 # -- a new ticket -------------------------------------------------------------------------

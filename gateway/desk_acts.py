@@ -20,6 +20,9 @@ from gateway.store import schema, tickets
 from normalizer.message import Attachment, Json
 
 TicketRow: TypeAlias = "Row[Any]"
+DECISIONS = frozenset({"class", "contract", "line"})
+"""Acts whose event names the policy in force (`policy`), as the one that opened the ticket does; others name it
+when a deadline moves (`clocks.recompute`)."""
 
 
 class DeskError(Exception):
@@ -115,6 +118,8 @@ def perform(
         return done
     step = decide(row)
     data: dict[str, Json] = dict(step.data)
+    if step.kind in DECISIONS:
+        data["policy"] = ctx.policy.version
     if step.words is not None:
         data["message"] = _write(conn, ctx, row, step.words, actor, now)
     event_id = tickets.add_event(conn, ticket_id, at=now, actor=actor, kind=step.kind, data=data, key=key)

@@ -92,7 +92,10 @@ def _announce(conn: Connection, case: Case, ticket_id: int, message_id: int, rel
         "trust": case.message.trust.value,
         **case.extra,
     }
-    optional = {"related": list(related), "silent": silent, "offered": offered(case)}
+    # A reload between reading and filing: the class is the old policy's, the deadlines are the new one's.
+    present = case.ctx.policy.version
+    later = present if present != case.assignment.policy else ""
+    optional = {"related": list(related), "silent": silent, "offered": offered(case), "deadline_policy": later}
     data |= {name: value for name, value in optional.items() if value}
     at = case.entry.raw.received_at
     event_id = tickets.add_event(conn, ticket_id, at=at, actor=actor, kind="opened", data=data, key=case.key("opened"))

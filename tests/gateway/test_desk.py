@@ -155,7 +155,7 @@ async def test_lines_are_those_of_the_contract_and_need_a_reason(acts: Acts) -> 
         await acts.do(desk.set_line, ticket, line="L2", reason=" ")
     await acts.do(desk.set_line, stranger, line="L4", reason="the provider")
     (event,) = [e for e in await acts.read(lambda conn: tickets.history(conn, stranger)) if e.kind == "line"]
-    assert event.data == {"line": "L4", "before": "L1", "reason": "the provider"}
+    assert event.data == {"line": "L4", "before": "L1", "reason": "the provider", "policy": "test"}
     assert event.actor == "agent:olena"
 
 
