@@ -20,7 +20,7 @@ from gateway.context import Context
 from gateway.log import get_logger
 from gateway.metrics import Metrics
 from gateway.notices import domain_of
-from gateway.store import alerts, outbox, queries
+from gateway.store import alerts, outbox, queries, suspects
 from gateway.store.alerts import Raised
 from gateway.store.database import Database
 from gateway.store.queries import Backlog
@@ -28,6 +28,8 @@ from gateway.waiting import wait_for_any
 
 CHANNEL = "mail"
 """Operators are named by mail addresses."""
+UNVERIFIED_MOST, UNVERIFIED_WITHIN = 3, timedelta(minutes=10)
+"""So many requests of one account within this time that were not believed are trouble."""
 
 log = get_logger(__name__)
 
@@ -40,6 +42,8 @@ class View:
     backlog: Backlog
     stuck: frozenset[tuple[str, str]]
     """Accounts (channel, account) with notices that are overdue."""
+    unverified: Mapping[tuple[str, str], int]
+    """(channel, account) -> requests of the last minutes that a webhook did not believe."""
     checks: Mapping[str, str]
     """Checks of the gateway's health that are in trouble, with the reason."""
     started_at: datetime
@@ -105,11 +109,25 @@ def _silent(view: View) -> Sequence[Trouble]:
     ]
 
 
+def _unverified(view: View) -> Sequence[Trouble]:
+    return [
+        Trouble(
+            name=f"unverified {channel}/{account}",
+            detail=f"{channel}/{account} was sent {count} requests within {_minutes(UNVERIFIED_WITHIN)} whose secret or"
+            " signature does not fit: somebody guesses, or the configuration is wrong; they are kept, see"
+            " `gateway replay --unverified`",
+            accounts=frozenset({(channel, account)}),
+        )
+        for (channel, account), count in view.unverified.items()
+        if count >= UNVERIFIED_MOST
+    ]
+
+
 def _health(view: View) -> Sequence[Trouble]:
     return [Trouble(name=name, detail=detail) for name, detail in view.checks.items()]
 
 
-CONDITIONS: tuple[Condition, ...] = (_quarantine, _journal, _overdue, _dead, _silent, _health)
+CONDITIONS: tuple[Condition, ...] = (_quarantine, _journal, _overdue, _dead, _silent, _unverified, _health)
 
 
 def _minutes(span: timedelta) -> str:
@@ -183,6 +201,7 @@ class Alerts:
             ctx=self.ctx,
             backlog=queries.backlog(conn, now),
             stuck=frozenset(outbox.overdue_accounts(conn, since)),
+            unverified=suspects.counts_since(conn, now - UNVERIFIED_WITHIN),
             checks={**checks, **self._elsewhere(conn)},
             started_at=self._started_at,
             now=now,

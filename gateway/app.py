@@ -43,6 +43,7 @@ from gateway.store.database import Database, SchemaTooNew, UnsafeDatabase, migra
 from gateway.store.failpoints import FailPoint, nowhere
 from gateway.store.leases import troubles as node_troubles
 from gateway.store.lock import AlreadyRunning
+from gateway.suspects import StoreSuspects
 from gateway.trend import Trend
 from gateway.trend import check as disk_full
 from gateway.vault import StoreVault
@@ -195,7 +196,7 @@ class Gateway:
         metrics = Metrics()
         blobs = nodes.open_blobs(stack, db, folders.blobs, self._failpoint)
         leases = await nodes.join(stack, db, settings)
-        parts = self._channels(ctx, db)
+        parts = self._channels(ctx, db, metrics)
         pool = WorkerPool(
             count=settings.workers.count,
             limits=Limits(seconds=settings.workers.seconds, memory=settings.workers.memory),
@@ -287,7 +288,7 @@ class Gateway:
             replace(self._configuration, settings=core.ctx.settings),
             read=lambda: load(self._configuration.folder, overrides=self._configuration.overrides),
             completed=lambda fresh: _with_public_url(fresh, core.ports.http),
-            build=lambda fresh: self._channels(replace(core.ctx, settings=fresh), core.db),
+            build=lambda fresh: self._channels(replace(core.ctx, settings=fresh), core.db, core.metrics),
             parts=core.parts,
             followers=(loops.outbox, loops.timers, loops.pipeline, loops.alerts, loops.housekeeping),
             use=lambda fresh, made: _use(fresh, made, core.pool, loops.outbox),
@@ -307,7 +308,7 @@ class Gateway:
         await db.write(lambda conn: tokens.ensure(conn, text, now=now))
         return db
 
-    def _channels(self, ctx: Context, db: Database) -> dict[str, Parts]:
+    def _channels(self, ctx: Context, db: Database, metrics: Metrics) -> dict[str, Parts]:
         settings = ctx.settings
         wiring = Wiring(
             clock=self._clock,
@@ -320,6 +321,7 @@ class Gateway:
             vault=StoreVault(db, ctx.keyring, self._clock),
             answer_age=settings.tickets.automatic_age,
             confirmed=self._confirmed,
+            suspects=StoreSuspects(db, self._clock, metrics),
         )
         return {
             name: channel.build(settings.accounts(name), wiring)

@@ -18,7 +18,7 @@ from gateway.filing_replay import reroute
 from gateway.filing_threads import own_key, tie
 from gateway.store import chats, tickets
 from gateway.store.threads import key_value
-from gateway.subjects import subject_of
+from gateway.subjects import first_words, subject_of
 
 
 def file_piece(conn: Connection, case: Case) -> Filed | None:
@@ -87,11 +87,11 @@ def _part(conn: Connection, case: Case, album: Row[Any]) -> Filed:
     if message_id is None:
         return Filed(kind="repeated", ticket_id=ticket.id, number=ticket.number, message_id=album.id)
     chats.settle(conn, key_value(case.message.external_key), album.group_key)
-    if case.message.text.strip():
+    if first_words(case.message.visible_text):
         # The words that say what the pictures are about: the first part had none, or they are not all.
         data: dict[str, Any] = {"message": album.id, "shown": album.id}
         _tell(conn, case, ticket, "edited", data if album.verified else {**data, "verified": False})
-        if not album.text.strip() and _opened_by(conn, ticket, album):
+        if not first_words(album.visible_text) and _opened_by(conn, ticket, album):
             route_again(conn, case, ticket)
     else:
         _event(conn, case, ticket, "part", {"message": album.id})

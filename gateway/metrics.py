@@ -23,6 +23,7 @@ class Metrics:
         self._accepted = self._counter("accepted", "Raw messages committed to the journal.", "channel", "account")
         self._duplicates = self._counter("duplicates", "Repeats answered from a row.", "channel", "account")
         self._accept_seconds = self._timing("accept", "From the last byte to the commit.", "channel")
+        self._unverified = self._counter("unverified", "Requests that were not believed.", "channel", "account")
         self._processed = self._counter("processed", "Journal entries that were filed.", "outcome")
         self._process_seconds = self._timing("process", "From acceptance to the ticket.", buckets=_LONG)
         self._failed = self._counter("attempts_failed", "Attempts to read an entry that failed.", "reason")
@@ -46,6 +47,10 @@ class Metrics:
         (self._duplicates if duplicate else self._accepted).labels(channel, account).inc()
         if seconds is not None:
             self._accept_seconds.labels(channel).observe(seconds)
+
+    def unverified(self, channel: str, account: str) -> None:
+        """A webhook got a request whose signature or secret did not fit."""
+        self._unverified.labels(channel, account).inc()
 
     def processed(self, outcome: str, seconds: float | None = None) -> None:
         """An entry was filed; `outcome` is what it became, `seconds` since its acceptance."""

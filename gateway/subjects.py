@@ -12,11 +12,28 @@ LONGEST = 998
 FIRST_WORDS = 70
 """Characters of a subject that is made of what somebody wrote in a chat."""
 KINDS: Mapping[str, Mapping[str, str]] = {
-    "ru": {"image": "Фото", "audio": "Голосовое сообщение", "video": "Видео", "file": "Файл", "": "Сообщение"},
-    "uk": {"image": "Фото", "audio": "Голосове повідомлення", "video": "Відео", "file": "Файл", "": "Повідомлення"},
-    "en": {"image": "Photo", "audio": "Voice message", "video": "Video", "file": "File", "": "Message"},
-}
-"""Language -> first part of a content type -> what it is called; "file" for the others, "" where there is no file."""
+    "ru": {
+        "photo": "Фото", "voice message": "Голосовое сообщение", "video": "Видео", "video message": "Видеосообщение",
+        "audio": "Аудиозапись", "file": "Файл", "location": "Место на карте", "place": "Место на карте",
+        "contact": "Контакт", "poll": "Опрос", "forwarded": "Пересланное сообщение", "": "Сообщение",
+    },
+    "uk": {
+        "photo": "Фото", "voice message": "Голосове повідомлення", "video": "Відео",
+        "video message": "Відеоповідомлення", "audio": "Аудіозапис", "file": "Файл", "location": "Місце на карті",
+        "place": "Місце на карті", "contact": "Контакт", "poll": "Опитування", "forwarded": "Переслане повідомлення",
+        "": "Повідомлення",
+    },
+    "en": {
+        "photo": "Photo", "voice message": "Voice message", "video": "Video", "video message": "Video message",
+        "audio": "Audio", "file": "File", "location": "Place on a map", "place": "Place on a map",
+        "contact": "Contact", "poll": "Poll", "forwarded": "Forwarded message", "": "Message",
+    },
+}  # fmt: skip
+"""Language -> kind of content, as parsers write it in square brackets, -> what it is called."""
+_TYPES = {"image": "photo", "audio": "audio", "video": "video"}
+"""First part of a content type -> kind."""
+_SHOWN = re.compile(r"\[([a-z]+(?: message)?)\b[^\]]*\](?:\s+https?://\S+)?")
+"""A line that only says what came: "[voice message, 0:34]"."""
 _SENTENCE = re.compile(r"(?<=[.!?…])\s")
 
 
@@ -28,8 +45,9 @@ def subject_of(message: Message, language: str) -> str:
 
 
 def first_words(text: str) -> str:
-    """The first line of a text, cut between words where it is long; "" when there is no word in it."""
-    line = next((line for line in map(str.strip, text.splitlines()) if any(c.isalnum() for c in line)), "")
+    """The first line of somebody's words, cut between words where it is long; "" when there is no word in it."""
+    lines = (line.strip() for line in text.splitlines())
+    line = next((line for line in lines if not _SHOWN.fullmatch(line) and any(c.isalnum() for c in line)), "")
     line = " ".join(line[: FIRST_WORDS * 8].split())
     if len(line) <= FIRST_WORDS:
         return line
@@ -43,8 +61,11 @@ def first_words(text: str) -> str:
 
 def _kind(message: Message, language: str) -> str:
     words = KINDS.get(language, KINDS["en"])
-    if not message.attachments:
-        return words[""]
-    file = message.attachments[0]
-    kind = words.get(file.content_type.partition("/")[0], words["file"])
-    return f"{words['file']}: {file.filename}"[:FIRST_WORDS] if kind == words["file"] and file.filename else kind
+    shown = (_SHOWN.fullmatch(line.strip()) for line in message.visible_text.splitlines())
+    named = [found[1] for found in shown if found is not None and found[1] in words]
+    if not named and message.attachments:
+        named = [_TYPES.get(message.attachments[0].content_type.partition("/")[0], "file")]
+    kind = named[-1] if named else ""
+    if kind == "file" and message.attachments and message.attachments[0].filename:
+        return f"{words[kind]}: {message.attachments[0].filename}"[:FIRST_WORDS]
+    return words[kind]

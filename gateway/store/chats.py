@@ -71,7 +71,9 @@ def begin_album(conn: Connection, message_id: int) -> int:
 
 def _assemble(conn: Connection, album: Row[Any]) -> None:
     parts = _parts(conn, [album.id]).get(album.id, [])
-    texts = {name: _joined(getattr(row, name) for row in parts) for name in ("text", "visible_text", "html")}
+    # Each part of an answer repeats what it answers: only those with words of their own count, or else the first.
+    worded = [row for row in parts if row.visible_text.strip()] or parts[:1]
+    texts = {name: _joined(getattr(row, name) for row in worded) for name in ("text", "visible_text", "html")}
     edits = [row.edited_at for row in parts if row.edited_at is not None]
     values = {
         **texts,

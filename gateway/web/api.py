@@ -7,7 +7,17 @@ from collections.abc import Sequence
 from aiohttp import web
 
 from gateway import shadow, status
-from gateway.web import api_acts, api_asked, api_incidents, api_models, api_ops, api_tickets, api_tokens, openapi
+from gateway.web import (
+    api_acts,
+    api_asked,
+    api_incidents,
+    api_models,
+    api_ops,
+    api_suspects,
+    api_tickets,
+    api_tokens,
+    openapi,
+)
 from gateway.web.frame import ApiModel, Asked, Call, Nothing, Reads, Route, Writes, endpoint
 
 _TICKET = "/tickets/{ticket}"
@@ -30,6 +40,13 @@ _READS: Sequence[tuple[str, str, type[ApiModel] | None, Reads, type[Asked]]] = (
 _OPERATOR_READS: Sequence[tuple[str, str, type[ApiModel] | None, Reads, type[Asked]]] = (
     ("/status", "The gateway on one screen", status.Status, api_ops.show_status, Nothing),
     ("/quarantine", "What could not be read", api_ops.EntryPage, api_ops.quarantine, api_ops.QuarantineQuery),
+    (
+        "/unverified",
+        "Requests that webhooks did not believe",
+        api_suspects.UnverifiedPage,
+        api_suspects.listing,
+        api_suspects.UnverifiedQuery,
+    ),
     ("/journal", "Journal entries", api_ops.EntryPage, api_ops.entries, api_ops.EntryQuery),
     ("/journal/{entry}", "One journal entry", api_ops.EntryItem, api_ops.entry, Nothing),
     ("/journal/{entry}/raw", "Its exact bytes", None, api_ops.raw, Nothing),
@@ -45,6 +62,13 @@ _OPERATOR_READS: Sequence[tuple[str, str, type[ApiModel] | None, Reads, type[Ask
 )
 _OPERATOR_WRITES: Sequence[tuple[str, str, type[ApiModel], Writes, type[Asked]]] = (
     ("/journal/replay", "Process entries again", api_ops.Replayed, api_ops.replay, api_ops.Replay),
+    (
+        "/unverified/replay",
+        "Look again at what webhooks did not believe",
+        api_suspects.Rechecked,
+        api_suspects.replay,
+        api_suspects.Recheck,
+    ),
     ("/outbox/{notice}/retry", "Send a notice again", api_models.NoticeItem, api_ops.retry, Nothing),
     ("/outbox/{notice}/drop", "Never send a notice", api_models.NoticeItem, api_ops.drop, Nothing),
     ("/outbox/hold", "Hold everything outbound", api_ops.Outbound, api_ops.hold_all, api_ops.HoldBody),

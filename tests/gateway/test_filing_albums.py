@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
@@ -52,6 +53,13 @@ async def test_an_album_without_a_caption_is_called_what_it_is(desk: ChatDesk) -
     told = [row for row in await desk.outbox() if row.recipient == LINE]
     [message] = await desk.messages(first.ticket_id)
     assert {row.variables.get("message", message.id) for row in told} == {message.id}
+
+
+async def test_parts_filed_at_once_are_one_message(desk: ChatDesk) -> None:
+    entries = [await desk.heard("Look." if number == 3 else "", number, album="a") for number in range(1, 6)]
+    filed = await asyncio.gather(*(desk.file(*entry) for entry in entries))
+    assert len({one.ticket_id for one in filed}) == 1
+    assert await shown(desk, filed[0].ticket_id) == [("Look.", [f"{number}.jpg" for number in range(1, 6)])]
 
 
 async def test_a_late_part_and_a_repeated_one_join(desk: ChatDesk) -> None:

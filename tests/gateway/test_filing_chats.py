@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -47,6 +48,14 @@ async def test_a_burst_is_one_ticket_with_one_acknowledgement_whatever_the_order
     again = [await desk.file(*entry) for entry in entries]
     assert {one.kind for one in again} == {"repeated"}
     assert len(await desk.texts(filed[0].ticket_id)) == 3
+
+
+async def test_pieces_filed_at_once_are_one_ticket(desk: ChatDesk) -> None:
+    entries = [await desk.heard(f"piece {number}", number) for number in range(6)]
+    filed = await asyncio.gather(*(desk.file(*entry) for entry in entries))
+    assert len({one.ticket_id for one in filed}) == 1
+    assert sorted(await desk.texts(filed[0].ticket_id)) == [f"piece {number}" for number in range(6)]
+    assert await desk.to(ANN) == ["acknowledgement"]
 
 
 async def test_the_ticket_knows_its_place(desk: ChatDesk) -> None:

@@ -1,0 +1,106 @@
+"""What webhooks did not believe is kept, and looked at again when somebody mended the configuration (rule 5).
+
+A wrong `public_url` or secret refuses every message of an account; none of them is lost by that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from sqlalchemy import Row
+
+from channels.contract import Clock, Intake, Rechecks, Unverified, Webhook
+from gateway.log import get_logger
+from gateway.metrics import Metrics
+from gateway.store import suspects
+from gateway.store.database import Database
+from normalizer.message import RawMessage
+
+AT_ONCE = 20
+"""Requests that are read at a time when they are looked at again."""
+
+log = get_logger(__name__)
+
+
+class StoreSuspects:
+    """A `channels.contract.Suspects`."""
+
+    def __init__(self, db: Database, clock: Clock, metrics: Metrics) -> None:
+        self._db, self._clock, self._metrics = db, clock, metrics
+
+    async def __call__(self, channel: str, account: str, request: Unverified, /) -> None:
+        """Keep it. Raises Unavailable."""
+        now = self._clock()
+        self._metrics.unverified(channel, account)
+        kept = await self._db.write(lambda conn: suspects.keep(conn, channel, account, request, now))
+        log.warning("request not believed", channel=channel, account=account, unverified=kept, reason=request.reason)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Still:
+    """A request that is not believed now, either."""
+
+    id: int
+    channel: str
+    account: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rechecked:
+    """What looking again came to."""
+
+    believed: int
+    """Requests whose messages are in the journal now."""
+    messages: int
+    """New messages among what they brought."""
+    still: tuple[Still, ...]
+
+
+async def recheck(
+    db: Database, webhooks: Mapping[tuple[str, str], Webhook], intake: Intake, *, account: str | None = None
+) -> Rechecked:
+    """Look again at every request that is kept, of one account where named, the oldest first.
+
+    A request leaves the list after the commit of what it brings, so being killed between costs a look more.
+    Raises Unavailable; what was believed before that is safe.
+    """
+    until = await db.read(suspects.newest)
+    believed = messages = after = 0
+    still: list[Still] = []
+    some = partial(suspects.some, account=account, until=until, limit=AT_ONCE)
+    while rows := await db.read(partial(some, after=after)):
+        for row in rows:
+            raws = _believed(webhooks.get((row.channel, row.account)), row)
+            if isinstance(raws, str):
+                still.append(Still(id=row.id, channel=row.channel, account=row.account, why=raws))
+                continue
+            accepted = await intake(raws) if raws else ()
+            await db.write(partial(suspects.drop, request_id=row.id))
+            believed += 1
+            messages += sum(not one.duplicate for one in accepted)
+        after = rows[-1].id
+    log.info("requests looked at again", believed=believed, messages=messages, still=len(still))
+    return Rechecked(believed=believed, messages=messages, still=tuple(still))
+
+
+def _believed(webhook: Webhook | None, row: Row[Any]) -> list[RawMessage] | str:
+    """What the request brings, or why it is not believed."""
+    if row.reason.endswith(suspects.CUT):
+        return str(row.reason)
+    if webhook is None:
+        return "the configuration has no such account"
+    if not isinstance(webhook, Rechecks):
+        return "this channel cannot look again"
+    request = Unverified(method=row.method, path=row.path, headers=row.headers, body=bytes(row.body), reason=row.reason)
+    try:
+        return list(webhook.recheck(request))
+    except PermissionError as error:
+        return str(error) or str(row.reason)
+    except Exception as error:
+        # One that cannot be read must not keep the others back; it stays in the list.
+        log.error("a request could not be looked at again", unverified=row.id, exc_info=error)
+        return f"could not be looked at: {type(error).__name__}"
