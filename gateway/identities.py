@@ -197,15 +197,16 @@ def send_code(
     account = _mail_account(ctx)
     if known is None or known.unreachable_at is not None or account is None or ctx.settings.is_own(address):
         return True
-    code = code_of(ctx, str(who), known.contact_id, now)
+    at = proofs.next_moment(conn, str(who), now)
+    code = code_of(ctx, str(who), known.contact_id, at)
     proofs.put(
         conn,
-        token_hash=_code_hash(ctx, str(who), known.contact_id, now, code),
+        token_hash=_code_hash(ctx, str(who), known.contact_id, at, code),
         kind="code",
         contact_id=known.contact_id,
         asked_by=str(who),
-        now=now,
-        expires_at=now + CODE_LIFE,
+        now=at,
+        expires_at=at + CODE_LIFE,
     )
     theirs = notices.person(conn, MAIL, address)
     outbox.put(
@@ -220,7 +221,7 @@ def send_code(
             recipient_name=theirs.name,
             language=notices.language_for(theirs, language),
             template="link_code",
-            variables={"asked_by": str(who), "contact": known.contact_id, "at": now.isoformat()},
+            variables={"asked_by": str(who), "contact": known.contact_id, "at": at.isoformat()},
             repeatable=False,
             automatic=True,
         ),

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, func, insert, select, update
 
 from gateway.store.schema import proof
 
@@ -61,6 +61,13 @@ def use(conn: Connection, token_hash: str, now: datetime) -> bool:
 def count_try(conn: Connection, token_hash: str) -> None:
     """A wrong code was tried."""
     conn.execute(update(proof).where(proof.c.token_hash == token_hash).values(attempts=proof.c.attempts + 1))
+
+
+def next_moment(conn: Connection, asked_by: str, now: datetime) -> datetime:
+    """When a code of this identity is made: now, or after the one before, since codes are told apart by it."""
+    wanted = select(func.max(proof.c.created_at)).where(proof.c.kind == "code", proof.c.asked_by == asked_by)
+    last: datetime | None = conn.scalar(wanted)
+    return now if last is None or last < now else last + timedelta(microseconds=1)
 
 
 def void_codes(conn: Connection, asked_by: str, now: datetime) -> None:

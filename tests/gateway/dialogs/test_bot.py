@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import get_args
 
 import pytest
 from hypothesis import given, settings
@@ -24,6 +25,7 @@ from gateway.dialogs.states import (
     Nothing,
     Outcome,
     Pass,
+    Result,
     Say,
     SendCode,
     SetLanguage,
@@ -99,12 +101,7 @@ events = st.one_of(
     ),
     st.builds(
         Outcome,
-        result=st.sampled_from(
-            [
-                *("linked", "link_expired", "code_sent", "code_wrong", "often", "unlinked"),
-                *("no_surveys", "reopened", "comment", "change", "not_yours", "gone"),
-            ]
-        ),
+        result=st.sampled_from(get_args(Result)),
         survey=st.integers(0, 3),
         address=texts,
         pressed=st.booleans(),
@@ -168,11 +165,11 @@ def test_every_command_is_answered_in_words_that_there_are(
         _has_texts(actions)
 
 
-_NAMES = st.sampled_from(["code", "comment", "until", "tries", "fresh", "address"]) | st.text()
-_LEAVES = st.none() | st.booleans() | st.integers() | st.text()
+keys = st.sampled_from(["code", "comment", "until", "tries", "fresh", "address"]) | st.text()
+plain = st.none() | st.booleans() | st.integers() | st.text()
 
 
-@given(st.recursive(_LEAVES, lambda inner: st.lists(inner) | st.dictionaries(_NAMES, inner)))
+@given(st.recursive(plain, lambda inner: st.lists(inner) | st.dictionaries(keys, inner)))
 def test_any_stored_state_can_be_read(kept: object) -> None:
     assert isinstance(from_json(kept), State)
 
