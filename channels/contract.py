@@ -76,6 +76,13 @@ class AccountSettings(BaseModel):
         """The name that people see as the sender; "" when the channel has none."""
         return ""
 
+    def start_url(self, token: str, seen: Facts) -> str:
+        """A link that opens a conversation with this account and brings `token` along; "" when there is none.
+
+        `token` has at most 64 of A-Z, a-z, 0-9, _ and -; `seen` are facts of the last message that came here.
+        """
+        return ""
+
     def reading(self) -> Facts:
         """What a parser must know about the account; laid over the facts of each message when it is read."""
         return {}

@@ -207,6 +207,9 @@ def _tell(talk: Talk, action: Say | Toast | Edit) -> None:
     survey = 0 if isinstance(action, Toast) else action.survey
     ticket_id = surveys.get(talk.conn, survey).ticket_id if survey else None
     match action:
+        case Say(text="private"):
+            name = talk.entry.raw.facts.get("bot_name") or ""
+            bot_answers.say(talk, Say(text="private", variables={"bot": name}))
         case Say():
             bot_answers.say(talk, action, ticket_id)
         case Edit():

@@ -41,6 +41,8 @@ class TelegramAccount(AccountSettings):
     """Where files are fetched: the beginning before "/file/bot". Empty: as `api_url`."""
     poll: Duration = parse_duration("50s")
     """How long Telegram may keep a poll open when there is nothing; at most 50s."""
+    username: str = Field(default="", pattern=r"^[A-Za-z0-9_]{0,64}$")
+    """Name of the bot without @; one-time links lead there. Empty: as Telegram tells it with the first message."""
     max_connections: int = Field(default=40, ge=1, le=100)
     """Requests that Telegram makes to the webhook at the same time."""
 
@@ -80,6 +82,11 @@ class TelegramAccount(AccountSettings):
     def endpoints(self) -> tuple[str, ...]:
         """The bot's user id."""
         return (str(self.bot_id),) if self.bot_id else ()
+
+    def start_url(self, token: str, seen: Facts) -> str:
+        """A deep link (core.telegram.org/api/links#bot-links): opened, it sends `/start <token>`."""
+        name = self.username or str(seen.get("bot_name") or "")
+        return f"https://t.me/{name}?start={token}" if name else ""
 
     def reading(self) -> Facts:
         """Who the bot is."""

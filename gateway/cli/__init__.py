@@ -27,6 +27,7 @@ COMMANDS = {
     "replay": "Process journalled messages again.",
     "outbox": "What waits to go out, and what did not.",
     "incidents": "Outages that are known: open, list, close.",
+    "contacts": "By what a person is known: show, link, undo.",
     "tokens": "Tokens of the API.",
     "mail": "Log a mail account in at its provider.",
     "telegram": "Register a bot's webhook and menu; see how it stands.",

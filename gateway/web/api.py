@@ -10,6 +10,7 @@ from gateway import shadow, status
 from gateway.web import (
     api_acts,
     api_asked,
+    api_contacts,
     api_incidents,
     api_models,
     api_ops,
@@ -21,6 +22,7 @@ from gateway.web import (
 from gateway.web.frame import ApiModel, Asked, Call, Nothing, Reads, Route, Writes, endpoint
 
 _TICKET = "/tickets/{ticket}"
+_CONTACT = "/contacts/{contact}"
 
 
 async def document(_call: Call) -> web.Response:
@@ -99,6 +101,21 @@ ROUTES: Sequence[Route] = (
           answer=api_incidents.IncidentDetail, writes=api_incidents.create, body=api_incidents.NewIncident),
     Route(method="POST", path="/incidents/{incident}/close", summary="Close it and tell who waits", scope="reply",
           answer=api_incidents.IncidentDetail, writes=api_incidents.close, body=api_incidents.Over),
+    *(
+        Route(method="GET", path=path, summary=summary, scope="reply", answer=api_contacts.ContactDetail, reads=reads,
+              query=query, whole=True)
+        for path, summary, reads, query in (
+            ("/contacts", "Find a contact by an identity", api_contacts.find, api_contacts.ContactQuery),
+            (_CONTACT, "Show a contact", api_contacts.one, Nothing),
+        )
+    ),
+    Route(method="POST", path=f"{_CONTACT}/links", summary="Make a one-time link for a contact", scope="reply",
+          status=201, answer=api_contacts.OneTimeLink, writes=api_contacts.invite, body=api_contacts.NewLink,
+          once=frozenset({"url"}), whole=True),
+    Route(method="POST", path=f"{_CONTACT}/identities", summary="Give a contact an identity", scope="reply",
+          answer=api_contacts.ContactDetail, writes=api_contacts.link, body=api_contacts.NewIdentity, whole=True),
+    Route(method="POST", path="/contacts/changes/{change}/undo", summary="Take a change of identities back",
+          scope="reply", answer=api_contacts.ContactDetail, writes=api_contacts.undo, whole=True),
     *(
         Route(method="GET", path=path, summary=summary, scope="admin", answer=answer, reads=reads, query=query,
               whole=True)

@@ -1,0 +1,196 @@
+"""Contacts over the API: by what a person is known, one-time links for them, linking by hand and taking it back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import StringConstraints
+from sqlalchemy import Connection, Row, select
+
+from channels.registry import CHANNELS, identity_kind
+from gateway import identities
+from gateway.desk_acts import NotFound
+from gateway.identities import MAIL, PHONE, Identity
+from gateway.store import identity_changes, people
+from gateway.store.schema import entry
+from gateway.web.api_asked import Text
+from gateway.web.frame import ApiModel, Asked, Call, Job
+from gateway.web.problems import Problem
+from normalizer.message import Facts
+
+_PHONE = re.compile(r"\+[0-9]{7,15}")
+Kind = Annotated[str, StringConstraints(pattern=r"^[a-z]{1,20}$")]
+Value = Annotated[Text, StringConstraints(max_length=people.IDENTITY_LIMIT)]
+
+
+class ContactQuery(Asked):
+    """Whose an identity is."""
+
+    kind: Kind
+    """mail, phone, telegram …"""
+    value: Value
+
+
+class NewLink(Asked):
+    """A one-time link into a conversation with a bot."""
+
+    channel: Kind = "telegram"
+    account: Annotated[str, StringConstraints(max_length=64)] = ""
+    """Empty: the channel's first account."""
+
+
+class NewIdentity(Asked):
+    """What is this contact's, because staff say so."""
+
+    kind: Kind
+    value: Value
+
+
+class IdentityItem(ApiModel):
+    """One way by which a person is known."""
+
+    kind: str
+    value: str
+    unreachable_at: datetime | None
+    """Nothing reached them there, since then."""
+
+
+class ChangeItem(ApiModel):
+    """An identity went from one contact to another."""
+
+    id: int
+    kind: str
+    value: str
+    from_contact: int
+    to_contact: int
+    how: Literal["deep link", "shared contact", "code", "staff", "undo"]
+    actor: str
+    at: datetime
+    undone_at: datetime | None
+
+
+class ContactDetail(ApiModel):
+    """A person, as far as we know."""
+
+    id: int
+    name: str
+    language: str | None
+    """Their own choice."""
+    no_surveys: bool
+    identities: Sequence[IdentityItem]
+    changes: Sequence[ChangeItem]
+    """The newest 100."""
+
+
+class OneTimeLink(ApiModel):
+    """Opened once within its time, it makes a chat the contact's."""
+
+    url: str | None
+    """Shown now and never again (none when this answer is a repeat)."""
+    expires_at: datetime
+
+
+async def find(call: Call) -> ContactDetail:
+    """The contact of an identity."""
+    who = _identity(call.query.kind, call.query.value)
+
+    def job(conn: Connection) -> ContactDetail:
+        known = people.find(conn, who.kind, who.value)
+        if known is None:
+            raise NotFound("nobody is known by this")
+        return _detail(conn, known.contact_id)
+
+    return await call.read(job)
+
+
+async def one(call: Call) -> ContactDetail:
+    """One contact."""
+    contact_id = call.number("contact")
+    return await call.read(lambda conn: _detail(conn, contact_id))
+
+
+async def invite(call: Call) -> Job:
+    """Make a one-time link."""
+    services, caller, now, asked = call.services, call.caller, call.services.clock(), call.body
+    contact_id, token = call.number("contact"), call.services.new_secret()
+    accounts = services.ctx.settings.accounts(asked.channel)
+    name = asked.account or next(iter(accounts), "")
+    account = accounts.get(name)
+    if account is None:
+        raise Problem(422, "there is no such account; accounts are named in the configuration under `channels`")
+
+    def job(conn: Connection) -> OneTimeLink:
+        url = account.start_url(token, _seen(conn, asked.channel, name))
+        if not url:
+            raise Problem(409, "nobody knows yet how this account is called; `username` in its settings says it")
+        expires_at = identities.make_link(conn, contact_id, token, actor=caller.actor, now=now)
+        return OneTimeLink(url=url, expires_at=expires_at)
+
+    return job
+
+
+async def link(call: Call) -> Job:
+    """Give a contact an identity."""
+    caller, now, contact_id = call.caller, call.services.clock(), call.number("contact")
+    who = _identity(call.body.kind, call.body.value)
+
+    def job(conn: Connection) -> ContactDetail:
+        identities.link(conn, who, contact_id, how="staff", actor=caller.actor, now=now)
+        return _detail(conn, contact_id)
+
+    return job
+
+
+async def undo(call: Call) -> Job:
+    """Take a change back, with what came along then; shows the contact that it went back to."""
+    caller, now, change_id = call.caller, call.services.clock(), call.number("change")
+
+    def job(conn: Connection) -> ContactDetail:
+        made = identities.undo(conn, change_id, actor=caller.actor, now=now)
+        back = identity_changes.get(conn, made[0])
+        assert back is not None
+        return _detail(conn, back.to_contact)
+
+    return job
+
+
+def _identity(kind: str, value: str) -> Identity:
+    """Raises Problem 422 for what can be nobody's."""
+    kinds = {MAIL, PHONE, *(identity_kind(channel) for channel in CHANNELS)}
+    if kind not in kinds:
+        raise Problem(422, f"no such kind; there are {', '.join(sorted(kinds))}")
+    value = people.normal(value)
+    if kind == PHONE:
+        value = re.sub(r"[\s().-]", "", value)
+        if not _PHONE.fullmatch(value):
+            raise Problem(422, "a telephone reads +380441234567")
+    if kind == MAIL and not re.fullmatch(r"[^@\s]+@[^@\s]+", value):
+        raise Problem(422, "a mail address has one @")
+    return Identity(kind=kind, value=value)
+
+
+def _seen(conn: Connection, channel: str, account: str) -> Facts:
+    """Facts of the last message that came to an account: with it the channel tells what it is called."""
+    wanted = select(entry.c.facts).where(entry.c.channel == channel, entry.c.account == account)
+    return dict(conn.scalar(wanted.order_by(entry.c.id.desc()).limit(1)) or {})
+
+
+def _detail(conn: Connection, contact_id: int) -> ContactDetail:
+    if not people.exists(conn, contact_id):
+        raise NotFound("there is no such contact")
+    row = people.get(conn, contact_id)
+    return ContactDetail(
+        id=row.id,
+        name=row.name,
+        language=row.language,
+        no_surveys=bool(row.no_surveys),
+        identities=[_as(IdentityItem, known) for known in people.identities(conn, contact_id)],
+        changes=[_as(ChangeItem, change) for change in identity_changes.of_contact(conn, contact_id)],
+    )
+
+
+def _as(model: Any, row: Row[Any]) -> Any:
+    return model(**{name: getattr(row, name) for name in model.model_fields})
