@@ -47,7 +47,7 @@ async def setup(name: str, account: TelegramAccount, public_url: str, menu: Menu
 
 
 async def _register(api: Api, name: str, account: TelegramAccount, public_url: str, say: Callable[[str], None]) -> None:
-    if wrong := _unreachable(public_url, account):
+    if wrong := unreachable(public_url, account):
         raise RuntimeError(wrong)
     assert account.secret is not None
     url = public_url + path_of(name)
@@ -63,7 +63,7 @@ async def _register(api: Api, name: str, account: TelegramAccount, public_url: s
     say(f"the webhook is set: {url}")
 
 
-def _unreachable(public_url: str, account: TelegramAccount) -> str:
+def unreachable(public_url: str, account: TelegramAccount) -> str:
     """Why Telegram would not take this address; "" when it would. A server of one's own takes any."""
     if not public_url:
         return "http.public_url is empty; Telegram must know where to deliver"

@@ -10,6 +10,7 @@ import signal
 import sqlite3
 import sys
 from collections import Counter
+from collections.abc import Mapping
 from email import message_from_bytes
 from pathlib import Path
 
@@ -28,8 +29,9 @@ PER_ROUND = 2.5
 class Server:
     """The gateway in a process group of its own, started and killed again and again."""
 
-    def __init__(self, var: Path) -> None:
-        self.var = var
+    def __init__(self, var: Path, environment: Mapping[str, str] | None = None) -> None:
+        """`environment`: added to ours."""
+        self.var, self.environment = var, {**os.environ, **(environment or {})}
         self.process: asyncio.subprocess.Process | None = None
         self.port: int | None = None
 
@@ -40,6 +42,7 @@ class Server:
             self.process = await asyncio.create_subprocess_exec(
                 sys.executable, str(HERE / "server.py"), str(CONFIG), str(self.var), *failpoint,
                 stdout=log, stderr=log, start_new_session=True, cwd=HERE.parent.parent,
+                env=self.environment,
             )  # fmt: skip
         async with asyncio.timeout(60):
             while not listening.exists():

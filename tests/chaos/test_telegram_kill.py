@@ -1,0 +1,88 @@
+"""SIGKILL while a bot is polled, at random moments and at named points: every update is kept, byte for byte, once."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import random
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from gateway.demo.bot_api import Bot, BotApi
+from gateway.store.failpoints import NAMES
+from tests.chaos.test_kill import Server, query
+from tests.telegram.standin import TOKEN, said, standin
+
+PER_ROUND = 1.5
+"""Seconds that a round lasts at most before the gateway is killed."""
+
+
+async def write(bot: Bot, chance: random.Random, done: asyncio.Event, most: int) -> dict[str, int]:
+    """People write until `done`, or so often. Returns SHA-256 of each update -> its number."""
+    sent: dict[str, int] = {}
+    for number in range(1, most + 1):
+        if done.is_set():
+            break
+        size = 300_000 if chance.random() < 0.01 else chance.randrange(20, 2000)
+        text = f"{number} " + "Сервер не отвечает. " * (size // 20)
+        message = said(text, message_id=number, user=5_000_000_000 + chance.randrange(20))
+        update = json.dumps({"update_id": 1000 + number, **message}, ensure_ascii=chance.random() < 0.5)
+        sent[hashlib.sha256(update.encode()).hexdigest()] = 1000 + number
+        bot.push_text(1000 + number, update)
+        await asyncio.sleep(chance.uniform(0, 0.02))
+    return sent
+
+
+def environment(api: BotApi) -> dict[str, str]:
+    """An account that is polled and writes to nobody."""
+    account = "GATEWAY__CHANNELS__TELEGRAM__MAIN__"
+    told = {"TOKEN": "env:STANDIN_TOKEN", "API_URL": api.api_url, "POLL": "5s", "OUTBOUND": "'off'"}
+    return {"STANDIN_TOKEN": TOKEN} | {account + key: value for key, value in told.items()}
+
+
+@pytest.mark.timeout(600)
+async def test_no_update_is_lost_or_doubled_by_kills(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    kills: int = request.config.getoption("--kills")
+    chance, done = random.Random(20261122), asyncio.Event()
+    points = list(NAMES)
+    chance.shuffle(points)
+    async with standin() as api:
+        server, bot = Server(tmp_path, environment(api)), api.bot()
+        writing = asyncio.create_task(write(bot, chance, done, 20_000))
+        try:
+            for kill in range(kills):
+                failpoint = (points[kill // 2 % len(points)], str(chance.randrange(1, 30))) if kill % 2 else ()
+                await server.start(*failpoint)
+                assert server.process is not None
+                try:
+                    await asyncio.wait_for(server.process.wait(), chance.uniform(0.1, PER_ROUND))
+                except TimeoutError:
+                    await (server.stop() if kill % 4 == 2 else server.kill())
+            await server.start()
+            done.set()
+            sent = await writing
+            await api.until(lambda: not bot.waiting, within=60)
+            await server.stop()
+        finally:
+            done.set()
+            await asyncio.gather(writing, return_exceptions=True)
+            if server.process is not None and server.process.returncode is None:
+                await server.kill()
+        again = sum(count - 1 for count in bot.given.values())
+    verify(tmp_path, sent)
+    print(f"\n{kills} kills: {len(sent)} updates, {again} of them given out again, 0 lost, 0 doubled")
+
+
+def verify(var: Path, sent: dict[str, int]) -> None:
+    assert len(sent) > 20, "the test sent too little to mean anything"
+    journal = Counter(str(row[0]) for row in query(var, "SELECT sha256 FROM entry WHERE channel = 'telegram'"))
+    lost = [number for sha, number in sent.items() if sha not in journal]
+    assert not lost, f"{len(lost)} of {len(sent)} are lost: {lost[:5]}"
+    doubled = [sent.get(sha, sha) for sha, count in journal.items() if count > 1]
+    assert not doubled, f"kept twice: {doubled[:5]}"
+    assert set(journal) == set(sent)
+    value = str(query(var, "SELECT value FROM cursor WHERE channel = 'telegram'")[0][0])
+    assert json.loads(value)["offset"] == max(sent.values()) + 1
