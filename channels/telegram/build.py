@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import random
 import secrets
+import time
 from collections.abc import Mapping
 
-from channels.contract import Listener, Parts, Webhook, Wiring
+from channels.contract import Listener, Parts, Sender, Webhook, Wiring
 from channels.credentials import reveal
+from channels.telegram.outbound import TelegramSender
 from channels.telegram.polling import Poller
 from channels.telegram.settings import TelegramAccount
 from channels.telegram.watch import HookWatch
@@ -17,21 +19,31 @@ from channels.telegram.webhook import BotName, TelegramHook
 def build(accounts: Mapping[str, TelegramAccount], wiring: Wiring) -> Parts:
     """Make the parts; nothing connects yet. Raises KeyError or OSError for a secret that is not there, ValueError for
     one that cannot be right."""
+    senders: dict[str, Sender] = {}
     listeners: list[Listener] = []
     webhooks: dict[str, Webhook] = {}
     for name, account in accounts.items():
         for key, said in account.wrong_secrets().items():
             raise ValueError(f"channels.telegram.{name}.{key}: {said}")
         token = reveal(account.token)
+        senders[name] = sender = TelegramSender(
+            name,
+            token,
+            api_url=f"{account.api_url}/bot",
+            seconds=account.timeout.total_seconds(),
+            monotonic=time.monotonic,
+        )
         if account.mode == "webhook":
-            webhooks[name], watch = _hooked(name, account, token, wiring)
+            webhooks[name], watch = _hooked(name, account, token, wiring, sender)
             listeners.append(watch)
         else:
-            listeners.append(_polled(name, account, token, wiring))
-    return Parts(senders={}, listeners=listeners, webhooks=webhooks)
+            listeners.append(_polled(name, account, token, wiring, sender))
+    return Parts(senders=senders, listeners=listeners, webhooks=webhooks)
 
 
-def _hooked(name: str, account: TelegramAccount, token: str, wiring: Wiring) -> tuple[TelegramHook, HookWatch]:
+def _hooked(
+    name: str, account: TelegramAccount, token: str, wiring: Wiring, sender: TelegramSender
+) -> tuple[TelegramHook, HookWatch]:
     bot = BotName()
     hook = TelegramHook(
         name,
@@ -43,10 +55,13 @@ def _hooked(name: str, account: TelegramAccount, token: str, wiring: Wiring) -> 
         suspects=wiring.suspects,
         bot=bot,
     )
-    return hook, HookWatch(name, account, token, clock=wiring.clock, chance=random.random, bot=bot)
+    watch = HookWatch(
+        name, account, token, clock=wiring.clock, chance=random.random, bot=bot, on_stop=[sender.close]
+    )  # fmt: skip
+    return hook, watch
 
 
-def _polled(name: str, account: TelegramAccount, token: str, wiring: Wiring) -> Poller:
+def _polled(name: str, account: TelegramAccount, token: str, wiring: Wiring, sender: TelegramSender) -> Poller:
     return Poller(
         name,
         account,
@@ -56,6 +71,7 @@ def _polled(name: str, account: TelegramAccount, token: str, wiring: Wiring) -> 
         spool=wiring.spool,
         unique=_unique,
         chance=random.random,
+        on_stop=[sender.close],
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -67,13 +67,15 @@ class ChannelAdapter:
     """`Wiring.options`, with ports that are free."""
     inbound: Mapping[str, tuple[Any, frozenset[Mishap]]]
     """Name of a wire -> ((tmp_path, intake) -> async context manager of a Wire, what can go wrong on it)."""
+    notice: Mapping[str, Any] = field(default_factory=dict)
+    """What a notice on this channel has otherwise: whom it goes to, and where."""
     senders: Mapping[str, tuple[Any, frozenset[Behaviour]]] = field(default_factory=dict)
     """Name -> ((tmp_path) -> async context manager of a FarSide, the behaviours it can show)."""
 
 
-def notice(channel: str, number: int = 7) -> Notice:
+def notice(channel: str, number: int = 7, **otherwise: Any) -> Notice:
     """Something to send; the adapter's account is called `main`."""
-    return Notice(
+    made = Notice(
         id=number,
         channel=channel,
         account="main",
@@ -86,6 +88,7 @@ def notice(channel: str, number: int = 7) -> Notice:
         automatic=False,
         created_at=NOW,
     )
+    return replace(made, **otherwise)
 
 
 @asynccontextmanager

@@ -197,7 +197,7 @@ async def test_each_behaviour_of_the_far_side_has_its_receipt(
     factory, _ = ADAPTERS[channel].senders[name]
     async with factory(tmp_path) as far:
         far.plan(behaviour)
-        sending = asyncio.create_task(far.sender.send(notice(channel)))
+        sending = asyncio.create_task(far.sender.send(notice(channel, **ADAPTERS[channel].notice)))
         if behaviour == "late":
             done, _ = await asyncio.wait({sending}, timeout=0.2)
             assert not done
@@ -210,7 +210,7 @@ async def test_each_behaviour_of_the_far_side_has_its_receipt(
         assert receipt.uncertain == (receipt.delivery is Delivery.RETRY and bool(far.received()))
         # The next notice is not touched by what happened to this one.
         far.plan("accepts")
-        after: Any = await asyncio.wait_for(far.sender.send(notice(channel, 8)), 10)
+        after: Any = await asyncio.wait_for(far.sender.send(notice(channel, 8, **ADAPTERS[channel].notice)), 10)
         assert after.delivery is Delivery.SENT
 
 
@@ -220,5 +220,5 @@ async def test_a_notice_sent_twice_is_recognisable(channel: str, name: str, tmp_
     async with factory(tmp_path) as far:
         far.plan("accepts", "accepts")
         for _ in range(2):
-            assert (await far.sender.send(notice(channel))).delivery is Delivery.SENT
+            assert (await far.sender.send(notice(channel, **ADAPTERS[channel].notice))).delivery is Delivery.SENT
         assert len(set(far.received())) == 1

@@ -13,17 +13,20 @@ from aiohttp import web
 
 from gateway.demo.bot_api.calls import ApiError
 
-Kind: TypeAlias = Literal["too_many", "error", "html", "reset", "lost", "slow", "half", "never", "late", "twice"]
+Kind: TypeAlias = Literal[
+    "too_many", "error", "html", "reset", "lost", "slow", "half", "never", "mute", "late", "twice"
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """What happens to one call. It has its effect only beside lost, slow, half, late and twice."""
+    """What happens to one call. It has its effect only beside lost, slow, half, mute, late and twice."""
 
     kind: Kind
     """too_many: 429. error: `status` with a description. html: 502, a page of a proxy. reset: before it is read.
     lost: it is done, the answer is not sent. slow: the answer takes `seconds`. half: half of the answer. never: no
-    answer. late: it waits for `go_on`. twice: done twice; for getUpdates and deliveries, given out twice."""
+    answer. mute: it is done, and never answered. late: it waits for `go_on`. twice: done twice; for getUpdates and
+    deliveries, given out twice."""
     retry_after: int = 1
     """Beside too_many, seconds."""
     status: int = 500
@@ -88,16 +91,21 @@ async def before(fault: Fault | None, request: web.Request, go_on: asyncio.Event
             raise Gone
         case "late":
             await go_on.wait()
-        case "lost" | "slow" | "half" | "twice":
+        case "lost" | "slow" | "half" | "mute" | "twice":
             pass
         case _:
             assert_never(fault.kind)
 
 
-async def give(fault: Fault | None, request: web.Request, answer: web.Response) -> web.StreamResponse:
+async def give(
+    fault: Fault | None, request: web.Request, answer: web.Response, closing: asyncio.Event
+) -> web.StreamResponse:
     """The answer, as the fault has it. Raises Gone when it is cut."""
-    if fault is None or fault.kind not in ("lost", "slow", "half"):
+    if fault is None or fault.kind not in ("lost", "slow", "half", "mute"):
         return answer
+    if fault.kind == "mute":
+        await closing.wait()
+        raise Gone
     if fault.kind == "lost":
         cut(request)
         raise Gone

@@ -168,7 +168,7 @@ class BotApi:
                 self._plan.appendleft(fault)
             note.done = True
             self.tell()
-            return await give(fault, request, answer)
+            return await give(fault, request, answer, self._closing)
         except ApiError as error:
             note.error = error.code
             self.tell()
@@ -188,7 +188,8 @@ class BotApi:
             if content is None:
                 raise ApiError(404, "Not Found")
             note.done = True
-            return await give(fault, request, web.Response(body=content, content_type="application/octet-stream"))
+            answer = web.Response(body=content, content_type="application/octet-stream")
+            return await give(fault, request, answer, self._closing)
         except ApiError as error:
             note.error = error.code
             return refused(error)

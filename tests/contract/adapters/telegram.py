@@ -1,27 +1,32 @@
-"""Telegram under the contract suite: the webhook and polling in."""
+"""Telegram under the contract suite: the webhook and polling in; messages of a bot out."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from aiohttp import web
 
-from channels.contract import Intake, Wiring
+from channels.contract import Intake, Sender, Wiring
 from channels.registry import CHANNELS
 from channels.telegram.api import Api
+from channels.telegram.outbound import TelegramSender
 from channels.telegram.polling import Poller
 from channels.telegram.rounds import Pace
 from channels.telegram.settings import TelegramAccount
-from gateway.demo.bot_api import Bot, BotApi, Fault
+from gateway.demo.bot_api import RECEIVING, SENDING, Bot, BotApi, Fault
+from gateway.demo.bot_api.sending import Chats
 from gateway.demo.bot_api.webhooks import Deliveries
-from tests.contract.channel_adapter import NOW, ChannelAdapter, Mishap, listening
+from normalizer.message import Address
+from tests.contract.channel_adapter import NOW, Behaviour, ChannelAdapter, Mishap, listening
 from tests.telegram.standin import SECRET, TOKEN, said, standin
 
 ACCOUNT: dict[str, Any] = {"token": TOKEN, "secret": SECRET, "mode": "webhook"}
+ANNA = 5_000_000_001
 QUICK = Pace(first=0.02, longest=0.05, refused=0.05)
 
 
@@ -57,7 +62,7 @@ class BotWire:
 class PollingWire(BotWire):
     """Acknowledged is what a later call confirms; what is given out again, is not."""
 
-    PLANS: dict[Mishap, Fault] = {
+    PLANS: ClassVar[dict[Mishap, Fault]] = {
         mishap: Fault(kind=mishap, method="getUpdates") for mishap in ("twice", "half", "never", "lost", "reset")
     } | {"late": Fault(kind="slow", method="getUpdates", seconds=0.1)}
 
@@ -130,6 +135,47 @@ async def webhook(folder: Path, intake: Intake) -> AsyncIterator[WebhookWire]:
         await runner.cleanup()
 
 
+class BotSide:
+    """A chat that the bot writes to."""
+
+    METHOD = "sendMessage"
+    PLANS: ClassVar[dict[Behaviour, Fault | None]] = {
+        "accepts": None,
+        "late": Fault(kind="late", method=METHOD),
+        "half": Fault(kind="half", method=METHOD),
+        "never": Fault(kind="mute", method=METHOD),
+        "later": Fault(kind="too_many", retry_after=1, method=METHOD),
+        "refuses": Fault(kind="error", status=400, description="Bad Request: message text is empty", method=METHOD),
+        "unreachable": Fault(
+            kind="error", status=403, description="Forbidden: bot was blocked by the user", method=METHOD
+        ),
+    }
+
+    def __init__(self, sender: Sender, api: BotApi) -> None:
+        self.sender, self._api = sender, api
+
+    def plan(self, *behaviours: Behaviour) -> None:
+        self._api.plan(*(fault for each in behaviours if (fault := self.PLANS[each]) is not None))
+
+    def received(self) -> Sequence[str]:
+        """The Bot API has no id of ours: what tells a person that it is the same is its text."""
+        return [f"{sent.chat} {sent.text}" for sent in self._api.bot(TOKEN).part(Chats).sent]
+
+    def go_on(self) -> None:
+        self._api.go_on()
+
+
+@asynccontextmanager
+async def bot_side(folder: Path) -> AsyncIterator[BotSide]:
+    async with standin({**RECEIVING, **SENDING}) as api:
+        # A clock that goes on so fast that no chat is ever told too much at once.
+        sender = TelegramSender("main", TOKEN, api_url=api.api_url, seconds=1.0, monotonic=count(0.0, 100.0).__next__)
+        try:
+            yield BotSide(sender, api)
+        finally:
+            await sender.close()
+
+
 ADAPTER = ChannelAdapter(
     account=ACCOUNT,
     options={},
@@ -137,4 +183,6 @@ ADAPTER = ChannelAdapter(
         "webhook": (webhook, frozenset({"twice", "half", "never", "lost", "late"})),
         "polling": (polling, frozenset(PollingWire.PLANS)),
     },
+    notice={"recipient": Address(address=str(ANNA), name="Анна"), "destination": {"chat": ANNA}},
+    senders={"bot": (bot_side, frozenset(BotSide.PLANS))},
 )
