@@ -11,8 +11,8 @@ from dataclasses import replace
 
 from normalizer import telegram_acts as acts
 from normalizer.message import Command, Event, Ignored, InlineBody, Message, RawMessage
-from normalizer.telegram_message import author, message, new_kind
-from normalizer.telegram_place import Bot, Place, no_person
+from normalizer.telegram_message import message, new_kind
+from normalizer.telegram_place import Bot, Place, author, no_person
 from normalizer.telegram_services import SERVICE
 from normalizer.telegram_wire import Obj, obj, parse, when
 
@@ -41,7 +41,7 @@ def _update(update: Obj, bot: Bot, raw: RawMessage) -> Event:
     silent = next((name for name in _SILENT if name in update), "")
     if silent:
         return Ignored(reason=f"update:{silent}")
-    new = [name for name, value in update.items() if name != "update_id" and isinstance(value, dict)]
+    new = [name for name, value in update.items() if isinstance(value, dict)]
     return new_kind(new[0], obj(update[new[0]]), bot) if new else Ignored(reason="update:empty")
 
 
@@ -75,7 +75,7 @@ def _business_edited(update: Obj, bot: Bot, raw: RawMessage) -> Event:
 
 def _owners(update: Obj, place: Place | None) -> Ignored | None:
     """What the owner of the business account writes comes here, too; the chat bears the customer's id."""
-    written_by_customer = place is None or author(update, place).address in ("", str(place.chat))
+    written_by_customer = place is None or author(update).address in ("", str(place.chat))
     return None if written_by_customer else Ignored(reason="business:own_message")
 
 
@@ -84,7 +84,7 @@ def _not_for_a_ticket(update: Obj, place: Place | None) -> Ignored | None:
     if service:
         return Ignored(reason=f"service:{service}")
     nobody = no_person(update)
-    if not nobody and place is not None and not author(update, place).address:
+    if not nobody and place is not None and not author(update).address:
         nobody = "from:nobody"
     return Ignored(reason=nobody) if nobody else None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from normalizer.message import Command, Event, Ignored, Press, Rating, Reachability
-from normalizer.telegram_place import Bot, Place, address_of, person_id, privately
+from normalizer.telegram_place import Bot, Place, address_of, author, person_id, privately
 from normalizer.telegram_wire import Obj, identifier, line, obj, text
 
 PRESSED = "press"
@@ -34,9 +34,9 @@ def command(update: Obj, bot: Bot, place: Place) -> Command | Ignored | None:
     A path ("/usr/bin does not work") is none. What is said to another bot in a group is not for us.
     """
     found = _COMMAND.fullmatch(text(update.get("text")))
-    sender = address_of(obj(update.get("from")))
-    if found is None or not sender.address:
+    if found is None:
         return None
+    sender = author(update)
     name, addressed, argument = found[1].lower(), (found[2] or "").lower(), (found[3] or "").strip()
     if addressed and bot.name and addressed != bot.name and not place.private:
         return Ignored(reason="command:another_bot")
@@ -56,8 +56,8 @@ def own_number(update: Obj, place: Place) -> Command | None:
     A bot can write any number into a contact that is sent through it, so such a one proves nothing.
     """
     contact, user = obj(update.get("contact")), obj(update.get("from"))
-    sender = address_of(user)
-    if not sender.address or person_id({"id": contact.get("user_id")}) != sender.address or obj(update.get("via_bot")):
+    sender = author(update)
+    if person_id({"id": contact.get("user_id")}) != sender.address or obj(update.get("via_bot")):
         return None
     digits = _NOT_DIGITS.sub("", line(contact.get("phone_number"), 40))
     if not (7 <= len(digits) <= 15):  # ITU-T E.164: at most 15

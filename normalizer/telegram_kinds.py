@@ -70,7 +70,7 @@ def _paid(found: Obj) -> str:
 
 def _giveaway(found: Obj) -> str:
     count = amount(found.get("winner_count"))
-    return _named("giveaway", f"{count} winners" if count else "", line(found.get("prize_description")))
+    return _named("giveaway", f"winners: {count}" if count else "", line(found.get("prize_description")))
 
 
 def _titled(kind: str) -> Callable[[Obj], str]:

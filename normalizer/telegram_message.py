@@ -11,11 +11,11 @@ from normalizer.mail import answers
 from normalizer.message import Address, Attachment, KeyKind, Message, ThreadKey, Trust
 from normalizer.telegram_kinds import excerpt, paid_files, said
 from normalizer.telegram_media import File, files
-from normalizer.telegram_place import Bot, Place, address_of, name_of, privately, title_of
+from normalizer.telegram_place import Bot, Place, address_of, author, person_id, privately, title_of
 from normalizer.telegram_rich import rich
 from normalizer.telegram_services import is_about
 from normalizer.telegram_text import quoted, written
-from normalizer.telegram_wire import Obj, line, number, obj, text, when
+from normalizer.telegram_wire import Obj, line, obj, text, when
 
 UNSUPPORTED = "unsupported content"
 EXCERPT = 400
@@ -54,16 +54,16 @@ def message(update: Obj, bot: Bot, place: Place | None, *, edited_at: datetime |
     """The Message of a person. `place` is None where Telegram did not say which chat: then nobody can answer."""
     content = _content(update, bot)
     origin = _origin(update)
-    sender = author(update, place)
-    visible = _joined(_forward_line(origin), without_mention(content.written, bot), *content.lines)
+    sender = author(update)
+    first, lines = _forward_line(origin), content.lines
     spoken = without_mention(content.plain, bot)
     guessed, sure = language.guess(spoken)
     own = spoken if origin is None else ""
     score, comment = answers.rating(own)
     return Message(
         sender=sender,
-        text=_joined(_context(update, bot, place), visible),
-        visible_text=visible,
+        text=_joined(_context(update, bot), first, content.written, *lines),
+        visible_text=_joined(first, without_mention(content.written, bot), *lines),
         on_behalf=origin,
         date=when(update.get("date")),
         attachments=tuple(content.attachments),
@@ -76,7 +76,7 @@ def message(update: Obj, bot: Bot, place: Place | None, *, edited_at: datetime |
         stop_surveys=answers.stop_surveys(own),
         trust=trust(sender),
         forwarded=_forwarded(content, origin, update),
-        conversation=place.conversation(sender.address) if place is not None and sender.address else None,
+        conversation=place.conversation(sender.address) if place is not None else None,
         external_key=place.key(update) if place is not None else "",
         edited_at=edited_at,
         group=place.album(update) if place is not None else "",
@@ -106,12 +106,6 @@ def new_kind(name: str, update: Obj, bot: Bot) -> Message:
 def trust(sender: Address) -> Trust:
     """Telegram vouches for who writes: the request came with the secret that it has from us, or we asked for it."""
     return Trust.VERIFIED if sender.address else Trust.UNKNOWN
-
-
-def author(update: Obj, place: Place | None) -> Address:
-    """Who wrote it; in private the chat bears the same id."""
-    user = obj(update.get("from"))
-    return address_of(user if user or place is None or not place.private else obj(update.get("chat")))
 
 
 # -- what is in it ------------------------------------------------------------------------
@@ -151,7 +145,7 @@ def _thanks(content: _Content, own: str) -> bool:
         return False
     if not content.plain:
         return content.idle
-    return not content.lines and (answers.thanks(own) or bool(_EMOJI.fullmatch(own)))
+    return answers.thanks(own) or bool(_EMOJI.fullmatch(own))
 
 
 def without_mention(words: str, bot: Bot) -> str:
@@ -184,24 +178,23 @@ def _answered(update: Obj) -> Obj:
     """The message that it answers. In a topic everything "answers" the message that opened the topic: that is none."""
     found = obj(update.get("reply_to_message"))
     topic = update.get("is_topic_message") is True and found.get("message_id") == update.get("message_thread_id")
-    return {} if topic or "forum_topic_created" in found else found
+    return {} if topic else found
 
 
 def _is_ours(answered: Obj, bot: Bot) -> bool:
     """Sent by this account, under its own name or that of the business it answers for."""
     senders = (obj(answered.get("from")), obj(answered.get("sender_business_bot")))
-    return bool(bot.id) and bot.id in [str(number(one.get("id"))) for one in senders]
+    return bot.id in [person_id(one) for one in senders if one]
 
 
-def _context(update: Obj, bot: Bot, place: Place | None) -> str:
+def _context(update: Obj, bot: Bot) -> str:
     """What is answered, as a quotation above the text: the passage that was chosen, else the beginning."""
-    quote, answered, elsewhere = (obj(update.get(name)) for name in ("quote", "reply_to_message", "external_reply"))
-    answered = _answered(update)
+    quote, elsewhere, answered = obj(update.get("quote")), obj(update.get("external_reply")), _answered(update)
     parts = []
     if quote:
         parts.append(quoted(written(quote.get("text"), quote.get("entities"))[:EXCERPT]))
-    elif answered and not _is_ours(answered, bot):
-        parts.append(quoted(_introduced(author(answered, place).name, excerpt(answered, EXCERPT))))
+    elif not _is_ours(answered, bot):
+        parts.append(quoted(_introduced(author(answered).name, excerpt(answered, EXCERPT))))
     if elsewhere:
         whose = _whose(obj(elsewhere.get("origin")))
         parts.append(quoted(_introduced(whose.name if whose is not None else "", excerpt(elsewhere, EXCERPT))))
@@ -242,7 +235,7 @@ def _whose(origin: Obj) -> Address | None:
 
 def _signed(whose: Obj, signature: str) -> Address:
     """A user is an address; a chat or channel is a name only, for nobody can be written to there."""
-    if name_of(whose) and "title" not in whose:
+    if "title" not in whose:
         return address_of(whose)
     title = title_of(whose)
     return Address(address="", name=f"{title} ({signature})" if signature else title)

@@ -48,15 +48,13 @@ class Place:
     @classmethod
     def of(cls, bot: Bot, message: Obj) -> Place | None:
         """Where a message stands; None when it does not say."""
-        chat = obj(message.get("chat"))
-        chat_id = number(chat.get("id"))
+        chat_id = number(obj(message.get("chat")).get("id"))
         if chat_id is None:
             return None
-        kind = chat.get("type")
         return cls(
             account=bot.account,
             chat=chat_id,
-            private=kind == "private" or (not isinstance(kind, str) and chat_id > 0),
+            private=chat_id > 0,  # the chat with a user bears the user's id; those of groups and channels are negative
             # Elsewhere the thread is that of an answer, and nothing can be sent into it.
             topic=number(message.get("message_thread_id")) if message.get("is_topic_message") is True else None,
             business=line(message.get("business_connection_id")),
@@ -116,6 +114,11 @@ def title_of(chat: Obj) -> str:
 def address_of(user: Obj) -> Address:
     """A user as our vocabulary has it: the id is the address."""
     return Address(address=person_id(user), name=name_of(user))
+
+
+def author(message: Obj) -> Address:
+    """Who wrote a message; where it does not say, a private chat bears the same id and name."""
+    return address_of(obj(message.get("from")) or obj(message.get("chat")))
 
 
 def no_person(message: Obj) -> str:

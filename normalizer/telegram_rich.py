@@ -61,9 +61,8 @@ class _Reader:
         yield self.blocks(block.get("blocks"), depth)
         if obj(block.get("location")):
             yield location(obj(block.get("location")))
-        caption = obj(block.get("caption"))
-        yield self.inline(caption.get("text"), depth) if caption else self.inline(block.get("caption"), depth)
-        for credited in (block, caption):
+        yield self.inline(block.get("caption"), depth)
+        for credited in (block, obj(block.get("caption"))):
             credit = self.inline(credited.get("credit"), depth)
             yield f"— {credit}" if credit else ""
 

@@ -6,6 +6,7 @@ Offsets of entities count UTF-16 code units (Bot API, MessageEntity), so an emoj
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from typing import TypeAlias
 
 from normalizer.mail.limits import TEXT_CHARS
@@ -14,6 +15,8 @@ from normalizer.telegram_wire import Obj, line, number, objects, tidy
 URL_CHARS = 2000
 MARKED_CHARS = 20_000
 """A longer text stands as it is: Telegram's own limit is 4096, and the work grows with text times entities."""
+MARKS = 2000
+"""Marks that are put into one text: a client sends at most 100 entities."""
 _OPEN, _CLOSE = 1, 0
 Mark: TypeAlias = tuple[int, int, int, str]
 """(unit, closing before opening, order among equals, what is put in)."""
@@ -22,10 +25,8 @@ Mark: TypeAlias = tuple[int, int, int, str]
 def written(value: object, entities: object) -> str:
     """The text with what its entities say; wrong offsets and unknown kinds change nothing."""
     raw = value[:TEXT_CHARS] if isinstance(value, str) else ""
-    if not raw or not isinstance(entities, list) or not entities or len(raw) > MARKED_CHARS:
-        return tidy(raw)
     units = raw.encode("utf-16-le", "surrogatepass")
-    marks = sorted(_marks(units, entities))
+    marks = sorted(islice(_marks(units, entities), MARKS)) if len(raw) <= MARKED_CHARS else []
     if not marks:
         return tidy(raw)
     pieces: list[str] = []
@@ -78,9 +79,8 @@ def _marks(units: bytes, entities: object) -> Iterator[Mark]:
 
 def _whole(units: bytes, at: int) -> int:
     """A place that cuts no character in two."""
-    low = units[at * 2 + 1] if at * 2 + 1 < len(units) else 0
-    high = units[at * 2 - 1] if at > 0 else 0
-    return at + 1 if 0xDC <= low <= 0xDF and 0xD8 <= high <= 0xDB else at
+    second_half = units[at * 2 + 1 : at * 2 + 2]
+    return at + 1 if b"\xdc" <= second_half <= b"\xdf" else at
 
 
 Span: TypeAlias = tuple[int, int]
@@ -107,8 +107,7 @@ def _pre(units: bytes, span: Span, entity: Obj) -> Made:
 
 def _line_feed(units: bytes, at: int) -> str:
     """A line feed where there is none yet."""
-    beyond = at < 0 or at * 2 >= len(units)
-    return "" if beyond or units[at * 2 : at * 2 + 2] == b"\n\0" else "\n"
+    return "" if units[at * 2 : at * 2 + 2] == b"\n\0" else "\n"
 
 
 def _blockquote(units: bytes, span: Span, _entity: Obj) -> Made:
