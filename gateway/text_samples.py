@@ -89,6 +89,9 @@ BOT: Mapping[str, Any] = {
     "where": "Telegram",
 }
 """What the words of a bot may use, each its own part of it (`text_names.BOT_TEXTS`, `CODE_TEXTS`)."""
+BOT_ALWAYS = frozenset({"score", "minutes", "limit", "tickets"})
+ABOUT_A_TICKET = ("bot_photo_only", "bot_reopened")
+"""What is never empty; the number only in texts that make no sense without a ticket."""
 OPERATORS: Mapping[str, Any] = {
     "desk": "Example support",
     "alert": "quarantine",
@@ -146,6 +149,7 @@ def samples(template: str) -> Iterator[Mapping[str, Any]]:
     kept = {"survey"} if template.startswith("survey") else set()
     kept |= set() if template in ("reply", *BOT_TEXTS) else {"url"}
     bare = {**BARE, **dict.fromkeys(BOT, "")} if template in BOT_TEXTS else BARE
+    kept |= BOT_ALWAYS | ({"number"} if template in ABOUT_A_TICKET else set()) if template in BOT_TEXTS else set()
     yield {name: value if name in kept else bare.get(name, value) for name, value in full.items()}
 
 

@@ -43,6 +43,7 @@ FOLDER = "texts"
 LANGUAGES = ("ru", "uk", "en")
 SUFFIX = ".txt"
 PAGES = "pages.yaml"
+NO_SUBJECT = "no subject"
 KEPT_FAILURES = 1000
 SUBJECT = "subject"
 """The template of the subject line of every text that has none of its own."""
@@ -150,6 +151,7 @@ def _language(
     folders: Sequence[Path], language: str, found: list[Problem]
 ) -> dict[tuple[str, str, str], tuple[Template, Template]]:
     sources, places = _sources(folders, found)
+    sources[NO_SUBJECT] = ""
     environment = _environment(sources)
     compiled: dict[tuple[str, str, str], tuple[Template, Template]] = {}
     for form, template in ((form, template) for form, templates in EXPECTED for template in templates):
@@ -170,9 +172,7 @@ def _language(
 def _subject(environment: ImmutableSandboxedEnvironment, sources: Mapping[str, str], name: str, form: str) -> Template:
     """A text's own subject, else that of its form; only mail has any."""
     own, shared = f"{name}:{SUBJECT}", f"{SUBJECT}.{form}{SUFFIX}"
-    return (
-        environment.from_string("") if form != "mail" else environment.get_template(own if own in sources else shared)
-    )
+    return environment.get_template(NO_SUBJECT if form != "mail" else own if own in sources else shared)
 
 
 @dataclass(frozen=True, slots=True)

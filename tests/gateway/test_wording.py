@@ -77,6 +77,18 @@ def test_due_short(when: str, ru: str, uk: str, en: str) -> None:
     assert found == [ru, uk, en]
 
 
+WINDOWS = [
+    ("2025-11-24T10:00", "2025-11-24T12:00", "24.11 10:00-12:00", "24 Nov 10:00-12:00"),
+    ("2025-12-05T09:30", "2025-12-06T18:00", "05.12 9:30 - 06.12 18:00", "5 Dec 9:30 - 6 Dec 18:00"),
+]
+
+
+@pytest.mark.parametrize(("start", "end", "ru", "en"), WINDOWS)
+def test_window_short(start: str, end: str, ru: str, en: str) -> None:
+    found = [wording.window_short(language, at(start), at(end), KYIV) for language in ("ru", "uk", "en")]
+    assert found == [ru, ru, en]
+
+
 def test_the_zone_is_named_when_the_readers_clock_differs() -> None:
     when = at("2025-11-20T15:00")
     assert wording.due("ru", when, NOW, KYIV, "Europe/Warsaw") == "сегодня до 15:00 по киевскому времени"

@@ -15,6 +15,7 @@ from gateway.explain import describe
 from normalizer.message import Event, Message
 from normalizer.telegram_media import KINDS as FILES
 from normalizer.telegram_rich import CUT
+from normalizer.wordlists import listed
 from tests.normalizer.telegram_cases import CASES, NAMES, read, shown
 
 FACTS = {"bot_id": 7000000001, "bot_name": "desk_bot"}
@@ -44,12 +45,12 @@ def whole(body: bytes) -> Event:
     return event
 
 
-KEYS = st.sampled_from(
-    sorted(FILES)
-    + ["text", "entities", "offset", "length", "type", "url", "caption", "chat", "from", "id", "message_id", "quote"]
-    + ["reply_to_message", "forward_origin", "rich_message", "blocks", "items", "cells", "poll", "contact", "location"]
-    + ["edit_date", "is_topic_message", "message_thread_id", "media_group_id", "data", "message"]
-)
+MEMBERS = listed("""
+    text entities offset length type url caption chat from id message_id quote reply_to_message forward_origin
+    rich_message blocks items cells poll contact location edit_date is_topic_message message_thread_id media_group_id
+    data message
+""")
+KEYS = st.sampled_from(sorted({*FILES, *MEMBERS}))
 JSON = st.recursive(
     st.none()
     | st.booleans()
