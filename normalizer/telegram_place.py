@@ -77,15 +77,22 @@ class Place:
         """The external key of a message here; "" when it has no id."""
         message_id = number(message.get("message_id"))
         if message_id:
-            return f"telegram:{self.account}:{self.chat}:{message_id}"
+            return f"{self._name}:{message_id}"
         # What only one person sees has an id of another kind, and 0 or nothing for the usual one (Bot API 10.2).
         ephemeral = number(message.get("ephemeral_message_id"))
-        return f"telegram:{self.account}:{self.chat}:ephemeral:{ephemeral}" if ephemeral is not None else ""
+        return f"{self._name}:ephemeral:{ephemeral}" if ephemeral is not None else ""
 
     def album(self, message: Obj) -> str:
         """What the parts of an album have in common; "" for a message that stands alone."""
         group = identifier(message.get("media_group_id"))
-        return f"telegram:{self.account}:{self.chat}:album:{group}" if group else ""
+        return f"{self._name}:album:{group}" if group else ""
+
+    @property
+    def _name(self) -> str:
+        """Of the chat, unique over all accounts. A business account counts its messages by itself: beside our own chat
+        with a customer stands another one that bears the same id."""
+        business = f"b:{self.business}:" if self.business else ""
+        return f"telegram:{self.account}:{business}{self.chat}"
 
 
 def privately(person: str) -> Conversation:

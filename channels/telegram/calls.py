@@ -59,7 +59,10 @@ def target_of(notice: Notice) -> Target:
 
 
 def place_of(key: str) -> tuple[int, int] | None:
-    """(chat, message) of an external key, "telegram:<account>:<chat>:<message>"; None when it is none of ours."""
+    """(chat, message) of an external key, "telegram:<account>:<chat>:<message>"; None when it is none of ours.
+
+    Before the chat of a business account stands "b:<connection>:".
+    """
     parts = key.rsplit(":", 2)
     if len(parts) != 3 or not parts[0].startswith("telegram:"):
         return None

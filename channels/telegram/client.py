@@ -126,7 +126,9 @@ class Client:
         if not isinstance(result, Mapping) or not isinstance(result.get("chat"), Mapping):
             return ""
         chat, message = result["chat"].get("id"), result.get("message_id")
-        return f"telegram:{self._account}:{chat}:{message}" if chat and message else ""
+        # A business account counts its messages by itself.
+        business = f"b:{result['business_connection_id']}:" if result.get("business_connection_id") else ""
+        return f"telegram:{self._account}:{business}{chat}:{message}" if chat and message else ""
 
     # -- the calls ------------------------------------------------------------------------
 

@@ -180,6 +180,7 @@ def _shown(call: Call, made: Sent) -> dict[str, Any]:
     chat |= {"first_name": "Анна"} if private else {"title": "Office"}
     sender = {"id": call.bot.id, "is_bot": True, "first_name": call.bot.name, "username": call.bot.username}
     said: dict[str, Any] = {"message_id": made.id, "from": sender, "chat": chat, "date": DATE}
+    said |= {"business_connection_id": made.business} if made.business else {}
     return said | ({"text": made.text} if made.kind == "text" else {"caption": made.text})
 
 

@@ -119,8 +119,15 @@ async def test_an_answer_goes_to_its_group_topic_and_message() -> None:
 
 async def test_a_business_message_names_its_connection() -> None:
     async with far() as tg:
-        await tg.send(destination={"chat": ANNA, "business": "bc-1"})
-        assert tg.chats.sent[0].business == "bc-1"
+        receipt = await tg.send(destination={"chat": ANNA, "business": "bc-1"})
+        (sent,) = tg.chats.sent
+        assert sent.business == "bc-1"
+        # Its numbers are not those of the bot's own chat with the same person.
+        assert receipt.external_ids == (f"telegram:desk:b:bc-1:{ANNA}:{sent.id}",)
+        changed = await tg.send(
+            act="edit", target=receipt.external_ids[0], destination={"chat": ANNA, "business": "bc-1"}, text="new"
+        )
+        assert (changed.delivery, sent.text) == (Delivery.SENT, "new")
 
 
 async def test_buttons_stand_under_the_text() -> None:
