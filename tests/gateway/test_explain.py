@@ -42,6 +42,20 @@ MAIL = (
     "--b\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nНе печатает принтер в приёмной.\r\n"
     "--b\r\nContent-Type: text/csv; name=a.csv\r\n\r\n1;2\r\n--b--\r\n"
 ).encode()
+CHAT_KEYS = {"conversation", "external_key", "thread_keys", "group", "edited_at", "answers_us"}
+UPDATE = json.dumps(
+    {
+        "update_id": 7,
+        "message": {
+            "message_id": 5,
+            "date": 1773136800,
+            "chat": {"id": 5000000001, "type": "private"},
+            "from": {"id": 5000000001, "is_bot": False, "first_name": "Анна"},
+            "text": "Не печатает принтер",
+        },
+    },
+    ensure_ascii=False,
+)
 BOUNCE = (
     b"From: MAILER-DAEMON@mx.example\r\nSubject: failed\r\nMessage-ID: <b@mx.example>\r\n"
     b"X-Failed-Recipients: a@client.example\r\n\r\n"
@@ -123,6 +137,36 @@ def test_words_for_a_person(tmp_path: Path) -> None:
 def test_words_about_a_bounce() -> None:
     done = run("-", content=BOUNCE)
     assert b"bounced:    a@client.example failed 5.1.1" in done.stdout
+
+
+def test_an_update_is_known_by_what_it_looks_like(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(UPDATE, encoding="utf-8")
+    (tmp_path / "b.eml").write_bytes(MAIL)
+    done = run("--json", "--batch", str(tmp_path))
+    update, mail = (json.loads(line) for line in done.stdout.decode().splitlines())
+    assert set(update) == KEYS | CHAT_KEYS
+    assert update["from"] == {"name": "Анна", "address": "5000000001"}
+    assert (update["text"], update["conversation"]) == ("Не печатает принтер", "5000000001")
+    assert set(mail) == KEYS
+
+
+def test_the_format_can_be_named() -> None:
+    as_mail = run("--json", "--format", "mail/1", "-", content=UPDATE.encode())
+    assert set(json.loads(as_mail.stdout)) == KEYS
+    as_update = run("--json", "--format", "telegram/1", "-", content=MAIL)
+    assert json.loads(as_update.stdout) == {"source": "-", "kind": "ignored", "because": "json:bad"}
+    unknown = run("--format", "pigeon/1", "-", content=MAIL)
+    assert unknown.returncode == 2
+    assert b"known are form/1, mail/1, telegram/1" in unknown.stderr
+
+
+def test_words_about_a_command() -> None:
+    done = run("-", content=UPDATE.replace("Не печатает принтер", "/new Принтер").encode())
+    assert done.returncode == 0, done.stderr
+    text = done.stdout.decode()
+    assert "command:    new" in text
+    assert "argument:   Принтер" in text
+    assert "Анна <5000000001>" in text
 
 
 def test_with_the_assignment() -> None:
