@@ -218,7 +218,8 @@ def revisions(conn: Connection, entry_id: int) -> Sequence[Row[Any]]:
 def add_attachments(conn: Connection, message_id: int, attachments: Iterable[Attachment]) -> list[int]:
     """Add attachments: those with content are kept in the row, the others are blobs named by their SHA-256.
 
-    One that has only a `source` is not here yet (rule 10). Returns the ids in order where there is such a one, else [].
+    One that has only a `source` is not here yet (rule 10), one that has not even that never will be. Returns the ids
+    in order where there is one to wait for, else [].
     """
     items = list(attachments)
     rows = [_attachment(message_id, item) for item in items]
@@ -230,7 +231,11 @@ def add_attachments(conn: Connection, message_id: int, attachments: Iterable[Att
 
 
 def _attachment(message_id: int, item: Attachment) -> dict[str, Any]:
-    pending = item.content is None and bool(item.source)
+    away, state = item.content is None, "here"
+    if away and item.source:
+        state = PENDING
+    elif away and not item.sha256:
+        state = "failed"  # only named: the far side does not give it away (too big)
     return {
         "message_id": message_id,
         "filename": item.filename,
@@ -240,8 +245,8 @@ def _attachment(message_id: int, item: Attachment) -> dict[str, Any]:
         "inline": item.inline,
         "content_id": item.content_id,
         "content": item.content,
-        "blob": item.sha256 if item.content is None and not pending else None,
-        "state": PENDING if pending else "here",
+        "blob": item.sha256 if away and state == "here" else None,
+        "state": state,
     }
 
 
