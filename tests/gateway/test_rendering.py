@@ -289,6 +289,50 @@ async def test_staff_see_what_people_do_not(desk: Desk) -> None:
     assert "It prints nothing." in notice.text
 
 
+# -- chats and text messages --------------------------------------------------------------
+
+
+async def test_the_same_notice_in_a_chat_in_a_group_and_in_a_text_message(desk: Desk) -> None:
+    ticket = await desk.open()
+    await desk.send()
+    await desk.act("resolve", ticket, result="Ольга заменила кабель.")
+    desk.clock.forward(timedelta(minutes=5))
+    [waiting] = [row for row in await desk.rows() if row.template == "resolved"]
+
+    def in_each(conn: Connection) -> list[Any]:
+        [row] = outbox.claim(conn, [waiting.id], "test", desk.clock())
+        made = [render(conn, desk.ctx, row, desk.blobs)]
+        for channel, private in (("telegram", True), ("telegram", False), ("sms", True)):
+            talk = {"id": "-5:1", "private": private, "answer_to": {}}
+            tickets.update(conn, ticket, conversation=talk)
+            made.append(render(conn, desk.ctx, replace(row, channel=channel), desk.blobs))
+        return made
+
+    mail, chat, group, text = await desk.do(in_each)
+    assert mail.subject and mail.html and "Ольга заменила кабель." in mail.text
+    assert (chat.subject, chat.html) == (group.subject, group.html) == (text.subject, text.html) == ("", "")
+    assert chat.text.startswith("Заявка 10000016 выполнена.\nЧто сделано: Ольга заменила кабель.")
+    assert group.text.startswith("Заявка 10000016 выполнена.") and "Ольга" not in group.text
+    assert text.text.startswith("Заявка 10000016 выполнена.") and "Ольга" not in text.text
+    assert len(text.text) <= 70
+
+
+async def test_a_text_message_says_the_time_in_fewer_words(desk: Desk) -> None:
+    ticket = await desk.open()
+    [waiting] = [row for row in await desk.rows() if row.template == "acknowledgement"]
+    start = datetime(2026, 3, 3, 8, 0, tzinfo=UTC)
+    await desk.act("set_visit", ticket, agreed=(start, start + timedelta(hours=2)), office="lviv")
+
+    def short(conn: Connection) -> list[str]:
+        row = replace(outbox.claim(conn, [waiting.id], "test", desk.clock())[0], channel="sms")
+        visit = replace(row, template="visit")
+        return [render(conn, desk.ctx, one, desk.blobs).text for one in (row, visit)]
+
+    acknowledged, visit = await desk.do(short)
+    assert acknowledged == "Заявка 10000016 принята. Ответим сегодня до 13:30."
+    assert visit == "Заявка 10000016: приедет специалист 03.03 10:00-12:00."
+
+
 # -- a text that fails --------------------------------------------------------------------
 
 
