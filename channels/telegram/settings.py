@@ -45,6 +45,8 @@ class TelegramAccount(AccountSettings):
     """Name of the bot without @; one-time links lead there. Empty: as Telegram tells it with the first message."""
     timeout: Duration = parse_duration("50s")
     """Hard limit of one call that sends something, files included."""
+    username: str = Field(default="", pattern=r"^[A-Za-z0-9_]{0,64}$")
+    """Name of the bot without @; one-time links lead there. Empty: as Telegram tells it with the first message."""
     max_connections: int = Field(default=40, ge=1, le=100)
     """Requests that Telegram makes to the webhook at the same time."""
 
