@@ -85,8 +85,9 @@ async def test_a_replay_carries_out_no_command(desk: BotDesk) -> None:
 
 async def test_an_old_command_is_done_but_nobody_is_surprised_by_an_answer(desk: BotDesk) -> None:
     old = desk.clock() - timedelta(days=2)
-    filed = await desk.bot(desk.command("/help"), ANN, received_at=old)
+    filed = await desk.bot(desk.command("/stop"), ANN, received_at=old)
     assert (filed.kind, await desk.heard()) == ("command", [])
+    assert await desk.db.read(lambda conn: consents.stopped(conn, "telegram", "bot", ANN))
 
 
 async def test_two_machines_do_not_talk_for_ever(desk: BotDesk) -> None:
