@@ -20,6 +20,7 @@ from normalizer.message import Act, Conversation, Json
 PREFIX = "bot_"
 SURVEY = "survey"
 """The one text of a notice that a bot says, too: the question with its marks."""
+OFF = "the account's outbound is off"
 CAPS = (("minute", timedelta(minutes=1), 20), ("day", timedelta(days=1), 300))
 """Answers to one person: a person does not read faster, and two machines must not talk for ever (rule 9)."""
 
@@ -30,16 +31,21 @@ def answered(conn: Connection, entry: Entry) -> bool:
     return conn.scalar(wanted) is not None
 
 
-def may_answer(talk: Talk) -> bool:
-    """Count one answer; False when it is one too many, or too late (rule 9)."""
-    age = talk.entry.accepted_at - talk.entry.raw.received_at
-    if age > talk.ctx.settings.tickets.automatic_age or talk.entry.raw.facts.get("imported"):
-        return False
-    name = f"bot:{talk.channel}:{talk.person}"
-    return all(
+def hush(talk: Talk) -> None:
+    """Count one answer, and say nothing when it is one too many, or too late (rule 9)."""
+    entry, name = talk.entry, f"bot:{talk.channel}:{talk.person}"
+    account = talk.ctx.settings.account(talk.channel, talk.account)
+    if account is not None and account.outbound == "off":
+        talk.mute = OFF
+    elif entry.accepted_at - entry.raw.received_at > talk.ctx.settings.tickets.automatic_age:
+        talk.mute = "too late"
+    elif entry.raw.facts.get("imported"):
+        talk.mute = "imported"
+    elif not all(
         counters.count_up(talk.conn, f"auto:{unit}:{name}", counters.bucket(talk.now, span)) <= most
         for unit, span, most in CAPS
-    )
+    ):
+        talk.mute = "cap"
 
 
 def say(talk: Talk, what: Say, ticket_id: int | None = None) -> None:
@@ -88,7 +94,6 @@ def _put(
     replaces: str | None = None,
     ticket_id: int | None = None,
 ) -> None:
-    account = talk.ctx.settings.account(talk.channel, talk.account)
     if act == "send" and talk.said and not talk.conversation.private:
         variables["answers"] = talk.said
     draft = outbox.Draft(
@@ -110,7 +115,8 @@ def _put(
         act=act,
         target=target[:255],
         replaces=replaces,
-        mute="the account's outbound is off" if account is not None and account.outbound == "off" else "",
+        # Somebody looks at a button that waits for its answer; an account that is off sends nothing at all.
+        mute=talk.mute if act != "press" or talk.mute == OFF else "",
     )
     talk.count += 1
     outbox.put(talk.conn, draft, talk.now)

@@ -72,9 +72,7 @@ def file_command(conn: Connection, ctx: Context, entry: Entry, command: Command,
     talk = talk_of(conn, ctx, entry, command.sender, command.conversation, command.language, command.press, now)
     talk.said = command.external_key
     state = state_of(talk)
-    if not bot_answers.may_answer(talk):
-        bot_answers.toast(talk, Toast())
-        return Filed(kind="command", because="too many or too late")
+    bot_answers.hush(talk)
     people.mark_reachable(conn, who_of(talk).kind, talk.person)
     event = Commanded(
         name=command.name,
@@ -115,6 +113,7 @@ def listen(conn: Connection, case: Case) -> Listened:
     after, actions = bot.step(state, event)
     passed = next((action for action in actions if isinstance(action, Pass)), None)
     if passed is None:
+        bot_answers.hush(talk)
         filed = _take(talk, case, actions)
         after = carry_out(talk, after, actions)
         save(talk, after)

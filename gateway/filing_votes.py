@@ -14,7 +14,7 @@ from channels.registry import identity_kind
 from gateway import bot_answers, survey_buttons, surveys
 from gateway.context import Context
 from gateway.dialogs import bot
-from gateway.dialogs.states import Outcome, Toast, Voted, VoteOutcome
+from gateway.dialogs.states import Outcome, Voted, VoteOutcome
 from gateway.filing_case import Case, Filed
 from gateway.filing_commands import carry_out
 from gateway.identities import Identity
@@ -67,8 +67,8 @@ def thank(conn: Connection, case: Case, ticket_id: int) -> None:
     talk = talk_of(conn, case.ctx, case.entry, case.sender, place, said.language, None, case.now)
     talk.said = said.external_key
     if said.rating is None:
-        outcome = Outcome(result="no_surveys", survey=survey.id, at=case.now)
-        _step(talk, outcome)
+        bot_answers.hush(talk)
+        _step(talk, Outcome(result="no_surveys", survey=survey.id, at=case.now))
         return
     counts = store.current(conn, survey.id)
     _tell(talk, "counted", survey, counts.score if counts is not None else said.rating)
@@ -97,9 +97,7 @@ def _talk(conn: Connection, ctx: Context, entry: Entry, rating: Rating, now: dat
 def _tell(talk: Talk | None, outcome: VoteOutcome, survey: Row[Any] | None = None, score: int = 0) -> None:
     if talk is None:
         return
-    if not bot_answers.may_answer(talk):
-        bot_answers.toast(talk, Toast())
-        return
+    bot_answers.hush(talk)
     survey_id = survey.id if survey is not None else 0
     low = outcome == "counted" and score <= talk.ctx.surveys.low_score
     event = Voted(

@@ -13,8 +13,8 @@ from gateway.filing_append import keep_vote
 from gateway.filing_case import Case, Filed
 from gateway.identities import Identity
 from gateway.requester_acts import problem_remains
+from gateway.store import outbox, tickets
 from gateway.store import surveys as store
-from gateway.store import tickets
 from gateway.talks import Talk
 
 
@@ -31,6 +31,8 @@ def about(talk: Talk, who: Identity, action: AboutSurvey) -> Outcome:
         case "reopened":
             key = f"reopened:{talk.entry.id}"
             problem_remains(talk.conn, talk.ctx, survey.ticket_id, who=survey.recipient, text="", now=talk.now, key=key)
+            # The bot says so itself, and at once.
+            outbox.take_back(talk.conn, survey.ticket_id, ("reopened",), talk.now, why="said in the chat")
         case "change" | "comment" if survey.expires_at <= talk.now:
             return _ended(talk, "gone")
         case "comment" if store.current(talk.conn, survey.id) is None:

@@ -32,6 +32,8 @@ class Talk:
     press: Press | None = None
     said: str = ""
     """External key of what the person wrote: in a group the answer points at it."""
+    mute: str = ""
+    """Why nothing is said; what is done is done all the same, and a pressed button is answered."""
     count: int = 0
     """Rows put so far."""
     toasted: bool = False

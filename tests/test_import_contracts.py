@@ -17,6 +17,7 @@ PLANTED = {
     "channels know no parser": ("channels/planted.py", "import normalizer.mail", "vocabulary only"),
     "the normalizer does no I/O": ("normalizer/planted.py", "import socket", "do no I/O"),
     "the router knows no SDK": ("router/planted.py", "import sqlalchemy", "do no I/O"),
+    "dialogs know no store": ("gateway/dialogs/planted.py", "import gateway.store.people", "Dialogs are pure"),
     "only the root names a channel": ("gateway/planted.py", "import channels.mail", "composition root"),
 }
 

@@ -29,6 +29,8 @@ class TelegramAccount(AccountSettings):
 
     token: SecretStr
     """`env:NAME` or `file:PATH`: what @BotFather gave, "123456:ABC…"."""
+    username: str = Field(default="", pattern=r"^[A-Za-z0-9_]{0,64}$")
+    """Name of the bot without @; one-time links lead there. Empty: as Telegram tells it with the first message."""
     secret: SecretStr | None = None
     """`env:NAME` or `file:PATH`, needed for a webhook: 1-256 of A-Z, a-z, 0-9, _ and -, chosen by you. Telegram shows
     it with each request, and who does not show it is not believed. `openssl rand -hex 32` makes one."""
@@ -41,8 +43,6 @@ class TelegramAccount(AccountSettings):
     """Where files are fetched: the beginning before "/file/bot". Empty: as `api_url`."""
     poll: Duration = parse_duration("50s")
     """How long Telegram may keep a poll open when there is nothing; at most 50s."""
-    username: str = Field(default="", pattern=r"^[A-Za-z0-9_]{0,64}$")
-    """Name of the bot without @; one-time links lead there. Empty: as Telegram tells it with the first message."""
     timeout: Duration = parse_duration("50s")
     """Hard limit of one call that sends something, files included."""
     max_connections: int = Field(default=40, ge=1, le=100)

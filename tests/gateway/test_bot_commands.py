@@ -6,11 +6,12 @@ from datetime import timedelta
 
 import pytest
 
+from gateway.dialogs.bot import MENU
 from gateway.store import consents, people, schema
 from gateway.store.blobs import Blobs
 from gateway.store.database import Database
 from normalizer.message import Command, Notice
-from tests.gateway.bot_desk import ANN, ANNA, BOB, BotDesk, data_of, labels, place
+from tests.gateway.bot_desk import ANN, ANNA, BOB, BotDesk, data_of, labels, place, shipped
 from tests.gateway.conftest import FrozenClock
 
 
@@ -85,8 +86,9 @@ async def test_a_replay_carries_out_no_command(desk: BotDesk) -> None:
 
 async def test_an_old_command_is_done_but_nobody_is_surprised_by_an_answer(desk: BotDesk) -> None:
     old = desk.clock() - timedelta(days=2)
-    filed = await desk.bot(desk.command("/help"), ANN, received_at=old)
+    filed = await desk.bot(desk.command("/stop"), ANN, received_at=old)
     assert (filed.kind, await desk.heard()) == ("command", [])
+    assert await desk.db.read(lambda conn: consents.stopped(conn, "telegram", "bot", ANN))
 
 
 async def test_two_machines_do_not_talk_for_ever(desk: BotDesk) -> None:
@@ -171,3 +173,9 @@ async def test_a_mail_address_is_asked_for_in_two_steps(desk: BotDesk) -> None:
     assert (filed.kind, filed.ticket_id) == ("command", None)
     mail, chat = sorted(await desk.heard(), key=lambda notice: notice.channel)
     assert (mail.recipient.address, chat.channel) == (ANNA, "telegram")
+
+
+def test_the_menu_shows_commands_that_there_are_in_every_language() -> None:
+    for words in shipped().pages.values():
+        shown = [key.removeprefix("command_") for key in words if key.startswith("command_")]
+        assert sorted(shown) == sorted(MENU)
