@@ -7,10 +7,11 @@ import secrets
 import time
 from collections.abc import Mapping
 
-from channels.contract import Listener, Parts, Sender, Webhook, Wiring
+from channels.contract import Listener, Parts, Webhook, Wiring
 from channels.credentials import reveal
 from channels.telegram.outbound import TelegramSender
 from channels.telegram.polling import Poller
+from channels.telegram.senders import OpenSenders
 from channels.telegram.settings import TelegramAccount
 from channels.telegram.watch import HookWatch
 from channels.telegram.webhook import BotName, TelegramHook
@@ -19,14 +20,14 @@ from channels.telegram.webhook import BotName, TelegramHook
 def build(accounts: Mapping[str, TelegramAccount], wiring: Wiring) -> Parts:
     """Make the parts; nothing connects yet. Raises KeyError or OSError for a secret that is not there, ValueError for
     one that cannot be right."""
-    senders: dict[str, Sender] = {}
+    senders: dict[str, TelegramSender] = {}
     listeners: list[Listener] = []
     webhooks: dict[str, Webhook] = {}
     for name, account in accounts.items():
         for key, said in account.wrong_secrets().items():
             raise ValueError(f"channels.telegram.{name}.{key}: {said}")
         token = reveal(account.token)
-        senders[name] = sender = TelegramSender(
+        senders[name] = TelegramSender(
             name,
             token,
             api_url=f"{account.api_url}/bot",
@@ -34,16 +35,15 @@ def build(accounts: Mapping[str, TelegramAccount], wiring: Wiring) -> Parts:
             monotonic=time.monotonic,
         )
         if account.mode == "webhook":
-            webhooks[name], watch = _hooked(name, account, token, wiring, sender)
+            webhooks[name], watch = _hooked(name, account, token, wiring)
             listeners.append(watch)
         else:
-            listeners.append(_polled(name, account, token, wiring, sender))
-    return Parts(senders=senders, listeners=listeners, webhooks=webhooks)
+            listeners.append(_polled(name, account, token, wiring))
+    closing = OpenSenders([sender.close for sender in senders.values()])
+    return Parts(senders=senders, listeners=[*listeners, closing], webhooks=webhooks)
 
 
-def _hooked(
-    name: str, account: TelegramAccount, token: str, wiring: Wiring, sender: TelegramSender
-) -> tuple[TelegramHook, HookWatch]:
+def _hooked(name: str, account: TelegramAccount, token: str, wiring: Wiring) -> tuple[TelegramHook, HookWatch]:
     bot = BotName()
     hook = TelegramHook(
         name,
@@ -55,13 +55,10 @@ def _hooked(
         suspects=wiring.suspects,
         bot=bot,
     )
-    watch = HookWatch(
-        name, account, token, clock=wiring.clock, chance=random.random, bot=bot, on_stop=[sender.close]
-    )  # fmt: skip
-    return hook, watch
+    return hook, HookWatch(name, account, token, clock=wiring.clock, chance=random.random, bot=bot)
 
 
-def _polled(name: str, account: TelegramAccount, token: str, wiring: Wiring, sender: TelegramSender) -> Poller:
+def _polled(name: str, account: TelegramAccount, token: str, wiring: Wiring) -> Poller:
     return Poller(
         name,
         account,
@@ -71,7 +68,6 @@ def _polled(name: str, account: TelegramAccount, token: str, wiring: Wiring, sen
         spool=wiring.spool,
         unique=_unique,
         chance=random.random,
-        on_stop=[sender.close],
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -20,7 +20,7 @@ from channels.spool import Spool
 from channels.telegram.answers import updates
 from channels.telegram.api import Api, NoAnswer, Refused
 from channels.telegram.inbound import ALLOWED_UPDATES, parsed, raw_message, update_id
-from channels.telegram.rounds import Closer, Pace, Rounds
+from channels.telegram.rounds import Pace, Rounds
 from channels.telegram.settings import TelegramAccount
 from normalizer.message import Facts, RawMessage
 
@@ -57,7 +57,7 @@ class Reached:
 
 
 class Poller:
-    """One bot; `channels.contract.Listener`, `Watched` and `Reloads`. May be started again after it was stopped."""
+    """One bot; `channels.contract.Listener`, `Watched` and `Exclusive`. May be started again after it was stopped."""
 
     def __init__(
         self,
@@ -70,15 +70,14 @@ class Poller:
         spool: Path,
         unique: Callable[[], str],
         chance: Callable[[], float],
-        on_stop: Sequence[Closer] = (),
         pace: Pace | None = None,
         grace: float = GRACE,
     ) -> None:
-        """`on_stop`: what ends with it, its sender. Without a `ledger` every start begins at the oldest update that is
-        not confirmed. `grace`: seconds that an answer may come later than the poll should last."""
+        """Without a `ledger` every start begins at the oldest update that is not confirmed. `grace`: seconds that an
+        answer may come later than the poll should last."""
         self._name, self._account, self._clock, self._ledger = account_name, account, clock, ledger
         self._spool, self._unique, self._grace = spool, unique, grace
-        self._api, self._on_stop = Api(account, token), on_stop
+        self._api = Api(account, token)
         self._rounds = Rounds(account_name, clock=clock, chance=chance, pace=pace or Pace(), explain=self._explain)
         self._reached: Reached | None = None
         self._known = False
@@ -90,6 +89,11 @@ class Poller:
     def name(self) -> str:
         """For operators."""
         return f"bot telegram/{self._name}"
+
+    @property
+    def lease(self) -> str:
+        """Two pollers of one bot end each other's calls."""
+        return f"telegram:{self._account.bot_id}"
 
     def trouble(self) -> str:
         """Why no updates come; "" when they do."""
@@ -112,15 +116,6 @@ class Poller:
         """Give up the poll; a commit under way is finished. What it held is confirmed after the next start."""
         await self._rounds.stop()
         await self._api.close()
-        for close in self._on_stop:
-            await close()
-
-    def adopt(self, successor: Poller) -> Sequence[Closer]:
-        """After a reload another sender is in use. Everything else of a bot is built once."""
-        if successor._name != self._name:
-            return ()
-        old, self._on_stop = self._on_stop, successor._on_stop
-        return old
 
     # -- a round ----------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TypeAlias, TypeVar
+from typing import TypeVar
 
 from channels.contract import Clock, Unavailable
 from channels.telegram.api import NoAnswer, Refused
@@ -16,8 +16,6 @@ from channels.telegram.api import NoAnswer, Refused
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-Closer: TypeAlias = Callable[[], Awaitable[None]]
-"""Ends something that was open."""
 URGENT = frozenset({401, 404, 409})
 """No waiting mends these: operators hear of them at once."""
 QUIET_TROUBLE = timedelta(minutes=5)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from channels.contract import Clock, Intake
 from channels.telegram.api import Api, NoAnswer, Refused
 from channels.telegram.polling import explain
-from channels.telegram.rounds import Closer, Pace, Rounds
+from channels.telegram.rounds import Pace, Rounds
 from channels.telegram.settings import TelegramAccount
 from channels.telegram.webhook import BotName
 
@@ -20,7 +20,7 @@ RECENT = timedelta(minutes=20)
 
 
 class HookWatch:
-    """One bot in webhook mode; `channels.contract.Listener`, `Watched` and `Reloads`."""
+    """One bot in webhook mode; `channels.contract.Listener` and `Watched`."""
 
     def __init__(
         self,
@@ -31,13 +31,12 @@ class HookWatch:
         clock: Clock,
         chance: Callable[[], float],
         bot: BotName,
-        on_stop: Sequence[Closer] = (),
         pace: Pace | None = None,
         every: float = EVERY,
     ) -> None:
-        """`bot` gets its name from the first look; `on_stop`: what ends with it, its sender."""
+        """`bot` gets its name from the first look."""
         self._name, self._clock, self._bot, self._every = account_name, clock, bot, every
-        self._api, self._on_stop = Api(account, token), on_stop
+        self._api = Api(account, token)
         self._rounds = Rounds(account_name, clock=clock, chance=chance, pace=pace or Pace(), explain=self._explain)
         self._wrong = ""
 
@@ -62,15 +61,6 @@ class HookWatch:
         """No more looks."""
         await self._rounds.stop()
         await self._api.close()
-        for close in self._on_stop:
-            await close()
-
-    def adopt(self, successor: HookWatch) -> Sequence[Closer]:
-        """After a reload another sender is in use. Everything else of a bot is built once."""
-        if successor._name != self._name:
-            return ()
-        old, self._on_stop = self._on_stop, successor._on_stop
-        return old
 
     async def _look(self) -> float:
         if not self._bot.username:

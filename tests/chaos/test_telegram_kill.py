@@ -6,14 +6,16 @@ import asyncio
 import hashlib
 import json
 import random
+import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from gateway.demo.bot_api import Bot, BotApi
+from gateway.demo.bot_api import RECEIVING, SENDING, Bot, BotApi
+from gateway.demo.bot_api.sending import Chats
 from gateway.store.failpoints import NAMES
-from tests.chaos.test_kill import Server, query
+from tests.chaos.test_kill import Server, query, settled
 from tests.telegram.standin import TOKEN, said, standin
 
 PER_ROUND = 1.5
@@ -28,18 +30,20 @@ async def write(bot: Bot, chance: random.Random, done: asyncio.Event, most: int)
             break
         size = 300_000 if chance.random() < 0.01 else chance.randrange(20, 2000)
         text = f"{number} " + "Сервер не отвечает. " * (size // 20)
-        message = said(text, message_id=number, user=5_000_000_000 + chance.randrange(20))
+        message = said(text, message_id=number, user=5_000_000_000 + chance.randrange(100))
+        # An old message would get no answer.
+        message["message"]["date"] = int(time.time())
         update = json.dumps({"update_id": 1000 + number, **message}, ensure_ascii=chance.random() < 0.5)
         sent[hashlib.sha256(update.encode()).hexdigest()] = 1000 + number
         bot.push_text(1000 + number, update)
-        await asyncio.sleep(chance.uniform(0, 0.02))
+        await asyncio.sleep(chance.uniform(0, 0.1))
     return sent
 
 
 def environment(api: BotApi) -> dict[str, str]:
-    """An account that is polled and writes to nobody."""
+    """An account that is polled."""
     account = "GATEWAY__CHANNELS__TELEGRAM__MAIN__"
-    told = {"TOKEN": "env:STANDIN_TOKEN", "API_URL": api.api_url, "POLL": "5s", "OUTBOUND": "'off'"}
+    told = {"TOKEN": "env:STANDIN_TOKEN", "API_URL": api.api_url, "POLL": "5s"}
     return {"STANDIN_TOKEN": TOKEN} | {account + key: value for key, value in told.items()}
 
 
@@ -49,7 +53,7 @@ async def test_no_update_is_lost_or_doubled_by_kills(tmp_path: Path, request: py
     chance, done = random.Random(20261122), asyncio.Event()
     points = list(NAMES)
     chance.shuffle(points)
-    async with standin() as api:
+    async with standin({**RECEIVING, **SENDING}) as api:
         server, bot = Server(tmp_path, environment(api)), api.bot()
         writing = asyncio.create_task(write(bot, chance, done, 20_000))
         try:
@@ -65,6 +69,7 @@ async def test_no_update_is_lost_or_doubled_by_kills(tmp_path: Path, request: py
             done.set()
             sent = await writing
             await api.until(lambda: not bot.waiting, within=60)
+            await settled(tmp_path)
             await server.stop()
         finally:
             done.set()
@@ -73,7 +78,14 @@ async def test_no_update_is_lost_or_doubled_by_kills(tmp_path: Path, request: py
                 await server.kill()
         again = sum(count - 1 for count in bot.given.values())
     verify(tmp_path, sent)
-    print(f"\n{kills} kills: {len(sent)} updates, {again} of them given out again, 0 lost, 0 doubled")
+    said_twice = [
+        key for key, count in Counter((one.chat, one.text) for one in bot.part(Chats).sent).items() if count > 1
+    ]
+    assert not said_twice, f"acknowledged twice: {said_twice}"
+    print(
+        f"\n{kills} kills: {len(sent)} updates, {again} of them given out again, {len(bot.part(Chats).sent)} answers, "
+        "0 lost, 0 doubled"
+    )
 
 
 def verify(var: Path, sent: dict[str, int]) -> None:
@@ -84,5 +96,8 @@ def verify(var: Path, sent: dict[str, int]) -> None:
     doubled = [sent.get(sha, sha) for sha, count in journal.items() if count > 1]
     assert not doubled, f"kept twice: {doubled[:5]}"
     assert set(journal) == set(sent)
+    filed = Counter(row[0] for row in query(var, "SELECT sha256 FROM message WHERE direction = 'in' AND current"))
+    wrong = [sent[sha] for sha in sent if filed[sha] != 1]
+    assert not wrong, f"{len(wrong)} stand in no ticket, or twice: {wrong[:5]}"
     value = str(query(var, "SELECT value FROM cursor WHERE channel = 'telegram'")[0][0])
     assert json.loads(value)["offset"] == max(sent.values()) + 1

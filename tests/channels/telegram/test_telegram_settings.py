@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from channels.contract import Wiring
+from channels.contract import Exclusive, Watched, Wiring
 from channels.registry import CHANNELS
 from channels.telegram.settings import OFFICIAL, TelegramAccount
 from gateway.settings_files import load_settings
@@ -124,6 +124,8 @@ def test_building_refuses_a_secret_that_changed_since_the_check(
 def test_the_mode_decides_what_listens(tmp_path: Path) -> None:
     wiring = Wiring(clock=lambda: NOW, spool=tmp_path, outgoing=tmp_path, upload_url="")
     polled = CHANNELS["telegram"].build({"main": TelegramAccount.model_validate(GOOD)}, wiring)
-    assert (set(polled.webhooks), [one.name for one in polled.listeners]) == (set(), ["bot telegram/main"])
+    poller, _ = polled.listeners
+    assert isinstance(poller, Watched) and isinstance(poller, Exclusive)
+    assert (set(polled.webhooks), poller.name, poller.lease) == (set(), "bot telegram/main", "telegram:100200300")
     hooked = {"main": TelegramAccount.model_validate({**GOOD, "secret": "env:BOT_SECRET", "mode": "webhook"})}
     assert set(CHANNELS["telegram"].build(hooked, wiring).webhooks) == {"main"}

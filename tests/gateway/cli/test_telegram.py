@@ -104,7 +104,7 @@ async def test_a_webhook_is_registered_and_its_menu_is_set_in_three_languages(te
     wanted = menu(load(ROOT / "config"))
     assert set(wanted) == {"ru", "uk", "en"}
     assert menus(api) == {**wanted, "": wanted["en"]}
-    assert [name for name, _ in wanted["ru"]] == ["new", "status", "language", "help", "stop"]
+    assert {name for name, _ in wanted["ru"]} >= {"new", "status", "language", "help", "stop"}
 
 
 async def test_polling_removes_a_webhook(terminal: Terminal) -> None:

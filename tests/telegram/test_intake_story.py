@@ -1,0 +1,119 @@
+"""A whole gateway and a bot: by webhook and by polling, whatever comes stands in the journal once and in one ticket."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from channels.registry import CHANNELS
+from channels.telegram.settings import TelegramAccount
+from channels.telegram.webhook import HEADER
+from gateway.demo.bot_api import RECEIVING, SENDING, BotApi, Fault
+from gateway.demo.bot_api.sending import Chats
+from gateway.demo.bot_api.webhooks import Deliveries
+from tests.channels.telegram.test_telegram_inbound import MALFORMED
+from tests.mailboxes.desk import Running, running
+from tests.telegram.standin import SECRET, TOKEN, said, standin
+
+
+@asynccontextmanager
+async def desk(var: Path, monkeypatch: pytest.MonkeyPatch, **more: Any) -> AsyncIterator[tuple[BotApi, Running]]:
+    """A gateway with one bot, and the Bot API server that it talks to."""
+    monkeypatch.setenv("BOT_TOKEN", TOKEN)
+    monkeypatch.setenv("BOT_SECRET", SECRET)
+    async with standin({**RECEIVING, **SENDING}, delivery_timeout=20.0) as api:
+        account = {"token": "env:BOT_TOKEN", "secret": "env:BOT_SECRET", "api_url": api.api_url, "poll": "5s", **more}
+        settings = ("smtp.port=0", "http.port=0", f"channels.telegram.main={json.dumps(account)}")
+        async with running(var, settings) as gateway:
+            yield api, gateway
+
+
+def now(text: str, **more: Any) -> dict[str, Any]:
+    """What somebody writes at this moment; an old message would get no answer."""
+    update = said(text, **more)
+    update["message"]["date"] = int(time.time())
+    return update
+
+
+def rows(gateway: Running) -> list[tuple[str, str]]:
+    return gateway.store.rows("SELECT state, sha256 FROM entry WHERE channel = 'telegram' ORDER BY id")
+
+
+async def filed(gateway: Running, count: int) -> list[str]:
+    """Wait until so many are done; their SHA-256."""
+
+    def look() -> list[str]:
+        found = rows(gateway)
+        done = [sha for state, sha in found if state == "done"]
+        assert not any(state == "quarantined" for state, _ in found), found
+        return done if len(done) >= count else []
+
+    return await gateway.until(look, f"{count} entries")
+
+
+async def registered(api: BotApi, gateway: Running) -> str:
+    """The webhook is set up as the command does it; its address."""
+    public_url = f"http://{gateway.listening['http']}"
+    account = TelegramAccount.model_validate(
+        {"token": TOKEN, "secret": SECRET, "mode": "webhook", "api_url": api.api_url}
+    )
+    setup = CHANNELS["telegram"].setup
+    assert setup is not None
+    await setup("main", account, public_url, {}, lambda _: None)
+    return f"{public_url}/channels/telegram/main"
+
+
+@pytest.mark.parametrize("mode", ["polling", "webhook"])
+async def test_what_a_person_writes_becomes_a_ticket_and_is_answered(
+    mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with desk(tmp_path / "var", monkeypatch, mode=mode) as (api, gateway):
+        bot = api.bot()
+        if mode == "webhook":
+            await registered(api, gateway)
+            # Half of it first; and once the answer gets lost.
+            bot.part(Deliveries).plan.extend([Fault(kind="half"), Fault(kind="lost")])
+        bot.push(now("Не открывается портал, ошибка 502", message_id=1, user=5_000_000_001))
+        await gateway.tickets(1)
+        await api.until(lambda: not bot.waiting)
+        assert len(await filed(gateway, 1)) == 1
+        await api.until(lambda: len(bot.part(Chats).sent) > 0)
+        (sent,) = bot.part(Chats).sent
+        assert sent.chat == 5_000_000_001
+        assert str(gateway.store.one("SELECT number FROM ticket")) in sent.text
+
+
+async def test_nothing_that_is_posted_is_a_500_and_all_of_it_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with desk(tmp_path / "var", monkeypatch, mode="webhook") as (api, gateway):
+        url = await registered(api, gateway)
+        big = json.dumps({"update_id": 900, **now("x" * 12 * 1024 * 1024, message_id=900)}).encode()
+        one = json.dumps({"update_id": 901, **now("Десять раз", message_id=901)}).encode()
+        async with aiohttp.ClientSession(headers={HEADER: SECRET}) as http:
+
+            async def post(body: bytes, **headers: str) -> int:
+                async with http.post(url, data=BytesIO(body), headers=headers) as answer:
+                    await answer.read()
+                    return answer.status
+
+            assert {await post(body) for body in MALFORMED} == {200}
+            assert await asyncio.gather(*(post(one) for _ in range(10))) == [200] * 10
+            assert await post(big) == 200
+            assert await post(one, **{HEADER: "another"}) == 403
+            async with aiohttp.ClientSession() as stranger, stranger.post(url, data=one) as answer:
+                assert answer.status == 401
+            async with http.get(url) as answer:
+                assert answer.status == 405
+        wanted = [hashlib.sha256(body).hexdigest() for body in {*MALFORMED, one, big}]
+        assert sorted(await filed(gateway, len(wanted))) == sorted(wanted)
