@@ -22,7 +22,6 @@ ALLOWED_UPDATES = (
 """What we ask Telegram for."""
 
 _ID = re.compile(rb'"update_id"\s*:\s*(-?[0-9]{1,18})(?![0-9])')
-_LONGEST_NUMBER = 20
 
 
 def raw_message(content: bytes, *, account: str, bot_id: int, body: Body, now: datetime, facts: Facts) -> RawMessage:
@@ -52,15 +51,10 @@ def raw_message(content: bytes, *, account: str, bot_id: int, body: Body, now: d
 def parsed(content: bytes) -> Mapping[str, Any]:
     """The update as JSON; empty when it is none, or one that cannot be read."""
     try:
-        # A number of thousands of digits would raise; none of ours is that long.
-        found = json.loads(content, parse_int=_number)
+        found = json.loads(content)
     except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def _number(text: str) -> int:
-    return int(text) if len(text) <= _LONGEST_NUMBER else 0
 
 
 def update_id(content: bytes, update: Mapping[str, Any]) -> int | None:

@@ -76,12 +76,16 @@ class TelegramHook:
         async def take(request: web.Request) -> web.StreamResponse:
             if (reason := self._doubt(request.headers.get(HEADER))) is not None:
                 return await self._doubted(request, reason)
-            spool = Spool(self._spool, self._unique)
+            spool: Spool | None = None
             try:
-                content, body = await _received(request, spool)
-                # A big one is parsed beside the loop that everybody shares.
-                big = len(content) > INLINE_LIMIT
-                raw = await asyncio.to_thread(self._raw, content, body) if big else self._raw(content, body)
+                content = await _whole(request, LONGEST)
+                if len(content) <= INLINE_LIMIT:
+                    raw = self._raw(content, InlineBody(content=content))
+                else:
+                    spool = Spool(self._spool, self._unique)
+                    await spool.append(content)
+                    # Parsed beside the loop that everybody shares.
+                    raw = await asyncio.to_thread(self._raw, content, spool.finish())
                 await intake([raw])
             except TooBig:
                 log.error("telegram/%s: an update of more than %d bytes is not taken", self._name, LONGEST)
@@ -94,8 +98,9 @@ class TelegramHook:
                 log.warning("telegram/%s: an update cannot be kept now: %s", self._name, type(error).__name__)
                 return web.Response(status=503, headers=_TRY_LATER)
             finally:
-                # A body that was taken over has another name by now.
-                spool.discard()
+                if spool is not None:
+                    # A body that was taken over has another name by now.
+                    spool.discard()
             return web.Response()
 
         return [web.post("/", take)]
@@ -138,19 +143,14 @@ class TelegramHook:
         )
 
 
-async def _received(request: web.Request, spool: Spool) -> tuple[bytes, Body]:
-    """The whole body, in memory and where it is kept. Raises TooBig, TimeoutError, OSError, and what BROKEN has."""
-    content = await _whole(request, LONGEST)
-    await spool.append(content)
-    return content, spool.finish()
-
-
 async def _whole(request: web.Request, most: int) -> bytes:
+    """The body. Raises TooBig, TimeoutError, and what BROKEN has."""
     if (request.content_length or 0) > most:
         raise TooBig
     pieces: list[bytes] = []
     size = 0
-    async with asyncio.timeout(SECONDS):
+    # A body that is there already, as most are, needs no time limit.
+    async with asyncio.timeout(None if request.content.is_eof() else SECONDS):
         while piece := await request.content.readany():
             size += len(piece)
             if size > most:

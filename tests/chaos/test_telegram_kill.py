@@ -47,7 +47,7 @@ def environment(api: BotApi) -> dict[str, str]:
     return {"STANDIN_TOKEN": TOKEN} | {account + key: value for key, value in told.items()}
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 async def test_no_update_is_lost_or_doubled_by_kills(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     kills: int = request.config.getoption("--kills")
     chance, done = random.Random(20261122), asyncio.Event()

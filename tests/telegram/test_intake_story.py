@@ -117,3 +117,31 @@ async def test_nothing_that_is_posted_is_a_500_and_all_of_it_is_kept(
                 assert answer.status == 405
         wanted = [hashlib.sha256(body).hexdigest() for body in {*MALFORMED, one, big}]
         assert sorted(await filed(gateway, len(wanted))) == sorted(wanted)
+
+
+async def test_what_came_while_the_secret_was_wrong_is_taken_in_when_it_is_mended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    update = json.dumps({"update_id": 7, **now("Пришло раньше")}).encode()
+    var, path = tmp_path / "var", "/channels/telegram/main"
+    async with aiohttp.ClientSession() as http:
+
+        async def post(gateway: Running, path: str, body: bytes, **headers: str) -> tuple[int, Any]:
+            url = f"http://{gateway.listening['http']}{path}"
+            async with http.post(url, data=body, headers=headers) as answer:
+                said_ = await answer.read()
+                return answer.status, json.loads(said_) if said_ and answer.status == 200 else None
+
+        async with desk(var, monkeypatch, mode="webhook") as (_, gateway):
+            assert (await post(gateway, path, update, **{HEADER: "the-one-telegram-was-told"}))[0] == 403
+            assert rows(gateway) == []
+        (tmp_path / "secret").write_text("the-one-telegram-was-told")
+        async with desk(var, monkeypatch, mode="webhook", secret=f"file:{tmp_path}/secret") as (_, gateway):
+            allowed = {"Authorization": f"Bearer {(var / 'token').read_text().strip()}"}
+            asked = {"Content-Type": "application/json", **allowed}
+            status, done = await post(gateway, "/api/v1/unverified/replay", b"{}", **asked)
+            assert (status, done["believed"], done["messages"]) == (200, 1, 1)
+            assert await filed(gateway, 1) == [hashlib.sha256(update).hexdigest()]
+            # Telegram repeats what was answered with 403; by now it is known.
+            assert (await post(gateway, path, update, **{HEADER: "the-one-telegram-was-told"}))[0] == 200
+            assert len(rows(gateway)) == 1
