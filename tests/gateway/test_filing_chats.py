@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import Connection, update
 
 from gateway import desk as acts
+from gateway import survey_asking
 from gateway.rendering import render
 from gateway.store import outbox, schema
 from gateway.store.blobs import Blobs
@@ -139,6 +140,18 @@ async def test_people_in_a_group_have_tickets_of_their_own(desk: ChatDesk) -> No
     private = await desk.hear("Something private.", 3)
     assert private.ticket_id not in (ann.ticket_id, bob.ticket_id)
     assert (await desk.hear("It smokes.", 4, group=True)).ticket_id == ann.ticket_id
+
+
+async def test_what_we_asked_in_private_about_a_group_is_answered_by_a_vote_only(desk: ChatDesk) -> None:
+    ann = await desk.hear("The printer is on fire.", 1, group=True)
+    await desk.set_status(ann.ticket_id, "resolved")
+    ticket = await desk.ticket(ann.ticket_id)
+    await desk.do(lambda conn: survey_asking.open_survey(conn, desk.ctx, ticket, desk.clock()))
+    await desk.sent(ann.ticket_id, "survey", key(50), destination={"chat": int(ANN)})
+    vote = await desk.hear("5", 2, rating=5)
+    assert (vote.kind, vote.ticket_id) == ("rating", ann.ticket_id)
+    assert (await desk.ticket(ann.ticket_id)).status == "resolved"
+    assert (await desk.hear("My password is in the drawer.", 3)).kind == "opened"
 
 
 async def test_who_is_no_part_of_a_ticket_writes_there_for_staff_only(desk: ChatDesk) -> None:
