@@ -12,7 +12,7 @@ from sqlalchemy import Connection, select
 
 from channels.telegram.inbound import raw_message
 from gateway.filing import Filed, file_entry
-from gateway.store import journal, people, queries, schema
+from gateway.store import journal, people, queries, schema, threads, tickets
 from gateway.store.blobs import Blobs
 from gateway.store.database import Database
 from gateway.worker import read_entry
@@ -158,6 +158,26 @@ async def test_a_customer_of_a_business_account(bot: Bot) -> None:
     edited = await bot.say("It burns.", 1, kind="edited_business_message", business_connection_id="bc1",
                            edit_date=int(bot.clock().timestamp()))  # fmt: skip
     assert (edited.kind, edited.ticket_id) == ("revised", filed.ticket_id)
+
+
+async def test_a_mail_ticket_is_answered_in_the_chat_that_it_was_told_in(bot: Bot) -> None:
+    mail = await bot.mail(sender="ann@client.example", message_id="1@client.example", text="The lamp is broken.")
+    ticket = await bot.ticket(mail.ticket_id)
+    told = f"telegram:bot:{ANN}:50"
+
+    def link(conn: Connection) -> None:
+        row = {"kind": "telegram", "value": str(ANN), "contact_id": ticket.requester_id}
+        conn.execute(schema.identity.insert().values(row))
+        threads.add_key(conn, ticket.id, "external", told, issued=True, recipient=str(ANN))
+
+    await bot.do(link)
+    ours = {"message_id": 50, "from": {"id": BOT, "is_bot": True}, "chat": {"id": ANN, "type": "private"}, "date": 1}
+    filed = await bot.say("It flickers since Monday.", 51, reply_to_message=ours)
+    assert (filed.kind, filed.ticket_id) == ("appended", ticket.id)
+    assert (await bot.events(ticket.id))[-1].actor == "requester", "both addresses are one person's"
+    people_of = await bot.db.read(lambda conn: tickets.participants(conn, ticket.id))
+    assert [row.address for row in people_of] == ["ann@client.example"], "a mail cannot be copied to a chat"
+    assert (await bot.say("Only in the evening.", 52)).ticket_id == ticket.id
 
 
 async def test_who_blocks_the_bot_cannot_be_reached_until_they_are_back(bot: Bot) -> None:
