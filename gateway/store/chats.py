@@ -12,14 +12,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, func, select, update
+from sqlalchemy import Connection, Row, Select, and_, case, func, select, update
 
 from gateway.store.dialect import is_one_of
 from gateway.store.schema import attachment, message, outbox
 from normalizer.message import Conversation
 
 NEVER = datetime.min.replace(tzinfo=UTC)
-TALK = ("reply", "question", "question_reminder", "resolved", "survey", "survey_reminder")
+RECEIPTS = ("acknowledgement", "known_incident")
+"""Templates that belong to the message that they answer, however late they go out."""
+TALK = (*RECEIPTS, "reply", "question", "question_reminder", "resolved", "survey", "survey_reminder")
 """Templates of notices that people answer without naming them."""
 WENT = ("sending", "sent", "captured", "unknown")
 LATELY = 5
@@ -171,7 +173,8 @@ class Topic:
 
 def told(conn: Connection, channel: str, account: str, recipient: str, talk: Conversation) -> list[Topic]:
     """What we said last in this conversation that people answer without naming it, the newest first."""
-    at = func.coalesce(outbox.c.sending_at, outbox.c.created_at).label("at")
+    late = case((outbox.c.template.in_(RECEIPTS), None), else_=outbox.c.sending_at)
+    at = func.coalesce(late, outbox.c.created_at).label("at")
     wanted = (
         select(outbox.c.ticket_id, at, outbox.c.destination)
         .where(

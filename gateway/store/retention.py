@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, and_, delete, or_, select, tuple_, update
 
-from gateway.store.schema import attachment, counter, idempotency, message, ticket, view_token
+from gateway.store.schema import attachment, counter, idempotency, message, ticket, unverified, view_token
 
 FORGOTTEN = "forgotten"
 """State of an attachment whose bytes were dropped; its name, size and digest stay."""
@@ -33,7 +33,8 @@ def drop_attachments(conn: Connection, *, before: datetime, limit: int = 32) -> 
 
 
 def drop_records(conn: Connection, *, before: datetime, limit: int = 500) -> int:
-    """Forget kept answers of the API, ended links to tickets and counters of brakes from before `before`.
+    """Forget kept answers of the API, ended links to tickets, counters of brakes and requests that webhooks did not
+    believe, from before `before`.
 
     Returns how many rows went: repeat until 0. Nothing that recognises a repeat of a message is among them.
     """
@@ -43,6 +44,8 @@ def drop_records(conn: Connection, *, before: datetime, limit: int = 500) -> int
     ).rowcount
     links = select(view_token.c.token_hash).where(view_token.c.expires_at < before).limit(limit)
     gone += conn.execute(delete(view_token).where(view_token.c.token_hash.in_(links))).rowcount
+    doubted = select(unverified.c.id).where(unverified.c.at < before).limit(limit)
+    gone += conn.execute(delete(unverified).where(unverified.c.id.in_(doubted))).rowcount
     # A bucket is a number of minutes, hours or days since the epoch, as the counter's name says.
     spans = (("auto:minute:", 60), ("auto:hour:", 3600), ("auto:day:", 86400))
     past = or_(

@@ -86,6 +86,17 @@ async def test_our_word_keeps_a_conversation_fresh(desk: ChatDesk) -> None:
     assert (await desk.hear("Thank you, but it burns again.", 2)).ticket_id == first.ticket_id
 
 
+async def test_a_late_acknowledgement_changes_no_subject(desk: ChatDesk) -> None:
+    first = await desk.hear("The printer is on fire.", 1)
+    desk.clock.forward(2 * DAY)
+    second = await desk.hear("The lamp is broken.", 2)
+    late = update(schema.outbox).where(schema.outbox.c.ticket_id == first.ticket_id, schema.outbox.c.recipient == ANN)
+    now = desk.clock() + HOUR
+    await desk.do(lambda conn: conn.execute(late.values(state="sent", sending_at=now)))
+    desk.clock.forward(2 * HOUR)
+    assert (await desk.hear("It flickers.", 3)).ticket_id == second.ticket_id
+
+
 async def test_it_goes_on_with_the_ticket_that_was_talked_about_last(desk: ChatDesk) -> None:
     first = await desk.hear("The printer is on fire.", 1)
     desk.clock.forward(2 * DAY)
