@@ -86,8 +86,8 @@ def may_speak(conn: Connection, case: Case, found: Found) -> bool:
 
 def _talked_about(conn: Connection, case: Case, conversation: Row[Any]) -> Found | None:
     """The ticket that the conversation is about."""
-    raw = case.entry.raw
-    topics = chats.told(conn, raw.channel, raw.account, normal(case.sender.address), case.peer)
+    raw, talk = case.entry.raw, case.message.conversation
+    topics = chats.told(conn, raw.channel, raw.account, normal(case.sender.address), talk) if talk is not None else []
     if conversation.ticket_id is not None:
         topics.append(Topic(ticket_id=conversation.ticket_id, at=conversation.last_at))
     topics.sort(key=lambda topic: topic.at, reverse=True)
@@ -96,11 +96,16 @@ def _talked_about(conn: Connection, case: Case, conversation: Row[Any]) -> Found
 
 
 def _goes_on(conn: Connection, case: Case, topic: Topic) -> bool:
-    if only_thanks(case) or _votes(conn, case, topic):
+    if _votes(conn, case, topic):
         return True
-    if abs(case.entry.raw.received_at - topic.at) > case.ctx.settings.tickets.conversation_window:
+    ticket = tickets.get(conn, topic.ticket_id)
+    if ticket.conversation is not None and ticket.conversation.get("id") != case.peer:
+        # We only asked about it here: what is said in private is not answered before a group.
         return False
-    return tickets.get(conn, topic.ticket_id).status in ALIVE
+    if only_thanks(case):
+        return True
+    fresh = abs(case.entry.raw.received_at - topic.at) <= case.ctx.settings.tickets.conversation_window
+    return fresh and ticket.status in ALIVE
 
 
 def _votes(conn: Connection, case: Case, topic: Topic) -> bool:

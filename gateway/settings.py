@@ -77,7 +77,8 @@ class Retention(Section):
     attachments: Duration = timedelta(seconds=0)
     """Bytes of attachments of closed tickets, from the last change on; name and digest stay. 0s: for ever."""
     log: Duration = 90 * DAY
-    """Records of operation: kept answers to API calls, ended links to tickets, counters of brakes. 0s: for ever."""
+    """Records of operation: kept answers to API calls, ended links to tickets, counters of brakes, requests that
+    webhooks did not believe. 0s: for ever."""
 
 
 class Workers(Section):

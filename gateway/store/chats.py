@@ -12,13 +12,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, func, select, update
+from sqlalchemy import Connection, Row, Select, and_, case, func, select, update
 
 from gateway.store.dialect import is_one_of
-from gateway.store.schema import attachment, message, outbox, ticket
+from gateway.store.schema import attachment, message, outbox
+from normalizer.message import Conversation
 
 NEVER = datetime.min.replace(tzinfo=UTC)
-TALK = ("reply", "question", "question_reminder", "resolved", "survey", "survey_reminder")
+RECEIPTS = ("acknowledgement", "known_incident")
+"""Templates that belong to the message that they answer, however late they go out."""
+TALK = (*RECEIPTS, "reply", "question", "question_reminder", "resolved", "survey", "survey_reminder")
 """Templates of notices that people answer without naming them."""
 WENT = ("sending", "sent", "captured", "unknown")
 LATELY = 5
@@ -168,13 +171,14 @@ class Topic:
     at: datetime
 
 
-def told(conn: Connection, channel: str, account: str, recipient: str, peer: str) -> list[Topic]:
-    """What we said last in the conversation `peer` that people answer without naming it, the newest first."""
-    at = func.coalesce(outbox.c.sending_at, outbox.c.created_at).label("at")
+def told(conn: Connection, channel: str, account: str, recipient: str, talk: Conversation) -> list[Topic]:
+    """What we said last in this conversation that people answer without naming it, the newest first."""
+    late = case((outbox.c.template.in_(RECEIPTS), None), else_=outbox.c.sending_at)
+    at = func.coalesce(late, outbox.c.created_at).label("at")
     wanted = (
-        select(outbox.c.ticket_id, at, ticket.c.conversation)
-        .join(ticket, ticket.c.id == outbox.c.ticket_id)
+        select(outbox.c.ticket_id, at, outbox.c.destination)
         .where(
+            outbox.c.ticket_id.is_not(None),
             outbox.c.recipient == recipient,
             outbox.c.channel == channel,
             outbox.c.account == account,
@@ -184,6 +188,10 @@ def told(conn: Connection, channel: str, account: str, recipient: str, peer: str
         .order_by(outbox.c.id.desc())
         .limit(LATELY)
     )
-    # What is told by the way of a ticket of another channel goes to the person in private.
-    rows = (row for row in conn.execute(wanted) if (row.conversation or {}).get("id", recipient) == peer)
-    return [Topic(ticket_id=row.ticket_id, at=row.at) for row in rows]
+    place = dict(talk.answer_to)
+    return [
+        Topic(ticket_id=row.ticket_id, at=row.at)
+        for row in conn.execute(wanted)
+        # Without a destination it went to the person in private.
+        if row.destination == place or (row.destination is None and talk.private)
+    ]

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, and_, delete, or_, select, tuple_, update
 
-from gateway.store.schema import attachment, counter, idempotency, message, proof, ticket, view_token
+from gateway.store.schema import attachment, counter, idempotency, message, proof, ticket, unverified, view_token
 
 FORGOTTEN = "forgotten"
 """State of an attachment whose bytes were dropped; its name, size and digest stay."""
@@ -33,7 +33,8 @@ def drop_attachments(conn: Connection, *, before: datetime, limit: int = 32) -> 
 
 
 def drop_records(conn: Connection, *, before: datetime, limit: int = 500) -> int:
-    """Forget kept answers of the API, ended links and codes, and counters of brakes from before `before`.
+    """Forget kept answers of the API, ended links and codes, counters of brakes and requests that webhooks did not
+    believe, from before `before`.
 
     Returns how many rows went: repeat until 0. Nothing that recognises a repeat of a message is among them.
     """
@@ -45,6 +46,8 @@ def drop_records(conn: Connection, *, before: datetime, limit: int = 500) -> int
     gone += conn.execute(delete(view_token).where(view_token.c.token_hash.in_(links))).rowcount
     proofs = select(proof.c.token_hash).where(proof.c.expires_at < before).limit(limit)
     gone += conn.execute(delete(proof).where(proof.c.token_hash.in_(proofs))).rowcount
+    doubted = select(unverified.c.id).where(unverified.c.at < before).limit(limit)
+    gone += conn.execute(delete(unverified).where(unverified.c.id.in_(doubted))).rowcount
     # A bucket is a number of minutes, hours or days since the epoch, as the counter's name says.
     spans = (("auto:minute:", 60), ("auto:hour:", 3600), ("auto:day:", 86400))
     past = or_(

@@ -66,7 +66,7 @@ class ChatDesk(Desk):
         """What a reader of the ticket sees."""
         return [row.text for row in await self.messages(ticket_id)]
 
-    async def sent(self, ticket_id: int | None, template: str, external: str) -> Row[Any]:
+    async def sent(self, ticket_id: int | None, template: str, external: str, destination: Any = None) -> Row[Any]:
         """A notice goes out to the ticket's requester and is known by `external`."""
         from gateway.store import schema, threads
 
@@ -74,7 +74,7 @@ class ChatDesk(Desk):
         draft = outbox.Draft(
             key=f"test:{external}", lane="", kind=template, channel=ticket.channel, account=ticket.account,
             recipient=ticket.requester, language="en", template=template, repeatable=False, automatic=False,
-            ticket_id=ticket.id,
+            ticket_id=ticket.id, destination=destination or ticket.conversation["answer_to"],
         )  # fmt: skip
         now = self.clock()
 

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import Connection, update
 
 from gateway import desk as acts
+from gateway import survey_asking
 from gateway.rendering import render
 from gateway.store import outbox, schema
 from gateway.store.blobs import Blobs
@@ -85,6 +86,17 @@ async def test_our_word_keeps_a_conversation_fresh(desk: ChatDesk) -> None:
     assert (await desk.hear("Thank you, but it burns again.", 2)).ticket_id == first.ticket_id
 
 
+async def test_a_late_acknowledgement_changes_no_subject(desk: ChatDesk) -> None:
+    first = await desk.hear("The printer is on fire.", 1)
+    desk.clock.forward(2 * DAY)
+    second = await desk.hear("The lamp is broken.", 2)
+    late = update(schema.outbox).where(schema.outbox.c.ticket_id == first.ticket_id, schema.outbox.c.recipient == ANN)
+    now = desk.clock() + HOUR
+    await desk.do(lambda conn: conn.execute(late.values(state="sent", sending_at=now)))
+    desk.clock.forward(2 * HOUR)
+    assert (await desk.hear("It flickers.", 3)).ticket_id == second.ticket_id
+
+
 async def test_it_goes_on_with_the_ticket_that_was_talked_about_last(desk: ChatDesk) -> None:
     first = await desk.hear("The printer is on fire.", 1)
     desk.clock.forward(2 * DAY)
@@ -139,6 +151,18 @@ async def test_people_in_a_group_have_tickets_of_their_own(desk: ChatDesk) -> No
     private = await desk.hear("Something private.", 3)
     assert private.ticket_id not in (ann.ticket_id, bob.ticket_id)
     assert (await desk.hear("It smokes.", 4, group=True)).ticket_id == ann.ticket_id
+
+
+async def test_what_we_asked_in_private_about_a_group_is_answered_by_a_vote_only(desk: ChatDesk) -> None:
+    ann = await desk.hear("The printer is on fire.", 1, group=True)
+    await desk.set_status(ann.ticket_id, "resolved")
+    ticket = await desk.ticket(ann.ticket_id)
+    await desk.do(lambda conn: survey_asking.open_survey(conn, desk.ctx, ticket, desk.clock()))
+    await desk.sent(ann.ticket_id, "survey", key(50), destination={"chat": int(ANN)})
+    vote = await desk.hear("5", 2, rating=5)
+    assert (vote.kind, vote.ticket_id) == ("rating", ann.ticket_id)
+    assert (await desk.ticket(ann.ticket_id)).status == "resolved"
+    assert (await desk.hear("My password is in the drawer.", 3)).kind == "opened"
 
 
 async def test_who_is_no_part_of_a_ticket_writes_there_for_staff_only(desk: ChatDesk) -> None:

@@ -19,7 +19,7 @@ from channels.contract import Accepted, Cursor, Intake, Suspects, Unverified
 from gateway import cli, suspects
 from gateway.alerts import Alerts
 from gateway.metrics import Metrics
-from gateway.store import journal, outbox, schema
+from gateway.store import journal, outbox, retention, schema
 from gateway.store import suspects as store
 from gateway.store.blobs import Blobs
 from gateway.store.database import Database
@@ -176,6 +176,14 @@ async def test_the_list_is_bounded_for_each_account(db: Database, clock: FrozenC
     assert len(front) == store.MOST
     assert {row.path for row in front} == {f"/{number}" for number in range(5, store.MOST + 5)}
     assert len(await db.read(lambda conn: store.listing(conn, account="back"))) == 1
+
+
+async def test_they_are_forgotten_with_time(db: Database, clock: FrozenClock) -> None:
+    asked = Unverified(method="POST", path="/", headers={}, body=b"x", reason="wrong secret")
+    await db.write(lambda conn: store.keep(conn, "door", "front", asked, clock()))
+    assert await db.write(lambda conn: retention.drop_records(conn, before=clock())) == 0
+    assert await db.write(lambda conn: retention.drop_records(conn, before=clock() + MINUTE)) == 1
+    assert await db.read(store.listing) == []
 
 
 async def test_a_body_without_end_is_cut_and_named(house: House) -> None:
