@@ -7,8 +7,9 @@ import secrets
 import time
 from collections.abc import Mapping
 
-from channels.contract import Listener, Parts, Sender, Webhook, Wiring
+from channels.contract import Fetcher, Listener, Parts, Sender, Webhook, Wiring
 from channels.credentials import reveal
+from channels.telegram.fetch import TelegramFetcher
 from channels.telegram.outbound import TelegramSender
 from channels.telegram.polling import Poller
 from channels.telegram.settings import TelegramAccount
@@ -20,6 +21,7 @@ def build(accounts: Mapping[str, TelegramAccount], wiring: Wiring) -> Parts:
     """Make the parts; nothing connects yet. Raises KeyError or OSError for a secret that is not there, ValueError for
     one that cannot be right."""
     senders: dict[str, Sender] = {}
+    fetchers: dict[str, Fetcher] = {}
     listeners: list[Listener] = []
     webhooks: dict[str, Webhook] = {}
     for name, account in accounts.items():
@@ -33,12 +35,13 @@ def build(accounts: Mapping[str, TelegramAccount], wiring: Wiring) -> Parts:
             seconds=account.timeout.total_seconds(),
             monotonic=time.monotonic,
         )
+        fetchers[name] = TelegramFetcher(account, token, unique=_unique)
         if account.mode == "webhook":
             webhooks[name], watch = _hooked(name, account, token, wiring, sender)
             listeners.append(watch)
         else:
             listeners.append(_polled(name, account, token, wiring, sender))
-    return Parts(senders=senders, listeners=listeners, webhooks=webhooks)
+    return Parts(senders=senders, listeners=listeners, webhooks=webhooks, fetchers=fetchers)
 
 
 def _hooked(

@@ -218,7 +218,7 @@ def revisions(conn: Connection, entry_id: int) -> Sequence[Row[Any]]:
 def add_attachments(conn: Connection, message_id: int, attachments: Iterable[Attachment]) -> list[int]:
     """Add attachments: those with content are kept in the row, the others are blobs named by their SHA-256.
 
-    One that has only a `source` is not here yet (rule 10). Returns the ids in order where there is such a one, else [].
+    One that has no digest is not here yet (rule 10). Returns the ids in order where there is such a one, else [].
     """
     items = list(attachments)
     rows = [_attachment(message_id, item) for item in items]
@@ -230,7 +230,7 @@ def add_attachments(conn: Connection, message_id: int, attachments: Iterable[Att
 
 
 def _attachment(message_id: int, item: Attachment) -> dict[str, Any]:
-    pending = item.content is None and bool(item.source)
+    pending = item.content is None and not item.sha256
     return {
         "message_id": message_id,
         "filename": item.filename,
