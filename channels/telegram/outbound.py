@@ -26,7 +26,7 @@ class TelegramSender:
     def __init__(
         self, account: str, token: str, *, api_url: str, seconds: float, monotonic: Callable[[], float]
     ) -> None:
-        """`api_url` is what stands before the token in the address of a method; `seconds` the time for an answer.
+        """`api_url` is what stands before the token in the address of a method; `seconds` the hard limit of a call.
 
         Nothing is loaded or connected before the first notice.
         """
