@@ -345,8 +345,11 @@ class Fetched:
 
     path: Path
     content_type: str
+    """"" when the far side does not say."""
     size: int
     sha256: str
+    spoken: bool = False
+    """Somebody's spoken words, for transcription: a voice message, not a song."""
 
 
 class Fetcher(Protocol):

@@ -25,6 +25,7 @@ from gateway.alerts import Alerts
 from gateway.capture import CaptureSender
 from gateway.checks import CHECKS
 from gateway.context import Context
+from gateway.fetching import Fetching
 from gateway.housekeeping import Housekeeping
 from gateway.leases import Leases, Work
 from gateway.ledger import StoreLedger
@@ -117,6 +118,7 @@ class _Loops:
     pipeline: Pipeline
     alerts: Alerts
     housekeeping: Housekeeping
+    fetching: Fetching
     leases: Leases | None
 
     def by_name(self) -> Mapping[str, Work]:
@@ -125,7 +127,7 @@ class _Loops:
         return {
             **first, "outbox": self.outbox.run, "timers": self.timers.run, "pipeline": self.pipeline.run,
             "alerts": nodes.by_one_node(self.leases, "alerts", self.alerts.run),
-            "housekeeping": self.housekeeping.run,
+            "housekeeping": self.housekeeping.run, "fetching": self.fetching.run,
         }  # fmt: skip
 
 
@@ -215,11 +217,13 @@ class Gateway:
         """What runs all the time, not yet running."""
         ctx, db, settings, var = core.ctx, core.db, core.ctx.settings, self._folders.var
         outbox = self._outbox(core)
+        fetching = self._fetching(core, outbox)
         fired = timers.Timers(db, ctx, CHECKS, self._clock, after=outbox.wake)
 
         def filed() -> None:
             outbox.wake()
             fired.wake()
+            fetching.wake()
 
         pipeline = Pipeline(
             db=db, blobs=core.blobs, pool=core.pool, ctx=ctx, clock=self._clock, metrics=core.metrics,
@@ -234,6 +238,7 @@ class Gateway:
             health.disk(var, settings.alerts.free_disk),
             certificates.check([chain] if chain else [], lambda: alerts.ctx.settings.alerts.certificate, self._clock),
             disk_full(trend, lambda: alerts.ctx.settings.alerts.disk_full_in),
+            fetching.trouble(),
             *watched(core.ports),
         )
         if core.leases is None:
@@ -246,7 +251,7 @@ class Gateway:
         housekeeping = Housekeeping(db, ctx, core.blobs, self._folders.spool, self._clock)
         return _Loops(
             outbox=outbox, timers=fired, pipeline=pipeline, alerts=alerts, housekeeping=housekeeping,
-            leases=core.leases,
+            fetching=fetching, leases=core.leases,
         )  # fmt: skip
 
     async def _serve(self, stack: AsyncExitStack, core: _Core, loops: _Loops) -> dict[str, str]:
@@ -290,8 +295,15 @@ class Gateway:
             completed=lambda fresh: _with_public_url(fresh, core.ports.http),
             build=lambda fresh: self._channels(replace(core.ctx, settings=fresh), core.db, core.metrics),
             parts=core.parts,
-            followers=(loops.outbox, loops.timers, loops.pipeline, loops.alerts, loops.housekeeping),
-            use=lambda fresh, made: _use(fresh, made, core.pool, loops.outbox),
+            followers=(
+                loops.outbox,
+                loops.timers,
+                loops.pipeline,
+                loops.alerts,
+                loops.housekeeping,
+                loops.fetching,
+            ),
+            use=lambda fresh, made: _use(fresh, made, core.pool, loops),
         )
 
     async def _database(self, stack: AsyncExitStack, settings: Settings) -> Database:
@@ -347,6 +359,20 @@ class Gateway:
         )
         return outbox
 
+    def _fetching(self, core: _Core, outbox: Outbox) -> Fetching:
+        return Fetching(
+            core.db,
+            core.ctx,
+            fetchers=_by_account({name: part.fetchers for name, part in core.parts.items()}),
+            blobs=core.blobs,
+            spool=self._folders.spool,
+            clock=self._clock,
+            random=random.Random(),
+            owner=f"{socket.gethostname()}:{os.getpid()}",
+            after=outbox.wake,
+            failpoint=self._failpoint,
+        )
+
     def _keep_running(self, stack: AsyncExitStack, name: str, loop: Work) -> None:
         """Run a loop until the gateway stops. A loop that ends by itself ends the gateway: no half-alive server."""
         stop = asyncio.Event()
@@ -395,11 +421,12 @@ def _with_public_url(settings: Settings, bound: socket.socket) -> Settings:
     return settings.model_copy(update={"http": http})
 
 
-def _use(fresh: Configuration, parts: Mapping[str, Parts], pool: WorkerPool, outbox: Outbox) -> None:
-    """What of a new configuration is not in the context: the workers' policy and the senders."""
+def _use(fresh: Configuration, parts: Mapping[str, Parts], pool: WorkerPool, loops: _Loops) -> None:
+    """What of a new configuration is not in the context: the workers' policy, the senders and the fetchers."""
     pool.use(fresh.policy)
     senders = _by_account({name: part.senders for name, part in parts.items()})
-    outbox.rewire(senders, _by_account({name: part.probers for name, part in parts.items()}))
+    loops.outbox.rewire(senders, _by_account({name: part.probers for name, part in parts.items()}))
+    loops.fetching.fetchers = _by_account({name: part.fetchers for name, part in parts.items()})
 
 
 def _by_account(found: Mapping[str, Mapping[str, T]]) -> dict[tuple[str, str], T]:

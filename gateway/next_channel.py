@@ -42,7 +42,7 @@ def is_a_place(row: Row) -> bool:
 
 def hand_on(conn: Connection, ctx: Context, row: Row, now: datetime) -> Way | None:
     """Queue the same notice for the next way to the requester. None: there is none, or it is no notice for them."""
-    if row.ticket_id is None or row.act != "send" or row.template not in TO_REQUESTER or MARK in row.variables:
+    if row.ticket_id is None or row.act != "send" or MARK in row.variables:
         return None
     scene = Scene(
         conn=conn, ctx=ctx, ticket=tickets.get(conn, row.ticket_id), now=now,
@@ -69,7 +69,7 @@ def instead(scene: Scene, letter: Letter) -> Letter:
 
 
 def _elsewhere(scene: Scene, letter: Letter, row_id: int) -> Letter | None:
-    if letter.recipient != scene.ticket.requester:
+    if letter.recipient != scene.ticket.requester or letter.template not in TO_REQUESTER:
         return None
     way = next(_ways(scene, letter), None)
     if way is None:

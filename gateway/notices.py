@@ -38,7 +38,7 @@ class Change:
     """None: the event was there already, so everybody has been told."""
     kind: str
     """opened message revised edited reply question note resolved closed reopened status class line onsite visit
-    assigned requester warning breach rating unreadable undelivered incident_over"""
+    assigned requester warning breach rating unreadable undelivered incident_over media"""
     actor: str
     data: Mapping[str, Any] = field(default_factory=dict)
     """Of the event, with what the person wrote (`text`)."""

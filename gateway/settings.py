@@ -119,6 +119,44 @@ class Outbox(Section):
     that it did not arrive."""
 
 
+class Media(Section):
+    """Files that chats send by reference: the ticket opens at once, and they are fetched after that."""
+
+    limit: Size = 20 * 1024 * 1024
+    """The biggest file that is fetched; the person is asked for a link instead of a bigger one. Telegram itself
+    passes on no more than 20 MB."""
+    concurrency: int = Field(default=8, ge=1, le=64)
+    """Files fetched at the same time, over all accounts."""
+    per_account: int = Field(default=3, ge=1, le=64)
+    """Files fetched at the same time for one account."""
+    timeout: Duration = 20 * MINUTE
+    """Hard time limit of one try."""
+    backoff: Duration = timedelta(seconds=10)
+    """Pause after the first failed try; doubles up to `backoff_limit`, with jitter."""
+    backoff_limit: Duration = HOUR
+    """The longest pause between two tries."""
+    max_age: Duration = DAY
+    """After this a file is given up; staff see it, and the person is asked to send it again."""
+    attempts: int = Field(default=30, ge=1, le=1000)
+    """After so many failed tries a file is given up, too."""
+
+
+class Transcription(Section):
+    """A program that writes down what is said in voice messages."""
+
+    command: tuple[str, ...] = ()
+    """The program and its arguments, run without a shell. It gets the file's path where "{file}" stands, else as the
+    last argument, and the languages where "{languages}" stands; it prints the text. Empty: none, line 1 listens."""
+    languages: tuple[str, ...] = ("ru", "uk", "en")
+    """Languages that people speak, for the program."""
+    timeout: Duration = 5 * MINUTE
+    """The program and all that it started are killed after this."""
+    concurrency: int = Field(default=1, ge=1, le=16)
+    """Programs at the same time."""
+    attempts: int = Field(default=3, ge=1, le=20)
+    """After so many failed tries there will be no text."""
+
+
 class Numbers(Section):
     """Ticket numbers."""
 
@@ -254,6 +292,8 @@ class Core(Section):
     retention: Retention = Retention()
     workers: Workers = Workers()
     outbox: Outbox = Outbox()
+    media: Media = Media()
+    transcription: Transcription = Transcription()
     numbers: Numbers = Numbers()
     desk: Desk = Desk()
     agents: dict[str, Agent] = {}

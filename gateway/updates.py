@@ -323,6 +323,17 @@ def _class(scene: Scene) -> Iterable[Letter]:
     yield from _later(scene)
 
 
+def _file_missing(scene: Scene) -> Iterable[Letter]:
+    """A file of theirs will not come. Several of one message are one notice."""
+    data = scene.change.data
+    template = "bot_too_big" if data.get("too_big") else "bot_file_failed"
+    variables: dict[str, Any] = {"answers": data.get("answers", "")}
+    if data.get("too_big"):
+        variables["limit"] = scene.ctx.settings.media.limit // 2**20
+    key = f"{template}:{data.get('message')}"
+    yield notices.to_requester(scene, "status", template, key, variables=variables)
+
+
 REQUESTER: Mapping[str, Composer] = {
     "opened": _acknowledgement,
     "reply": _reply,
@@ -337,5 +348,6 @@ REQUESTER: Mapping[str, Composer] = {
     "visit": _visit,
     "requester": _new_requester,
     "incident_over": _works_again,
+    "media": _file_missing,
 }
 """Kind of change -> what the requester is told. Kinds that are absent are not their business."""

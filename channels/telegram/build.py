@@ -7,8 +7,9 @@ import secrets
 import time
 from collections.abc import Mapping
 
-from channels.contract import Listener, Parts, Webhook, Wiring
+from channels.contract import Fetcher, Listener, Parts, Webhook, Wiring
 from channels.credentials import reveal
+from channels.telegram.fetch import TelegramFetcher
 from channels.telegram.outbound import TelegramSender
 from channels.telegram.polling import Poller
 from channels.telegram.senders import OpenSenders
@@ -21,6 +22,7 @@ def build(accounts: Mapping[str, TelegramAccount], wiring: Wiring) -> Parts:
     """Make the parts; nothing connects yet. Raises KeyError or OSError for a secret that is not there, ValueError for
     one that cannot be right."""
     senders: dict[str, TelegramSender] = {}
+    fetchers: dict[str, Fetcher] = {}
     listeners: list[Listener] = []
     webhooks: dict[str, Webhook] = {}
     for name, account in accounts.items():
@@ -34,13 +36,14 @@ def build(accounts: Mapping[str, TelegramAccount], wiring: Wiring) -> Parts:
             seconds=account.timeout.total_seconds(),
             monotonic=time.monotonic,
         )
+        fetchers[name] = TelegramFetcher(account, token, unique=_unique)
         if account.mode == "webhook":
             webhooks[name], watch = _hooked(name, account, token, wiring)
             listeners.append(watch)
         else:
             listeners.append(_polled(name, account, token, wiring))
     closing = OpenSenders([sender.close for sender in senders.values()])
-    return Parts(senders=senders, listeners=[*listeners, closing], webhooks=webhooks)
+    return Parts(senders=senders, listeners=[*listeners, closing], webhooks=webhooks, fetchers=fetchers)
 
 
 def _hooked(name: str, account: TelegramAccount, token: str, wiring: Wiring) -> tuple[TelegramHook, HookWatch]:

@@ -47,7 +47,7 @@ class Wire(HTTPXRequest):
             read_timeout=seconds,
             write_timeout=seconds,
             connect_timeout=min(CONNECT_SECONDS, seconds),
-            pool_timeout=seconds,
+            pool_timeout=min(CONNECT_SECONDS, seconds),
             media_write_timeout=seconds,
         )
         self.answer: ContextVar[tuple[int, bytes] | None] = ContextVar("answer", default=None)
@@ -66,7 +66,7 @@ class Client:
     """Makes calls for one bot."""
 
     def __init__(self, account: str, token: str, api_url: str, seconds: float) -> None:
-        """`api_url` is what stands before the token. Nothing connects yet."""
+        """`api_url` is what stands before the token; `seconds` is the limit of a whole call. Nothing connects yet."""
         self._account, self._seconds = account, seconds
         self._wire = Wire(seconds)
         self._bot = Bot(token, base_url=api_url, request=self._wire, get_updates_request=self._wire)
@@ -77,17 +77,17 @@ class Client:
 
     async def send(self, notice: Notice, target: Target) -> Receipt:
         """Make the call, once more in a simpler form where the first was refused for its form."""
-        receipt, again = await self._try(notice, target)
+        ends_at = asyncio.get_running_loop().time() + self._seconds
+        receipt, again = await self._try(notice, target, ends_at)
         if again is None:
             return receipt
-        receipt, _ = await self._try(again, target.of(again))
+        receipt, _ = await self._try(again, target.of(again), ends_at)
         return receipt
 
-    async def _try(self, notice: Notice, target: Target) -> tuple[Receipt, Notice | None]:
+    async def _try(self, notice: Notice, target: Target, ends_at: float) -> tuple[Receipt, Notice | None]:
         self._wire.answer.set(None)
         try:
-            # Connecting and waiting for a connection come on top of the answer's own time.
-            async with asyncio.timeout(self._seconds * 2):
+            async with asyncio.timeout_at(ends_at):
                 await self._call(notice, target)
         except TelegramError as error:
             failure = Failure(error=error, act=notice.act, status=self._status())

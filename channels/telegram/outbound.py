@@ -26,7 +26,7 @@ class TelegramSender:
     def __init__(
         self, account: str, token: str, *, api_url: str, seconds: float, monotonic: Callable[[], float]
     ) -> None:
-        """`api_url` is what stands before the token in the address of a method; `seconds` the time for an answer.
+        """`api_url` is what stands before the token in the address of a method; `seconds` the hard limit of a call.
 
         Nothing is loaded or connected before the first notice.
         """
@@ -36,6 +36,8 @@ class TelegramSender:
         self._pacing = Pacing(monotonic)
         self._client: Client | None = None
         self._loading = asyncio.Lock()
+        self._under_way = 0
+        self._closed = False
 
     def divide(self, notice: Notice) -> Sequence[Notice]:
         """The notice as calls, each a row of the outbox; see `parts.divide`."""
@@ -53,16 +55,26 @@ class TelegramSender:
             detail = "this chat gets no more messages for a moment"
             return Receipt(delivery=Delivery.RETRY, fault=Fault.MESSAGE, detail=detail, retry_after=pause)
         await self._pacing.turn(chat)
-        receipt = await (await self._ready()).send(notice, target)
+        self._under_way += 1
+        try:
+            receipt = await (await self._ready()).send(notice, target)
+        finally:
+            self._under_way -= 1
+            await self._hang_up()
         if receipt.delivery is Delivery.RETRY and receipt.retry_after and not receipt.moved_to:
             self._pacing.told_to_wait(chat, receipt.retry_after)
         return receipt
 
     async def close(self) -> None:
-        """Close the connections."""
-        if self._client is not None:
-            await self._client.close()
+        """Close the connections when the calls under way are over; later calls keep none."""
+        self._closed = True
+        await self._hang_up()
+
+    async def _hang_up(self) -> None:
+        client = self._client
+        if self._closed and not self._under_way and client is not None:
             self._client = None
+            await client.close()
 
     async def _ready(self) -> Client:
         async with self._loading:

@@ -24,6 +24,8 @@ FILING = ("read-unfiled", "filed-unreported")
 """Of filing: a worker has read the entries; their transaction is committed and nobody was told."""
 SENDING = ("sending-committed", "sent-unsettled")
 """Of sending a notice."""
+FETCHING = ("media-fetched", "media-adopted")
+"""Of fetching a file: it is in the spool; it is a blob, and no row says so."""
 NAMES = ACCEPTING + FILING + SENDING
 
 

@@ -66,15 +66,16 @@ def add_files(
     account: str,
     now: datetime,
 ) -> None:
-    """Add a message's attachments; those that have only a source are queued to be fetched.
+    """Add a message's attachments; those that are not here yet are queued to be fetched.
 
-    A file that this ticket has already from the same source (an edit, a replay) is not fetched again.
+    One without a source, which nobody can fetch, is queued as well: it fails after the commit like any other. A file
+    that this ticket has already from the same source (an edit, a replay) is not fetched again.
     """
     items = list(attachments)
     for attachment_id, item in zip(tickets.add_attachments(conn, message_id, items), items, strict=False):
-        if item.content is not None or not item.source:
+        if item.content is not None or item.sha256:
             continue
-        known = _known(conn, ticket_id, channel, account, item.source)
+        known = _known(conn, ticket_id, channel, account, item.source) if item.source else None
         if known is not None:
             _copy(conn, attachment_id, known)
             continue
@@ -107,10 +108,14 @@ def _copy(conn: Connection, attachment_id: int, known: Found[Any]) -> None:
 # -- taking turns -------------------------------------------------------------------------
 
 
-def due(conn: Connection, channel: str, account: str, now: datetime, limit: int) -> list[int]:
-    """Ids of at most `limit` files of one account whose turn it is, the longest due first."""
-    wanted = select(media.c.id).where(
-        _OPEN, media.c.due_at <= now, media.c.channel == channel, media.c.account == account
+def due(conn: Connection, channel: str, account: str, now: datetime, limit: int, step: Step = "fetch") -> list[int]:
+    """Ids of at most `limit` files of one account whose turn it is for this step, the longest due first."""
+    pending = attachment.c.state == tickets.PENDING
+    wanted = (
+        select(media.c.id)
+        .join(attachment, attachment.c.id == media.c.attachment_id)
+        .where(_OPEN, media.c.due_at <= now, media.c.channel == channel, media.c.account == account)
+        .where(pending if step == "fetch" else ~pending)
     )
     return list(conn.scalars(wanted.order_by(media.c.due_at, media.c.id).limit(limit)))
 
@@ -141,6 +146,12 @@ def release(conn: Connection, owner: str) -> int:
     return conn.execute(statement.values(state="waiting", due_at=media.c.created_at)).rowcount
 
 
+def put_back(conn: Connection, owner: str) -> int:
+    """What `owner` holds is free again: it stops. Returns how many."""
+    statement = update(media).where(is_one_of(media.c.state, "fetching"), media.c.owner == owner)
+    return conn.execute(statement.values(state="waiting", due_at=media.c.created_at)).rowcount
+
+
 def next_due(conn: Connection, accounts: Sequence[tuple[str, str]]) -> datetime | None:
     """When the next turn of these accounts comes; None when nothing waits."""
     if not accounts:
@@ -148,6 +159,12 @@ def next_due(conn: Connection, accounts: Sequence[tuple[str, str]]) -> datetime 
     mine = or_(*(and_(media.c.channel == channel, media.c.account == account) for channel, account in accounts))
     earliest: datetime | None = conn.scalar(select(func.min(media.c.due_at)).where(_OPEN, mine))
     return earliest
+
+
+def has_outlived(conn: Connection, before: datetime) -> bool:
+    """Is there something for `outlived`?"""
+    old = select(media.c.id).where(is_one_of(media.c.state, "waiting"), media.c.created_at < before)
+    return conn.execute(old.limit(1)).first() is not None
 
 
 def outlived(conn: Connection, before: datetime, limit: int) -> list[Row]:

@@ -218,8 +218,7 @@ def revisions(conn: Connection, entry_id: int) -> Sequence[Row[Any]]:
 def add_attachments(conn: Connection, message_id: int, attachments: Iterable[Attachment]) -> list[int]:
     """Add attachments: those with content are kept in the row, the others are blobs named by their SHA-256.
 
-    One that has only a `source` is not here yet (rule 10), one that has not even that never will be. Returns the ids
-    in order where there is one to wait for, else [].
+    One that has no digest is not here yet (rule 10). Returns the ids in order where there is such a one, else [].
     """
     items = list(attachments)
     rows = [_attachment(message_id, item) for item in items]
@@ -231,11 +230,7 @@ def add_attachments(conn: Connection, message_id: int, attachments: Iterable[Att
 
 
 def _attachment(message_id: int, item: Attachment) -> dict[str, Any]:
-    away, state = item.content is None, "here"
-    if away and item.source:
-        state = PENDING
-    elif away and not item.sha256:
-        state = "failed"  # only named: the far side does not give it away (too big)
+    pending = item.content is None and not item.sha256
     return {
         "message_id": message_id,
         "filename": item.filename,
@@ -245,8 +240,8 @@ def _attachment(message_id: int, item: Attachment) -> dict[str, Any]:
         "inline": item.inline,
         "content_id": item.content_id,
         "content": item.content,
-        "blob": item.sha256 if away and state == "here" else None,
-        "state": state,
+        "blob": item.sha256 if item.content is None and not pending else None,
+        "state": PENDING if pending else "here",
     }
 
 

@@ -1,0 +1,48 @@
+"""A gateway that only fetches, as a process of its own: `python -m tests.gateway.fetching_child FOLDER [FAIL POINT]`.
+
+It kills itself with SIGKILL at the fail point; without one it ends when nothing is left to fetch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from random import Random
+
+from gateway.fetching import Fetching
+from gateway.store import media
+from gateway.store.blobs import Blobs
+from gateway.store.database import open_database
+from tests.gateway.fetching_desk import ACCOUNT, FarSide
+from tests.gateway.filing_desk import context
+
+
+async def main(folder: Path, kill_at: str) -> None:
+    db = open_database(f"sqlite:///{folder / 'gateway.db'}", readers=1)
+
+    def failpoint(name: str) -> None:
+        if name == kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    (folder / "spool").mkdir(exist_ok=True)
+    loop = Fetching(
+        db, context(), fetchers={ACCOUNT: FarSide({"photo": b"a roof"})},
+        blobs=Blobs(folder / "blobs", failpoint=failpoint), spool=folder / "spool", clock=lambda: datetime.now(UTC),
+        random=Random(), owner="host:1", after=lambda: None, failpoint=failpoint,
+    )  # fmt: skip
+    stop = asyncio.Event()
+    running = asyncio.create_task(loop.run(stop))
+    async with asyncio.timeout(30):
+        while (await db.read(media.waiting_since))[0]:  # noqa: ASYNC110  rows of a database
+            await asyncio.sleep(0.05)
+    stop.set()
+    await running
+    await db.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else ""))
