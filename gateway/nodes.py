@@ -19,9 +19,8 @@ from gateway.store.blobs import Blobs
 from gateway.store.database import Database
 from gateway.store.failpoints import FailPoint
 from gateway.store.lock import ServerLock
-from gateway.store.postgres import is_postgres_url
+from gateway.store.postgres_url import is_postgres_url
 from gateway.store.shared_blobs import SharedBlobs
-from gateway.store.wakeups import Wakeups
 from normalizer.message import RawMessage
 
 
@@ -98,6 +97,8 @@ def polled(leases: Leases, listener: Listener, name: str, intake: Intake) -> Wor
 def listen_to_others(stack: AsyncExitStack, db: Database, topics: Mapping[str, Callable[[], object]]) -> None:
     """Be woken by what other nodes commit. `topics` is topic -> what to call in the event loop."""
     if db.shared:
+        from gateway.store.wakeups import Wakeups  # loads the driver
+
         wakeups = Wakeups(db.url, topics, asyncio.get_running_loop())
         wakeups.start()
         stack.push_async_callback(asyncio.to_thread, wakeups.stop)

@@ -36,6 +36,10 @@ POLL = 1.0
 """Seconds: how often retries that have become due are looked for when nothing else happens."""
 PAUSES = (0.5, 30.0)
 """Seconds: first and longest pause after a failure of ours; doubles."""
+GAP = 0.004
+"""Seconds without a new message after which filing takes its turn."""
+PATIENCE = 1.0
+"""Seconds: the longest time that filing gives way to messages that come in."""
 SUSPECTS_WAITING = 64
 """Entries that must be alone and are claimed at once."""
 LOST_RACES = 5
@@ -83,6 +87,12 @@ class Pipeline:
         self._pause = 0.0
         self._paused_until = 0.0
         self._waiting: dict[int, list[asyncio.Future[str]]] = {}
+        self._accepting = 0
+        """Messages whose COMMIT is under way."""
+        self._accepted_at = 0.0
+        """Monotonic: when the last one was safe."""
+        self._patience_ends: float | None = None
+        """Monotonic: until when filing gives way; None while nothing waits to be filed."""
 
     # -- accept -----------------------------------------------------------------------------
 
@@ -94,9 +104,15 @@ class Pipeline:
         started = time.monotonic()
         ready = await self._prepared(raws)
         now = self._clock()
-        accepted = await self._db.write(
-            lambda conn: journal.record(conn, ready, cursor, now=now, blobs=self._blobs), urgent=True
-        )
+        self._patience_ends = self._patience_ends or time.monotonic() + PATIENCE
+        self._accepting += 1
+        try:
+            accepted = await self._db.write(
+                lambda conn: journal.record(conn, ready, cursor, now=now, blobs=self._blobs), urgent=True
+            )
+        finally:
+            self._accepting -= 1
+        self._accepted_at = time.monotonic()
         self._wake.set()
         for raw, result in zip(raws, accepted, strict=True):
             seconds = time.monotonic() - started
@@ -151,6 +167,7 @@ class Pipeline:
         try:
             while not stop.is_set():
                 self._wake.clear()
+                await self._give_way(stop)
                 if not await self._claim_some():
                     with contextlib.suppress(TimeoutError):
                         await asyncio.wait_for(self._wake.wait(), POLL)
@@ -158,6 +175,18 @@ class Pipeline:
             stopper.cancel()
             if self._tasks:
                 await asyncio.wait(self._tasks)
+
+    async def _give_way(self, stop: asyncio.Event) -> None:
+        """While messages come in without a pause, taking them in goes first: what waits is filed together then.
+
+        Not longer than `PATIENCE`: from then on both take turns until filing has caught up. Nor while somebody waits
+        for the number of a ticket.
+        """
+        while not (stop.is_set() or self._waiting or self._patience_ends is None):
+            now = time.monotonic()
+            if now >= self._patience_ends or not (self._accepting or now - self._accepted_at < GAP):
+                return
+            await asyncio.sleep(GAP)
 
     async def _wake_on(self, stop: asyncio.Event) -> None:
         await stop.wait()
@@ -174,6 +203,8 @@ class Pipeline:
         except (Unavailable, OSError) as error:  # the database, or a blob that is to be fetched
             self._ours(str(error))
             return False
+        if not (claimed or self._busy or self._accepting):
+            self._patience_ends = None
         started = False
         for chunk in chunks(claimed, suspects=SUSPECTS_WAITING - sum(self._busy.values())):
             if self._ordinary > self._pool.width and not chunk[0].alone:

@@ -68,13 +68,15 @@ def _why_silent(scene: Scene, letter: Letter) -> str:
     What opens or reopens a ticket by mail was looked at, and counted, when it was filed.
     """
     ctx, ticket = scene.ctx, scene.ticket
+    # The last word of who has just opened the ticket was looked at when it was filed.
+    opened = scene.change.kind == "opened" and _counted_before(scene)
     tests = (
         ("no address", not letter.recipient),
         ("no account", ctx.settings.account(letter.channel, letter.account) is None),
         ("held", ticket.status == "held"),
         ("own address", ctx.settings.is_own(letter.recipient)),
         ("staff", ctx.settings.agent_by_address(letter.recipient) is not None),
-        ("robot", is_robots(scene.conn, ticket.id)),
+        ("robot", not opened and is_robots(scene.conn, ticket.id)),
         ("unreachable", letter.unreachable),
         ("stopped", letter.kind in UNASKED and _stopped(scene, letter)),
     )

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import os
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import select
 
 from channels.contract import Clock
@@ -30,7 +28,7 @@ class StoreVault:
 
     def __init__(self, db: Database, keyring: Keyring, clock: Clock) -> None:
         self._db, self._clock = db, clock
-        self._cipher = AESGCM(keyring.derived(PURPOSE))
+        self._key = keyring.derived(PURPOSE)
 
     async def get(self, name: str) -> str | None:
         """The secret, or None."""
@@ -39,8 +37,12 @@ class StoreVault:
         )
         if value is None:
             return None
+        # Loaded here: six megabytes that a desk without kept secrets does not need.
+        from cryptography.exceptions import InvalidTag
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
         try:
-            return self._cipher.decrypt(value[:NONCE], value[NONCE:], name.encode()).decode()
+            return AESGCM(self._key).decrypt(value[:NONCE], value[NONCE:], name.encode()).decode()
         except InvalidTag:
             # A database that was restored beside another key.
             log.warning("a kept secret cannot be read with this key", name=name)
@@ -48,7 +50,9 @@ class StoreVault:
 
     async def put(self, name: str, secret: str) -> None:
         """Keep the secret, durably when this returns."""
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
         nonce = os.urandom(NONCE)
-        row = {"name": name, "value": nonce + self._cipher.encrypt(nonce, secret.encode(), name.encode())}
+        row = {"name": name, "value": nonce + AESGCM(self._key).encrypt(nonce, secret.encode(), name.encode())}
         now = self._clock()
         await self._db.write(lambda conn: upsert(conn, sealed, {**row, "at": now}, keys=("name",)), urgent=True)

@@ -36,7 +36,7 @@ def copy(
     from gateway.store.copying import copy as copy_all
     from gateway.store.database import SchemaTooNew, UnsafeDatabase
     from gateway.store.lock import AlreadyRunning, ServerLock
-    from gateway.store.postgres import is_postgres_url
+    from gateway.store.postgres_url import is_postgres_url
     from gateway.store.sqlite import database_path
 
     def show(now: Progress) -> None:

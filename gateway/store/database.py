@@ -13,11 +13,11 @@ from zlib import crc32
 from sqlalchemy import Connection, Engine
 
 from channels.contract import Unavailable
-from gateway.store import postgres
 from gateway.store.checkpoints import Checkpoints
 from gateway.store.dialect import UnsafeDatabase
 from gateway.store.failpoints import FailPoint, nowhere
 from gateway.store.migrate import SchemaTooNew, migrate
+from gateway.store.postgres_url import is_postgres_url
 from gateway.store.sqlite import SQLiteBackend, database_path, make_engine, refuse_network_file_system
 from gateway.store.writer import Job, Limits, Writer, WriterStats, as_unavailable
 
@@ -138,7 +138,9 @@ def open_database(
     sqlalchemy.exc.OperationalError when it cannot be opened.
     """
     limits = limits or Limits()
-    if postgres.is_postgres_url(url):
+    if is_postgres_url(url):
+        from gateway.store import postgres  # loads the driver
+
         backend = postgres.PostgresBackend(url, busy_timeout)
         made: list[Writer] = []
         try:

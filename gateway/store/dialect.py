@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-import psycopg
 from sqlalchemy import ColumnElement, Connection, Row, Table, bindparam, literal, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
@@ -60,8 +60,9 @@ def is_trouble(error: BaseException) -> bool:
         if error.connection_invalidated:
             return True
         return error.orig is not None and is_trouble(error.orig)
-    if isinstance(error, psycopg.Error):
-        lost = isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+    driver = sys.modules.get("psycopg")  # loaded only where it is used
+    if driver is not None and isinstance(error, driver.Error):
+        lost = isinstance(error, driver.OperationalError | driver.InterfaceError)
         state = error.sqlstate or ""
         return state in CONTENTION or state.startswith(TROUBLE_STATES) or (not state and lost)
     code = getattr(error, "sqlite_errorcode", None)
@@ -72,14 +73,14 @@ def is_contention(error: BaseException) -> bool:
     """Did the job only lose a race, so that running it again is all it needs?"""
     if isinstance(error, DBAPIError):
         return error.orig is not None and is_contention(error.orig)
-    return isinstance(error, TryAgain) or (isinstance(error, psycopg.Error) and error.sqlstate in CONTENTION)
+    return isinstance(error, TryAgain) or getattr(error, "sqlstate", None) in CONTENTION
 
 
 def lost_out(error: BaseException) -> bool:
     """Did the job lose too many races, or wait too long for somebody's row? The others are not concerned."""
     if isinstance(error, DBAPIError):
         return error.orig is not None and lost_out(error.orig)
-    return isinstance(error, psycopg.Error) and error.sqlstate in CONTENTION | {LOCK_NOT_AVAILABLE}
+    return getattr(error, "sqlstate", None) in CONTENTION | {LOCK_NOT_AVAILABLE}
 
 
 def is_postgresql(conn: Connection) -> bool:

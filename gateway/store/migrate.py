@@ -12,7 +12,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
-from gateway.store import postgres
+from gateway.store.postgres_url import is_postgres_url
 from gateway.store.sqlite import database_path, make_engine
 
 LOCK_KEY = 0x67617465
@@ -45,7 +45,7 @@ def migrate(url: str, *, backup_to: Path) -> str:
     operator makes a dump. Each revision is one transaction; nodes that start together take turns.
     Raises SchemaTooNew when the database is newer than the program.
     """
-    if postgres.is_postgres_url(url):
+    if is_postgres_url(url):
         return _migrate_postgres(url)
     path = database_path(url)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -63,6 +63,8 @@ def migrate(url: str, *, backup_to: Path) -> str:
 
 
 def _migrate_postgres(url: str) -> str:
+    from gateway.store import postgres  # loads the driver
+
     engine = postgres.make_engine(url, "migration")
     try:
         # The lock is held by a connection of its own, whose session ends with us however we end.

@@ -14,9 +14,9 @@ from psycopg import sql
 from psycopg.pq import TransactionStatus
 from psycopg.types.string import StrDumperUnknown
 from sqlalchemy import Connection, Engine, create_engine, event, text
-from sqlalchemy.engine import URL, make_url
 
 from gateway.store.dialect import WAKE, UnsafeDatabase, clean_text, upsert
+from gateway.store.postgres_url import driver_url
 from gateway.store.schema import EPOCH, lease
 
 Role: TypeAlias = Literal["writer", "reader", "migration"]
@@ -38,21 +38,6 @@ SAFE = {
 """What the server must say of itself."""
 _CONNECT = {"connect_timeout": 10, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
 """Seconds; a far side that is gone is noticed in half a minute."""
-
-
-def is_postgres_url(url: str) -> bool:
-    """Does the URL name a PostgreSQL database? Raises UnsafeDatabase for a driver that is not ours."""
-    parsed = make_url(url)
-    if parsed.get_backend_name() != "postgresql":
-        return False
-    if parsed.drivername not in ("postgresql", "postgresql+psycopg"):
-        raise UnsafeDatabase(f"database.url: write postgresql+psycopg://, not {parsed.drivername}://")
-    return True
-
-
-def driver_url(url: str) -> URL:
-    """The URL with our driver named."""
-    return make_url(url).set(drivername="postgresql+psycopg")
 
 
 class _CleanText(StrDumperUnknown):

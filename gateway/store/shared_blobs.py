@@ -14,7 +14,6 @@ from secrets import token_hex
 from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.store import postgres
 from gateway.store.blobs import ORPHAN_AGE, Blobs, is_old
 from gateway.store.dialect import database_clock, insert_new
 from gateway.store.failpoints import FailPoint, nowhere
@@ -35,7 +34,9 @@ class SharedBlobs(Blobs):
     def __init__(self, folder: Path, url: str, *, failpoint: FailPoint = nowhere) -> None:
         """Make the folder where it is missing; connect at first use. Raises OSError."""
         super().__init__(folder, failpoint=failpoint)
-        self._engine = postgres.make_engine(url, "writer", pool_size=CONNECTIONS)
+        from gateway.store.postgres import make_engine  # loads the driver
+
+        self._engine = make_engine(url, "writer", pool_size=CONNECTIONS)
 
     def close(self) -> None:
         """Close the connections."""

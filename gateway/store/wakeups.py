@@ -10,7 +10,8 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from gateway.store.postgres import CHANNEL, driver_url
+from gateway.store.postgres import CHANNEL
+from gateway.store.postgres_url import driver_url
 
 LOOK = 0.5
 """Seconds between two looks at whether to end."""

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,13 @@ import pytest
 from sqlalchemy import Row, select, text
 
 from channels.contract import Unavailable
+from gateway import pipeline
 from gateway.context import Context
 from gateway.pipeline import Pipeline
 from gateway.store import journal, schema
 from gateway.store.blobs import Blobs
 from gateway.store.database import Database
+from gateway.store.failpoints import FailPoint, nowhere
 from gateway.workers import CHUNK_ENTRIES, Limits, WorkerPool
 from normalizer.message import INLINE_LIMIT, InlineBody, RawMessage, SpooledBody
 from router.policy import Policy
@@ -58,12 +61,15 @@ def message(number: int | str, **values: Any) -> RawMessage:
 class Running:
     """A pipeline that runs, and ways to wait for what it does."""
 
-    def __init__(self, db: Database, blobs: Blobs, pool: WorkerPool, ctx: Context) -> None:
+    def __init__(
+        self, db: Database, blobs: Blobs, pool: WorkerPool, ctx: Context, failpoint: FailPoint = nowhere
+    ) -> None:
         self.db, self.pool = db, pool
         self.filed = asyncio.Event()
         self.pipeline = Pipeline(
-            db=db, blobs=blobs, pool=pool, ctx=ctx, clock=lambda: datetime.now(UTC), after=self.filed.set
-        )
+            db=db, blobs=blobs, pool=pool, ctx=ctx, clock=lambda: datetime.now(UTC), after=self.filed.set,
+            failpoint=failpoint,
+        )  # fmt: skip
         self._stop = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -95,16 +101,18 @@ class Running:
 
 
 @asynccontextmanager
-async def running(db: Database, blobs: Blobs, ctx: Context | None = None, *, count: int = 1) -> AsyncIterator[Running]:
+async def running(
+    db: Database, blobs: Blobs, ctx: Context | None = None, *, width: int = 1, failpoint: FailPoint = nowhere
+) -> AsyncIterator[Running]:
     pool = WorkerPool(
-        count=count,
+        count=width,
         limits=Limits(seconds=SECONDS, memory=256 << 20),
         blobs=blobs.folder,
         policy=Policy(),
         parsers=SPEC,
     )
     await pool.start()
-    made = Running(db, blobs, pool, ctx or context(journal={"backoff": "0s"}))
+    made = Running(db, blobs, pool, ctx or context(journal={"backoff": "0s"}), failpoint)
     try:
         yield made
     finally:
@@ -121,6 +129,48 @@ async def test_what_is_accepted_becomes_tickets(db: Database, blobs: Blobs) -> N
         tickets = await db.read(lambda conn: conn.execute(select(schema.ticket.c.requester)).scalars().all())
         assert sorted(tickets) == sorted(f"p{number}@client.example" for number in range(100))
         assert story.filed.is_set()
+
+
+async def test_filing_gives_way_to_messages_that_come_in(
+    db: Database, blobs: Blobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "PATIENCE", 60.0)
+    safe = 0
+    begun: list[int] = []
+    async with running(db, blobs, failpoint=lambda _place: begun.append(safe)) as story:
+        story.start()
+        for number in range(200):  # one at once after the other, so that filing would have begun long before the last
+            await story.pipeline.accept([message(number)])
+            safe += 1
+        await story.settled()
+        assert begun[0] == 200
+
+
+async def test_filing_takes_its_turns_when_messages_do_not_end(
+    db: Database, blobs: Blobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "PATIENCE", 0.1)
+    async with running(db, blobs) as story, asyncio.timeout(PATIENCE):
+        story.start()
+        for number in count():
+            await story.pipeline.accept([message(number)])
+            if story.filed.is_set():
+                break
+
+
+async def test_filing_does_not_give_way_while_somebody_waits_for_a_number(
+    db: Database, blobs: Blobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "PATIENCE", 3600.0)
+    async with running(db, blobs) as story:
+        story.start()
+        [first] = await story.pipeline.accept([message("first")])
+        waiting = asyncio.create_task(story.pipeline.processed(first.entry, PATIENCE))
+        for number in count():
+            await story.pipeline.accept([message(number)])
+            if waiting.done():
+                break
+        assert await waiting is not None
 
 
 async def test_a_repeat_is_answered_from_its_row(db: Database, blobs: Blobs) -> None:
@@ -192,7 +242,7 @@ async def test_a_replay_after_a_fix_reads_it(db: Database, blobs: Blobs) -> None
 
 
 async def test_one_persons_messages_are_filed_in_order(db: Database, blobs: Blobs) -> None:
-    async with running(db, blobs, count=2) as story:
+    async with running(db, blobs, width=2) as story:
         for number in range(80):
             await story.pipeline.accept([message(number, peer="ann@client.example"), message(f"x{number}")])
         story.start()

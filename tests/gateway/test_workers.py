@@ -22,7 +22,7 @@ from gateway.store.blobs import Blobs
 from gateway.worker_protocol import Broken, Lost, Parsed
 from gateway.workers import CHUNK_BYTES, CHUNK_ENTRIES, Limits, Suspect, WorkerPool, chunks
 from normalizer.message import InlineBody, Message, RawMessage, SpooledBody
-from router.policy import Policy, Rule
+from router.policy import NO_PHRASES, Policy, Rule
 from tests.gateway.planted import FORMAT, SPEC
 
 SECONDS = 2.0
@@ -245,7 +245,9 @@ async def test_the_policy_travels_once_per_version(pool: WorkerPool) -> None:
 
 
 class Exploding:
-    """A classifier that fails on everything."""
+    """A classifier that fails on everything it is asked for a message."""
+
+    concepts = NO_PHRASES
 
     def __getattr__(self, name: str) -> Any:
         raise RuntimeError("boom")
@@ -256,6 +258,8 @@ class Exploding:
 
 class Unreadable:
     """A part of a policy that pickles here and cannot be read there."""
+
+    concepts = NO_PHRASES
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (int, ("no number",))
