@@ -16,6 +16,7 @@ settings.load_profile("no deadline")
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--kills N`: how long the kill test is."""
     parser.addoption("--kills", type=int, default=4, help="how often the kill test kills the gateway (make chaos: 30)")
+    parser.addoption("--postgresql", action="store_true", help="run all that uses a database on PostgreSQL, too")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -107,8 +107,9 @@ class Database:
             await asyncio.to_thread(self._close)
 
     def _close(self) -> None:
-        for writer in self._writers:
-            writer.stop()
+        # All are told before one is waited for.
+        with ThreadPoolExecutor(len(self._writers)) as stopping:
+            list(stopping.map(Writer.stop, self._writers))
         self._pool.shutdown()
         self._readers.dispose()
         self._closing()

@@ -6,9 +6,11 @@ https://www.postgresql.org/docs/current/runtime-config-client.html
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias
 
 import psycopg
+from psycopg import sql
 from psycopg.pq import TransactionStatus
 from psycopg.types.string import StrDumperUnknown
 from sqlalchemy import Connection, Engine, create_engine, event, text
@@ -23,6 +25,7 @@ CHANNEL = "gateway_wake"
 """Of LISTEN and NOTIFY; the payload is the topic."""
 OLDEST = 130_000
 """The oldest server that is supported, as in `server_version_num`."""
+TIMEOUTS = ("lock_timeout", "idle_in_transaction_session_timeout", "statement_timeout")
 LOCK_TIMEOUT, IDLE_TIMEOUT, STATEMENT_TIMEOUT = 5_000, 10_000, 60_000
 """Milliseconds. A node that is stopped inside a transaction is cut off after IDLE_TIMEOUT: its locks must not stop
 the others."""
@@ -68,6 +71,7 @@ def make_engine(url: str, role: Role, *, pool_size: int = 1, lock_timeout: int =
         max_overflow=0,
         isolation_level="REPEATABLE READ" if role == "reader" else "READ COMMITTED",
         connect_args=_CONNECT,
+        use_native_hstore=False,  # one question less for each engine
     )
     event.listen(engine, "connect", lambda raw, _record: _prepare(raw, role, lock_timeout))
     return engine
@@ -75,27 +79,24 @@ def make_engine(url: str, role: Role, *, pool_size: int = 1, lock_timeout: int =
 
 def _prepare(raw: psycopg.Connection[Any], role: Role, lock_timeout: int) -> None:
     raw.adapters.register_dumper(str, _CleanText)
-    check(raw)
-    timeouts = {"lock_timeout": 0, "idle_in_transaction_session_timeout": 0, "statement_timeout": 0}
-    if role != "migration":
-        timeouts = {
-            "lock_timeout": lock_timeout,
-            "idle_in_transaction_session_timeout": IDLE_TIMEOUT,
-            "statement_timeout": STATEMENT_TIMEOUT,
-        }
-    for name, value in timeouts.items():
-        raw.execute("SELECT set_config(%s, %s, false)", (name, str(value)))
+    limits = (0, 0, 0) if role == "migration" else (lock_timeout, IDLE_TIMEOUT, STATEMENT_TIMEOUT)
+    check(raw, dict(zip(TIMEOUTS, limits, strict=True)))
     raw.commit()
     if role == "reader":
         raw.read_only = True
 
 
-def check(raw: psycopg.Connection[Any]) -> None:
-    """Raise UnsafeDatabase when this server could lose what it has committed, or is too old."""
+def check(raw: psycopg.Connection[Any], timeouts: Mapping[str, int]) -> None:
+    """Set the timeouts, in milliseconds, and look at what matters, in one question.
+
+    Raises UnsafeDatabase when this server could lose what it has committed, or is too old.
+    """
     if raw.info.server_version < OLDEST:
         raise UnsafeDatabase(f"PostgreSQL {OLDEST // 10_000} or newer is needed, this is {raw.info.server_version}")
-    names = list(SAFE)
-    found = dict(raw.execute("SELECT name, setting FROM pg_settings WHERE name = ANY(%s)", (names,)).fetchall())
+    asked = [sql.SQL("current_setting({})").format(name) for name in SAFE]
+    given = [sql.SQL("set_config({}, {}, false)").format(name, str(value)) for name, value in timeouts.items()]
+    row = raw.execute(sql.SQL("SELECT {}").format(sql.SQL(", ").join([*asked, *given]))).fetchone() or ()
+    found = dict(zip(SAFE, row, strict=False))
     for name, safe in SAFE.items():
         if found.get(name) not in safe:
             raise UnsafeDatabase(

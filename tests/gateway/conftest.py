@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -36,11 +37,18 @@ def clock() -> FrozenClock:
     return FrozenClock()
 
 
+ON_BOTH = ("store/", "test_pipeline", "test_outbox", "test_filing", "test_timers", "test_surveys", "test_clocks")
+"""Where the two databases could differ: what locks, claims, orders and counts. `--postgresql` runs the rest there, too."""
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """What uses the database runs on both kinds, unless it is marked `sqlite`."""
-    if "db_url" in metafunc.fixturenames:
-        kinds = ["sqlite"] if metafunc.definition.get_closest_marker("sqlite") else ["sqlite", "postgresql"]
-        metafunc.parametrize("db_url", kinds, indirect=True)
+    """What uses the database, and is not marked `sqlite`, runs on both kinds where they could differ."""
+    if "db_url" not in metafunc.fixturenames:
+        return
+    place = metafunc.definition.path.relative_to(Path(__file__).parent).as_posix()
+    both = place.startswith(ON_BOTH) or metafunc.config.getoption("--postgresql")
+    only = metafunc.definition.get_closest_marker("sqlite") is not None or not both
+    metafunc.parametrize("db_url", ["sqlite"] if only else ["sqlite", "postgresql"], indirect=True)
 
 
 @pytest.fixture(scope="session")
@@ -63,14 +71,21 @@ def pg_url(postgres: Server, pg_database: str) -> str:
     return postgres.url(pg_database)
 
 
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty SQLite database with the schema, to be copied."""
+    path = tmp_path_factory.mktemp("template") / "gateway.db"
+    migrate(f"sqlite:///{path}", backup_to=path.parent)
+    return path
+
+
 @pytest.fixture
 def db_url(tmp_path: Path, request: pytest.FixtureRequest) -> str:
     """A database with the schema, not yet opened; of the kind that the parameter says."""
     if request.param == "postgresql":
         return str(request.getfixturevalue("pg_url"))
-    url = f"sqlite:///{tmp_path / 'gateway.db'}"
-    migrate(url, backup_to=tmp_path / "backups")
-    return url
+    shutil.copyfile(request.getfixturevalue("sqlite_template"), tmp_path / "gateway.db")
+    return f"sqlite:///{tmp_path / 'gateway.db'}"
 
 
 @pytest.fixture
