@@ -274,6 +274,16 @@ class Reloads(Protocol):
         ...
 
 
+@runtime_checkable
+class Exclusive(Protocol):
+    """Add-on of a listener: among several nodes one at a time runs it. `start` and `stop` are called in turns then."""
+
+    @property
+    def lease(self) -> str:
+        """What is read, the same on every node: "mail/support imap"."""
+        ...
+
+
 class Webhook(Protocol):
     """Add-on: routes that the gateway mounts under `/channels/<channel>/<account>`."""
 

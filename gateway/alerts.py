@@ -129,8 +129,13 @@ class Alerts:
         checks: Sequence[health.Check],
         metrics: Metrics,
         after: Callable[[], None],
+        elsewhere: Callable[[Connection], Mapping[str, str]] = lambda _: {},
     ) -> None:
-        """`checks` are of the gateway's health; `after` is called when notices were put into the outbox."""
+        """`checks` are of the gateway's health, `elsewhere` gives what other nodes say of theirs (name -> reason).
+
+        `after` is called when notices were put into the outbox.
+        """
+        self._elsewhere = elsewhere
         self.ctx = ctx
         self._db, self._clock, self._checks, self._metrics, self._after = db, clock, checks, metrics, after
         self._started_at = clock()
@@ -178,7 +183,7 @@ class Alerts:
             ctx=self.ctx,
             backlog=queries.backlog(conn, now),
             stuck=frozenset(outbox.overdue_accounts(conn, since)),
-            checks=checks,
+            checks={**checks, **self._elsewhere(conn)},
             started_at=self._started_at,
             now=now,
         )

@@ -7,17 +7,18 @@ import os
 import random
 import secrets
 import socket
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from aiohttp import web
 from sqlalchemy.exc import SQLAlchemyError
 
-from channels.contract import Clock, Listener, Parts, Unavailable, Wiring
+from channels.contract import Clock, Exclusive, Listener, Parts, Unavailable, Wiring
 from channels.registry import CHANNELS
 from gateway import certificates, health, nodes, timers
 from gateway.alerts import Alerts
@@ -25,7 +26,7 @@ from gateway.capture import CaptureSender
 from gateway.checks import CHECKS
 from gateway.context import Context
 from gateway.housekeeping import Housekeeping
-from gateway.leases import Leases
+from gateway.leases import Leases, Work
 from gateway.ledger import StoreLedger
 from gateway.listening import CannotListen, Ports, bind, shown, watched, write_listening
 from gateway.log import get_logger
@@ -40,6 +41,7 @@ from gateway.store import tokens
 from gateway.store.blobs import Blobs
 from gateway.store.database import Database, SchemaTooNew, UnsafeDatabase, migrate, open_database
 from gateway.store.failpoints import FailPoint, nowhere
+from gateway.store.leases import troubles as node_troubles
 from gateway.store.lock import AlreadyRunning
 from gateway.trend import Trend
 from gateway.trend import check as disk_full
@@ -116,7 +118,7 @@ class _Loops:
     housekeeping: Housekeeping
     leases: Leases | None
 
-    def by_name(self) -> Mapping[str, Callable[[asyncio.Event], Awaitable[None]]]:
+    def by_name(self) -> Mapping[str, Work]:
         """In the order in which they start; they end in the opposite one."""
         first = {} if self.leases is None else {"leases": self.leases.run}
         return {
@@ -233,7 +235,13 @@ class Gateway:
             disk_full(trend, lambda: alerts.ctx.settings.alerts.disk_full_in),
             *watched(core.ports),
         )
-        alerts = Alerts(db, ctx, self._clock, checks=ahead, metrics=core.metrics, after=outbox.wake)
+        if core.leases is None:
+            alerts = Alerts(db, ctx, self._clock, checks=ahead, metrics=core.metrics, after=outbox.wake)
+        else:  # each node says what is wrong with it, and the one that tells operators tells it of all
+            core.leases.trouble = partial(health.look, ahead)
+            alerts = Alerts(
+                db, ctx, self._clock, checks=(), metrics=core.metrics, after=outbox.wake, elsewhere=node_troubles,
+            )  # fmt: skip
         housekeeping = Housekeeping(db, ctx, core.blobs, self._folders.spool, self._clock)
         return _Loops(
             outbox=outbox, timers=fired, pipeline=pipeline, alerts=alerts, housekeeping=housekeeping,
@@ -256,7 +264,7 @@ class Gateway:
         reloader.follow(services)
         await self._site(stack, services, core.ports.http)
         for listener in core.ports.listeners:
-            await self._listen(stack, listener, loops.pipeline)
+            await self._listen(stack, listener, loops)
         listening = core.ports.open()
         wanted += [name for name in listening if name not in wanted]
         path = self._folders.var / "listening.json"
@@ -337,7 +345,7 @@ class Gateway:
         )
         return outbox
 
-    def _keep_running(self, stack: AsyncExitStack, name: str, loop: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+    def _keep_running(self, stack: AsyncExitStack, name: str, loop: Work) -> None:
         """Run a loop until the gateway stops. A loop that ends by itself ends the gateway: no half-alive server."""
         stop = asyncio.Event()
 
@@ -362,8 +370,12 @@ class Gateway:
         stack.push_async_callback(runner.cleanup)
         await web.SockSite(runner, bound).start()
 
-    async def _listen(self, stack: AsyncExitStack, listener: Listener, pipeline: Pipeline) -> None:
-        await listener.start(pipeline.accept)
+    async def _listen(self, stack: AsyncExitStack, listener: Listener, loops: _Loops) -> None:
+        if loops.leases is not None and isinstance(listener, Exclusive):
+            name = listener.lease
+            self._keep_running(stack, name, nodes.polled(loops.leases, listener, name, loops.pipeline.accept))
+            return
+        await listener.start(loops.pipeline.accept)
         stack.push_async_callback(listener.stop)
 
 

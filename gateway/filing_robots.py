@@ -12,9 +12,8 @@ from gateway import updates
 from gateway.context import Context
 from gateway.filing_case import Filed
 from gateway.filing_threads import find, find_issued, is_participant
-from gateway.store import people, tickets
+from gateway.store import journal, people, tickets
 from gateway.store.journal import Entry
-from gateway.store.schema import entry as entry_table
 from gateway.store.schema import outbox
 from normalizer.message import Address, DeliveryReport, Message, Reachability, ReportedRecipient, Trust
 
@@ -156,7 +155,7 @@ def may_wait(entry: Entry, now: datetime) -> bool:
 
 def put_back(conn: Connection, entry: Entry, now: datetime) -> Filed:
     """Look again a little later, without counting an attempt (rule 11)."""
-    conn.execute(update(entry_table).where(entry_table.c.id == entry.id).values(not_before=now + PUT_BACK_STEP))
+    journal.put_back(conn, entry.id, now + PUT_BACK_STEP)
     return Filed(kind="later", because="the notice that it names is being sent")
 
 

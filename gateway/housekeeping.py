@@ -11,7 +11,7 @@ from pathlib import Path
 from channels.contract import Clock, Unavailable
 from gateway.context import Context
 from gateway.log import get_logger
-from gateway.store import journal, retention
+from gateway.store import journal, leases, retention
 from gateway.store.blob_sweep import sweep
 from gateway.store.blobs import Blobs, sweep_folder
 from gateway.store.database import Database
@@ -51,6 +51,7 @@ class Housekeeping:
         attachments = await self._in_chunks(retention.drop_attachments, kept.attachments, now)
         records = await self._in_chunks(retention.drop_records, kept.log, now)
         swept = await sweep(self._db, self._blobs, now=now)
+        await self._db.write(leases.forget)
         leftovers = await asyncio.to_thread(sweep_folder, self._spool, now)
         return {
             "raw_forgotten": forgotten,

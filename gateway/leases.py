@@ -7,15 +7,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import timedelta
 from random import Random
+from typing import Any, TypeAlias
+
+from sqlalchemy import Connection
 
 from channels.contract import Unavailable
 from gateway.log import get_logger
 from gateway.store import leases as store
 from gateway.store.database import Database
 from gateway.waiting import wait_for_any
+
+Work: TypeAlias = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
+"""Runs until the event is set."""
 
 log = get_logger(__name__)
 
@@ -32,6 +38,8 @@ class Leases:
         self, db: Database, owner: str, length: timedelta, *, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
         """`owner` names this node and this start of it: never used twice. `length` of a lease; renewed at a third."""
+        self.trouble: Callable[[], Mapping[str, str]] = dict
+        """What is wrong with this node alone, name -> reason: told to all with each renewal. Called in a thread."""
         self._db, self.owner, self.length, self._monotonic = db, owner, length, monotonic
         self._until: dict[str, float] = {}
         self._lost: dict[str, asyncio.Event] = {}
@@ -85,7 +93,13 @@ class Leases:
     async def renew(self) -> None:
         """Renew everything once. A lease that somebody else has now is lost. Raises Unavailable."""
         before, names = self._monotonic(), sorted(self._until)
-        mine = await self._db.write(lambda conn: store.renew(conn, names, self.owner, self.length))
+        trouble = await asyncio.to_thread(self.trouble)
+
+        def job(conn: Connection) -> frozenset[str]:
+            store.tell(conn, self.node, trouble)
+            return store.renew(conn, names, self.owner, self.length)
+
+        mine = await self._db.write(job)
         for name in names:
             if name in mine and name in self._until:
                 self._until[name] = before + self.length.total_seconds()
@@ -106,11 +120,11 @@ class Leases:
         except Unavailable:
             log.warning("leases could not be given back", owner=self.owner)
 
-    async def hold(self, name: str, work: Callable[[asyncio.Event], Awaitable[None]], stop: asyncio.Event) -> None:
+    async def hold(self, name: str, work: Work, stop: asyncio.Event) -> None:
         """Run `work(over)` whenever this node has the lease, until `stop`.
 
-        `over` is set at `stop` and when the lease is lost; `work` has to return soon then, and is cancelled when
-        it has not returned after another renewal. What `work` raises is raised.
+        `over` is set at `stop` and when the lease is lost. After a loss `work` has to return soon: it is cancelled
+        when it has not returned after another renewal. What `work` raises is raised.
         """
         while not stop.is_set():
             try:
@@ -122,17 +136,14 @@ class Leases:
             else:
                 await wait_for_any(stop, seconds=self.pause)
 
-    async def _held(self, name: str, work: Callable[[asyncio.Event], Awaitable[None]], stop: asyncio.Event) -> None:
+    async def _held(self, name: str, work: Work, stop: asyncio.Event) -> None:
         over, lost = asyncio.Event(), self._lost.setdefault(name, asyncio.Event())
         task = asyncio.ensure_future(work(over))
         try:
-            while not task.done() and not stop.is_set() and not lost.is_set() and self.holds(name):
-                ends = [task, asyncio.ensure_future(lost.wait()), asyncio.ensure_future(stop.wait())]
-                left = max(self._until.get(name, 0.0) - self._monotonic(), 0.0)
-                await asyncio.wait(ends, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-                for end in ends[1:]:
-                    end.cancel()
+            await self._while_held(name, task, lost, stop)
             over.set()
+            # At a stop the lease is still renewed, so the work may take its time.
+            await self._while_held(name, task, lost)
             await asyncio.wait_for(task, self.pause)
         except TimeoutError:
             log.warning("work went on after its lease and was cancelled", lease=name)
@@ -141,6 +152,17 @@ class Leases:
             self._lost.pop(name, None)
             if name in self._until:
                 await self._give_back(name)
+
+    async def _while_held(self, name: str, task: asyncio.Future[None], *ends: asyncio.Event) -> None:
+        """Wait until the task is done, the lease is over, or one of `ends` is set."""
+        waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(end.wait()) for end in ends]
+        try:
+            while self.holds(name) and not task.done() and not any(end.is_set() for end in ends):
+                left = max(self._until.get(name, 0.0) - self._monotonic(), 0.0)
+                await asyncio.wait([task, *waits], timeout=left, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
 
     async def _give_back(self, name: str) -> None:
         try:

@@ -6,13 +6,14 @@ import asyncio
 import os
 import random
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 
+from channels.contract import Accepted, Cursor, Intake, Listener, Unavailable
 from gateway.keyring import Keyring
-from gateway.leases import Leases, unique
+from gateway.leases import Leases, Work, unique
 from gateway.settings import Settings, database_url, secret_key
 from gateway.store.blobs import Blobs
 from gateway.store.database import Database
@@ -21,8 +22,7 @@ from gateway.store.lock import ServerLock
 from gateway.store.postgres import is_postgres_url
 from gateway.store.shared_blobs import SharedBlobs
 from gateway.store.wakeups import Wakeups
-
-Loop = Callable[[asyncio.Event], Awaitable[None]]
+from normalizer.message import RawMessage
 
 
 class NoCommonKey(Exception):
@@ -71,9 +71,28 @@ async def join(stack: AsyncExitStack, db: Database, settings: Settings) -> Lease
     return leases
 
 
-def by_one_node(leases: Leases | None, name: str, loop: Loop) -> Loop:
+def by_one_node(leases: Leases | None, name: str, loop: Work) -> Work:
     """The loop as it is on one server; among several nodes it runs on the one that has its lease."""
     return loop if leases is None else partial(leases.hold, name, loop)
+
+
+def polled(leases: Leases, listener: Listener, name: str, intake: Intake) -> Work:
+    """A listener that one node at a time runs: started with its lease, stopped without it."""
+
+    async def fenced(raws: Sequence[RawMessage], cursor: Cursor | None = None, /) -> Sequence[Accepted]:
+        # A node that stood still may find itself here long after another took over.
+        if not leases.holds(name):
+            raise Unavailable("another node reads this now")
+        return await intake(raws, cursor)
+
+    async def work(over: asyncio.Event) -> None:
+        await listener.start(fenced)
+        try:
+            await over.wait()
+        finally:
+            await listener.stop()
+
+    return partial(leases.hold, name, work)
 
 
 def listen_to_others(stack: AsyncExitStack, db: Database, topics: Mapping[str, Callable[[], object]]) -> None:

@@ -11,7 +11,7 @@ import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, assert_never
 
 from sqlalchemy import Connection, select
@@ -25,6 +25,7 @@ from gateway.metrics import Metrics
 from gateway.store import claims, journal, schema
 from gateway.store.blobs import Blobs
 from gateway.store.database import Database
+from gateway.store.dialect import Contended
 from gateway.store.failpoints import FailPoint, nowhere
 from gateway.store.journal import Entry
 from gateway.worker_protocol import Broken, Lost, Parsed, place_of
@@ -39,6 +40,8 @@ SUSPECTS_WAITING = 64
 """Entries that must be alone and are claimed at once."""
 LOST_RACES = 5
 """How often an entry whose thread was taken meanwhile is filed again at once."""
+PUT_OFF = timedelta(seconds=1)
+"""The pause of such an entry after that."""
 TURN = 0.02
 """Seconds before another node, which is choosing entries, is asked to let us choose."""
 LOOK = 0.25
@@ -248,7 +251,18 @@ class Pipeline:
     # -- one entry --------------------------------------------------------------------------
 
     async def _settle(self, entry: Entry, outcome: Outcome) -> None:
-        """Write down what became of one entry. Raises Unavailable for trouble of ours."""
+        """Write down what became of one entry; one whose thread others hold is put off, and nothing else waits for it.
+
+        Raises Unavailable for trouble of ours.
+        """
+        try:
+            await self._write_down(entry, outcome)
+        except Contended as error:
+            log.info("an entry is put off", entry=entry.id, reason=str(error))
+            until = self._clock() + PUT_OFF
+            await self._db.write(lambda conn: journal.put_back(conn, entry.id, until), lane=_lane(entry))
+
+    async def _write_down(self, entry: Entry, outcome: Outcome) -> None:
         match outcome:
             case Parsed():
                 await self._file(entry, outcome)
@@ -280,7 +294,7 @@ class Pipeline:
                 return
             self._report(entry, filed, now)
             return
-        raise Unavailable("a thread is contended")
+        raise Contended("others are faster with its thread again and again")
 
     async def _publish(self, parsed: Parsed) -> None:
         names = big_attachments(parsed.event)

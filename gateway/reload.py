@@ -19,8 +19,9 @@ from gateway.settings import Settings
 from gateway.settings_files import Configuration
 
 FIXED: tuple[tuple[str, ...], ...] = (
-    ("http", "host"), ("http", "port"), ("http", "trusted_proxies"), ("http", "max_body"), ("database",), ("workers",),
-    ("smtp",), ("log",), ("outbox", "concurrency"), ("outbox", "per_account"), ("alerts", "free_disk"),
+    ("http", "host"), ("http", "port"), ("http", "trusted_proxies"), ("http", "max_body"),
+    ("database",), ("secret_key",), ("workers",), ("smtp",), ("log",),
+    ("outbox", "concurrency"), ("outbox", "per_account"), ("alerts", "free_disk"),
 )  # fmt: skip
 """What is built once at the start."""
 

@@ -19,6 +19,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--postgresql", action="store_true", help="run all that uses a database on PostgreSQL, too")
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Groups of tests for one worker: pytest-xdist 3.8 writes them where pytest 9.2 does not look any more."""
+    if not getattr(config.option, "loadgroup", False):
+        return
+    for item in items:
+        groups = sorted({str(mark.args[0]) for mark in item.iter_markers("xdist_group")})
+        if groups and "@" not in item.nodeid:
+            item._id = type(item._id).parse(f"{item.nodeid}@{'_'.join(groups)}")
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """A test marked `services(program, …)` needs real programs: absent, it is skipped, and fails in CI."""
     for mark in item.iter_markers("services"):

@@ -52,7 +52,7 @@ class Existing:
 
 
 class ImapListener:
-    """One mailbox; `channels.contract.Listener` and `Watched`."""
+    """One mailbox; `channels.contract.Listener`, `Watched` and `Exclusive`."""
 
     def __init__(
         self,
@@ -96,12 +96,17 @@ class ImapListener:
         self.connections = 0
         """How often a connection was made and the folder opened."""
 
-    # -- Listener, Watched ----------------------------------------------------------------
+    # -- Listener, Watched, Exclusive -----------------------------------------------------
 
     @property
     def name(self) -> str:
         """For operators."""
         return f"mailbox mail/{self._account_name}"
+
+    @property
+    def lease(self) -> str:
+        """One node at a time reads a mailbox: servers limit connections, and every mail would be fetched twice."""
+        return f"mail/{self._account_name} imap"
 
     def trouble(self) -> str:
         """Why mail does not come in as it should; "" when it does."""
@@ -112,6 +117,9 @@ class ImapListener:
 
     async def start(self, intake: Intake) -> None:
         """Start the thread. A server that is not there is no error: it is tried again."""
+        if self._thread is not None:
+            await asyncio.to_thread(self._thread.join)  # it was told to stop; two would read at once
+        self._stopping.clear()
         # At debug the library shows what goes over the wire.
         logging.getLogger("imapclient").setLevel(logging.WARNING)
         loop = asyncio.get_running_loop()
@@ -132,6 +140,8 @@ class ImapListener:
         self._stopping.set()
         self._watchdog.shut()
         await asyncio.to_thread(self._thread.join, STOP_SECONDS)
+        # Whoever reads it from now on knows how it is.
+        self._failures, self._broken_since, self._why, self._urgent, self._unsettled = 0, None, "", False, ""
 
     # -- the thread -----------------------------------------------------------------------
 

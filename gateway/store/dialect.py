@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Table, bindparam, literal
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 
+from channels.contract import Unavailable
 from gateway.store.prepared import Prepared
 from gateway.store.schema import Instant
 
@@ -21,12 +22,17 @@ class UnsafeDatabase(Exception):
     """The database would lose what was acknowledged; the message says why and what to do."""
 
 
+class Contended(Unavailable):
+    """Others hold what this job needs; nothing was written. Only this job is concerned: it may be put off alone."""
+
+
 class TryAgain(Exception):
     """A job saw that another transaction was faster; run again from its beginning it will see what that one did."""
 
 
 CONTENTION = frozenset({"40001", "40P01"})
 """SQLSTATE of serialization_failure and deadlock_detected."""
+LOCK_NOT_AVAILABLE = "55P03"
 TROUBLE_STATES = ("08", "25006", "25P03", "25P04", "53", "55P03", "57", "58", "F0", "XX")
 """SQLSTATEs, or their beginnings, that say nothing about the statement: connection, read-only, resources, lock timeout,
 operator intervention, system, internal error (https://www.postgresql.org/docs/current/errcodes-appendix.html)."""
@@ -67,6 +73,13 @@ def is_contention(error: BaseException) -> bool:
     if isinstance(error, DBAPIError):
         return error.orig is not None and is_contention(error.orig)
     return isinstance(error, TryAgain) or (isinstance(error, psycopg.Error) and error.sqlstate in CONTENTION)
+
+
+def lost_out(error: BaseException) -> bool:
+    """Did the job lose too many races, or wait too long for somebody's row? The others are not concerned."""
+    if isinstance(error, DBAPIError):
+        return error.orig is not None and lost_out(error.orig)
+    return isinstance(error, psycopg.Error) and error.sqlstate in CONTENTION | {LOCK_NOT_AVAILABLE}
 
 
 def is_postgresql(conn: Connection) -> bool:

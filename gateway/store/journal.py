@@ -351,6 +351,11 @@ def failed(
     return attempts >= limit
 
 
+def put_back(conn: Connection, entry_id: int, until: datetime) -> None:
+    """Not before `until`; no attempt is counted. Where there are several nodes, any of them may take it then."""
+    conn.execute(update(entry).where(entry.c.id == entry_id).values(not_before=until, owner=None))
+
+
 def set_alone(conn: Connection, ids: Collection[int]) -> None:
     """A worker died with these in one batch: each is tried alone, and no attempt is counted yet."""
     conn.execute(update(entry).where(entry.c.id.in_(ids)).values(alone=True))

@@ -7,7 +7,7 @@ may take it, and what its owner had claimed.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 
 from sqlalchemy import Connection, Select, delete, or_, select, update
@@ -68,6 +68,18 @@ def living(conn: Connection, patience: timedelta = timedelta(0)) -> Select[tuple
 def living_owners(conn: Connection) -> frozenset[str]:
     """Nodes that are alive now."""
     return frozenset(row.owner for row in conn.execute(living(conn)))
+
+
+def tell(conn: Connection, name: str, trouble: Mapping[str, str]) -> None:
+    """Write down what is wrong with the node that has this lease; what was said before is forgotten."""
+    conn.execute(update(lease).where(lease.c.name == name).values(trouble=dict(trouble) or None))
+
+
+def troubles(conn: Connection) -> dict[str, str]:
+    """What is wrong with nodes that live: "name (host)" -> reason."""
+    said = select(lease.c.owner, lease.c.trouble).where(lease.c.owner.in_(living(conn)), lease.c.trouble.is_not(None))
+    rows = conn.execute(said.order_by(lease.c.name)).all()
+    return {f"{name} ({row.owner.split(':')[0]})": why for row in rows for name, why in row.trouble.items()}
 
 
 def forget(conn: Connection) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, LargeBinary, String, Table
+from sqlalchemy import JSON, BigInteger, Column, ForeignKey, Index, Integer, LargeBinary, String, Table
 
 from gateway.store.schema_base import Instant, metadata
 
@@ -12,6 +12,7 @@ lease = Table(
     Column("name", String(160), primary_key=True),
     Column("owner", String(64), nullable=False),
     Column("until", Instant, nullable=False),
+    Column("trouble", JSON(none_as_null=True)),  # of a node: what is wrong with it alone, name -> reason
 )
 
 blob = Table(

@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Engine
 
 from channels.contract import Unavailable
 from gateway.store.checkpoints import Gate
-from gateway.store.dialect import is_contention, is_trouble
+from gateway.store.dialect import Contended, is_contention, is_trouble, lost_out
 from gateway.store.failpoints import FailPoint
 from gateway.store.prepared import TransactionLost
 
@@ -374,7 +374,8 @@ class Writer:
 def as_unavailable(error: Exception) -> Exception:
     """The error as the caller of a write or read gets it."""
     if isinstance(error, TransactionLost) or is_trouble(error):
-        unavailable = Unavailable(f"the database is in trouble: {type(error).__name__}")
+        kind = Contended if lost_out(error) else Unavailable
+        unavailable = kind(f"the database is in trouble: {type(error).__name__}")
         unavailable.__cause__ = error
         return unavailable
     return error

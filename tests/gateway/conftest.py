@@ -37,8 +37,17 @@ def clock() -> FrozenClock:
     return FrozenClock()
 
 
-ON_BOTH = ("store/", "test_pipeline", "test_outbox", "test_filing", "test_timers", "test_surveys", "test_clocks")
-"""Where the two databases could differ: what locks, claims, orders and counts. `--postgresql` runs the rest there, too."""
+ON_BOTH = (
+    "store/",
+    "test_pipeline",
+    "test_outbox",
+    "test_filing",
+    "test_timers",
+    "test_surveys",
+    "test_clocks",
+    "test_leases",
+)
+"""Where the databases could differ: what locks, claims, orders, counts. `--postgresql` runs the rest there, too."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -20,6 +20,7 @@ def upgrade() -> None:
         sa.Column("name", sa.String(length=160), nullable=False),
         sa.Column("owner", sa.String(length=64), nullable=False),
         sa.Column("until", sa.BigInteger(), nullable=False),
+        sa.Column("trouble", sa.JSON(none_as_null=True), nullable=True),
         sa.PrimaryKeyConstraint("name"),
     )
     op.create_table(

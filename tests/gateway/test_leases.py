@@ -1,0 +1,131 @@
+"""Leases that a node holds: one at a time works, a loss ends the work, and nodes hear of each other's trouble."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import Connection, select, update
+
+from gateway.leases import Leases
+from gateway.store import leases as store
+from gateway.store.database import Database
+from gateway.store.dialect import database_clock
+from gateway.store.schema import lease
+
+LENGTH = timedelta(seconds=0.3)
+NAME = "poll"
+
+
+class Worker:
+    """Work that says whether it runs."""
+
+    def __init__(self) -> None:
+        self.running, self.begun, self.ended = False, asyncio.Event(), asyncio.Event()
+
+    async def __call__(self, over: asyncio.Event) -> None:
+        self.running = True
+        self.begun.set()
+        try:
+            await over.wait()
+        finally:
+            self.running = False
+            self.ended.set()
+
+
+@pytest.fixture
+def nodes(db: Database) -> tuple[Leases, Leases]:
+    return Leases(db, "a:1:x", LENGTH), Leases(db, "b:2:y", LENGTH)
+
+
+async def test_one_of_two_works_and_the_other_takes_over_at_its_stop(nodes: tuple[Leases, Leases]) -> None:
+    stops, workers = [asyncio.Event(), asyncio.Event()], [Worker(), Worker()]
+    for node in nodes:
+        await node.start()
+    renewing, end = [], asyncio.Event()
+    async with asyncio.timeout(20):
+        for node in nodes:
+            renewing.append(asyncio.create_task(node.run(end)))
+        first = asyncio.create_task(nodes[0].hold(NAME, workers[0], stops[0]))
+        await workers[0].begun.wait()
+        second = asyncio.create_task(nodes[1].hold(NAME, workers[1], stops[1]))
+        await asyncio.wait([second], timeout=LENGTH.total_seconds() * 3)
+        assert workers[0].running and not workers[1].running, "renewed, so it stays"
+        stops[0].set()
+        await first
+        assert not workers[0].running
+        await workers[1].begun.wait()
+        stops[1].set()
+        await second
+        end.set()
+        await asyncio.gather(*renewing)
+
+
+async def test_a_lost_lease_ends_the_work(db: Database, nodes: tuple[Leases, Leases]) -> None:
+    worker, stop = Worker(), asyncio.Event()
+    async with asyncio.timeout(20):
+        holding = asyncio.create_task(nodes[0].hold(NAME, worker, stop))
+        await worker.begun.wait()
+
+        def robbed(conn: Connection) -> None:
+            conn.execute(update(lease).values(owner="b:2:y", until=database_clock(conn) + timedelta(hours=1)))
+
+        await db.write(robbed)
+        await nodes[0].renew()
+        await worker.ended.wait()
+        assert not nodes[0].holds(NAME)
+        stop.set()
+        await holding
+    assert await db.read(lambda conn: store.holder(conn, NAME)) == "b:2:y"
+
+
+async def test_work_that_does_not_end_after_a_loss_is_cancelled(db: Database) -> None:
+    time = [0.0]
+    node = Leases(db, "a:1:x", timedelta(seconds=0.6), monotonic=lambda: time[0])
+    begun, cancelled, stop = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def stubborn(_over: asyncio.Event) -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+
+    async with asyncio.timeout(20):
+        holding = asyncio.create_task(node.hold(NAME, stubborn, stop))
+        await begun.wait()
+        assert not cancelled.is_set()
+        time[0] = 10.0  # nothing was renewed for so long
+        await cancelled.wait()
+        stop.set()
+        await holding
+
+
+async def test_an_own_lease_that_was_forgotten_is_taken_again(db: Database, nodes: tuple[Leases, Leases]) -> None:
+    await nodes[0].start()
+
+    def aged(conn: Connection) -> None:
+        conn.execute(update(lease).values(until=database_clock(conn) - store.FORGOTTEN * 2))
+
+    await db.write(aged)
+    assert await db.write(store.forget) == 1
+    await nodes[0].renew()
+    assert await db.read(lambda conn: conn.scalars(select(lease.c.owner)).all()) == ["a:1:x"]
+    assert nodes[0].alive()
+
+
+async def test_all_hear_what_is_wrong_with_one_while_it_lives(db: Database, nodes: tuple[Leases, Leases]) -> None:
+    for node in nodes:
+        await node.start()
+    nodes[0].trouble = lambda: {"disk": "only 3 MB free"}
+    await nodes[0].renew()
+    await nodes[1].renew()
+    assert await db.read(store.troubles) == {"disk (a)": "only 3 MB free"}
+    nodes[0].trouble = dict
+    await nodes[0].renew()
+    assert await db.read(store.troubles) == {}
+    nodes[0].trouble = lambda: {"disk": "only 3 MB free"}
+    await nodes[0].renew()
+    await nodes[0].close()
+    assert await db.read(store.troubles) == {}, "a node that is gone is no trouble"
