@@ -1,4 +1,4 @@
-"""A backup of a running desk: the database by SQLite's online backup first, blobs second, then the configuration.
+"""A backup of a running desk: the database as of one moment first, blobs second, then the configuration.
 
 Blobs come second because a row names a blob only when it is on disk for good: whatever the copied
 database names was there when it was copied. The manifest is written last and holds the digest of every
@@ -19,18 +19,15 @@ from pathlib import Path
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
+from gateway.backup_sources import BackupError as BackupError
+from gateway.backup_sources import Source, named
 from gateway.store.blobs import sync_file, sync_folder
-from gateway.store.migrate import back_up
 
 MANIFEST = "manifest.json"
 DATABASE = "gateway.db"
 CONFIG_SUFFIXES = frozenset({".yaml", ".json", ".txt", ".html", ".j2", ".md"})
 """Kinds of files that a configuration consists of; whatever else lies beside them may be a secret."""
 CHUNK = 1024 * 1024
-
-
-class BackupError(Exception):
-    """The backup was not made or is not good; the text says what to do."""
 
 
 class FileDigest(BaseModel):
@@ -71,8 +68,7 @@ class Taken:
 def take(
     target: Path,
     *,
-    database: Path,
-    blobs: Path,
+    source: Source,
     key: Path | None,
     config: Path,
     secrets: frozenset[Path],
@@ -85,18 +81,16 @@ def take(
     """
     if target.exists() and any(target.iterdir()):
         raise BackupError(f"{target} is not empty; name a new folder for each backup")
-    if not database.is_file():
-        raise BackupError(f"there is no database {database}; say where the data is: --var DIR")
     target.mkdir(mode=0o700, parents=True, exist_ok=True)
     target.chmod(0o700)  # people's mail
     copy = target / DATABASE
-    back_up(database, copy)
+    source.snapshot(copy)
     schema = _checked(copy)
     files = {DATABASE: _digest(copy)}
-    copied, damaged = _copy_blobs(copy, database, blobs, target / "blobs")
+    copied, damaged = _copy_blobs(copy, source, target / "blobs")
     files |= copied
-    for source, name in _others(config, secrets, key):
-        files[name] = _copy(source, target / name)
+    for path, name in _others(config, secrets, key):
+        files[name] = _copy(path, target / name)
     manifest = Manifest(program=version("intake-gateway"), database_schema=schema, made_at=now, files=files)
     _sync_tree(target)
     # Last: its presence says that everything else is there.
@@ -150,21 +144,15 @@ def _checked(copy: Path) -> str:
         return str(found[0]) if found else ""
 
 
-def _named(conn: sqlite3.Connection) -> Iterator[str]:
-    query = "SELECT blob FROM entry WHERE blob IS NOT NULL UNION SELECT blob FROM attachment WHERE blob IS NOT NULL"
-    for (name,) in conn.execute(query):
-        yield str(name)
-
-
-def _copy_blobs(copy: Path, live: Path, source: Path, target: Path) -> tuple[dict[str, FileDigest], tuple[str, ...]]:
+def _copy_blobs(copy: Path, source: Source, target: Path) -> tuple[dict[str, FileDigest], tuple[str, ...]]:
     """Copy every blob that the copied database names; those that went meanwhile were past their time."""
     copied: dict[str, FileDigest] = {}
     wrong = []
     with closing(sqlite3.connect(copy)) as conn:
-        for name in _named(conn):
+        for name in named(conn):
             below = f"{name[:2]}/{name}"
             try:
-                done = _copy(source / below, target / below)
+                done = _copy(source.blob(name), target / below)
             except FileNotFoundError:
                 wrong.append(name)
                 continue
@@ -173,8 +161,7 @@ def _copy_blobs(copy: Path, live: Path, source: Path, target: Path) -> tuple[dic
             copied[f"blobs/{below}"] = done
     if not wrong:
         return copied, ()
-    with closing(sqlite3.connect(live)) as conn:
-        still = set(_named(conn))
+    still = source.named()
     return copied, tuple(name for name in wrong if name in still)
 
 

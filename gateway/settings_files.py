@@ -170,5 +170,6 @@ def missing_secret(reference: str) -> str:
 
 def secret_files(settings: Settings) -> frozenset[Path]:
     """The files that hold secrets (`file:PATH` in the settings), resolved."""
-    references = (secret.get_secret_value().partition(":") for _, secret in _secrets(settings, ()))
+    named = [secret.get_secret_value() for _, secret in _secrets(settings, ())]
+    references = (name.partition(":") for name in [*named, settings.secret_key, settings.database.url])
     return frozenset(Path(name).resolve() for kind, _, name in references if kind == "file")

@@ -9,11 +9,11 @@ from typing import Annotated
 import typer
 
 from gateway.backup import BackupError, take
+from gateway.backup_sources import source_of
 from gateway.cli.options import Failed, Misused, invocation
-from gateway.settings import database_url
+from gateway.settings import Settings, database_url
 from gateway.settings_files import load_settings, secret_files
 from gateway.store.dialect import UnsafeDatabase
-from gateway.store.sqlite import database_path
 
 app = typer.Typer(add_completion=False)
 
@@ -36,18 +36,30 @@ def backup(
     try:
         done = take(
             folder,
-            database=database_path(database_url(settings, asked.var)),
-            blobs=asked.var / "blobs",
-            key=None if without_key else asked.var / "key",
+            source=source_of(database_url(settings, asked.var.resolve()), asked.var / "blobs"),
+            key=None if without_key else _key(settings, asked.var),
             config=asked.config,
             secrets=secret_files(settings),
             now=datetime.now(UTC),
         )
     except (BackupError, UnsafeDatabase) as error:
         raise Failed(str(error)) from None
+    except KeyError as error:
+        raise Failed(f"the environment has no {error}") from None
     except OSError as error:
         raise Failed(f"{error.filename or folder}: {error.strerror}") from None
     typer.echo(f"{done.folder}: {done.size / 1024**2:.1f} MB, {done.blobs} blobs")
     if done.damaged:
         names = ", ".join(done.damaged[:5])
         raise Failed(f"{len(done.damaged)} blobs are missing or damaged in {asked.var / 'blobs'}: {names}")
+
+
+def _key(settings: Settings, var: Path) -> Path | None:
+    """The file of the key, wherever it is; None where it comes from the environment."""
+    kind, _, name = settings.secret_key.partition(":")
+    if kind == "env":
+        typer.echo(
+            f"secret_key comes from the environment ({name}) and is not in the backup: keep it elsewhere", err=True
+        )
+        return None
+    return Path(name) if kind == "file" else var / "key"

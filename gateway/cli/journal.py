@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.cli.options import Failed, Misused, invocation
 from gateway.export import FORMS
 from gateway.export import export as write_out
 from gateway.settings import database_url
 from gateway.settings_files import load_settings
-from gateway.store.blobs import Blobs
 from gateway.store.dialect import UnsafeDatabase
-from gateway.store.sqlite import database_path, make_engine
+from gateway.store.looking import blobs_of, reading_engine
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="What was taken in, byte for byte.")
 
@@ -56,19 +56,19 @@ def export(
     times = (_time("--since", since), _time("--until", until))
     url = database_url(settings, asked.var.resolve())
     try:
-        if not database_path(url).is_file():
-            raise Failed(f"there is no database {database_path(url)}; say where the data is: --var DIR")
-        engine = make_engine(url, "reader", busy_timeout=30.0)
+        engine, blobs = reading_engine(url), blobs_of(url, asked.var / "blobs")
         target = FORMS[form.value](into)
         try:
-            done = write_out(engine, Blobs(asked.var / "blobs"), target, since=times[0], until=times[1])
+            done = write_out(engine, blobs, target, since=times[0], until=times[1])
         finally:
             target.close()
             engine.dispose()
     except UnsafeDatabase as error:
         raise Failed(str(error)) from None
+    except SQLAlchemyError as error:
+        raise Failed(f"the database could not be read: {error}") from None
     except OSError as error:
-        raise Failed(f"{error.filename or into}: {error.strerror}") from None
+        raise Failed(f"{error.filename or into}: {error.strerror or error}") from None
     left_out = {
         "not kept any more": done.forgotten,
         "no mail (use --format jsonl)": done.other_formats,

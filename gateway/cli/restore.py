@@ -18,6 +18,7 @@ from gateway.settings_files import load_settings
 from gateway.store.dialect import UnsafeDatabase
 from gateway.store.lock import AlreadyRunning
 from gateway.store.migrate import SchemaTooNew
+from gateway.store.postgres import is_postgres_url
 from gateway.store.sqlite import database_path
 
 app = typer.Typer(add_completion=False)
@@ -44,6 +45,11 @@ def restore(
     if settings is None:
         raise Misused("\n".join(map(str, problems)))
     numbers = settings.numbers
+    if is_postgres_url(database_url(settings, asked.var.resolve())):
+        raise Failed(
+            "restore to a folder first, with `--set database.url=` (empty: SQLite in --var), then "
+            "`gateway db copy sqlite:///VAR/gateway.db postgresql://…` into a fresh database; it stays held"
+        )
     try:
         done = bring_back(
             folder,

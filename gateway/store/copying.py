@@ -1,4 +1,7 @@
-"""From SQLite to PostgreSQL: every row and every blob in one transaction, compared before it is committed."""
+"""From SQLite to PostgreSQL: every row and every blob in one transaction, compared before it is committed.
+
+And the rows back into a SQLite file, which is how a desk on PostgreSQL is backed up.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from typing import Any
 from sqlalchemy import JSON, Connection, Insert, Table, bindparam, func, insert, select, text
 
 from gateway.store import postgres, schema, sqlite
-from gateway.store.dialect import clean_text, database_clock
+from gateway.store.dialect import clean_text, database_clock, is_postgresql
 from gateway.store.migrate import migrate, newest, version_of
 from gateway.store.shared_blobs import CHUNK
 
@@ -75,6 +78,31 @@ def copy(source: str, target: str, *, blobs: Path, progress: Callable[[Progress]
         writing.dispose()
 
 
+def copy_out(source: str, target: Path) -> tuple[Copied, ...]:
+    """Copy the rows of the PostgreSQL database at URL `source`, as of one moment, into the new SQLite file `target`.
+
+    The server may work meanwhile. Blobs are not copied. Raises CannotCopy, UnsafeDatabase, SQLAlchemyError, OSError.
+    """
+    url = f"sqlite:///{target.resolve()}"
+    migrate(url, backup_to=target.parent)
+    reading = postgres.make_engine(source, "migration").execution_options(
+        isolation_level="REPEATABLE READ", postgresql_readonly=True
+    )
+    writing = sqlite.make_engine(url, "writer", busy_timeout=5.0)
+    try:
+        with reading.connect() as old, writing.begin() as new:
+            if version_of(old) != newest():
+                raise CannotCopy("the database has another schema than this program: use the program that serves it")
+            copied = tuple(_copy_table(old, new, table, lambda _: None) for table in _tables())
+        with writing.connect() as new:
+            new.rollback()
+            sqlite.driver_connection(new).execute("PRAGMA wal_checkpoint(TRUNCATE)")  # all of it is in the one file
+        return copied
+    finally:
+        reading.dispose()
+        writing.dispose()
+
+
 def _tables() -> list[Table]:
     return [table for table in schema.metadata.sorted_tables if table.name not in LEFT_OUT]
 
@@ -105,7 +133,7 @@ def _copy_table(old: Connection, new: Connection, table: Table, progress: Callab
         written.add(batch)
     if there != rows or written.value != digest.value:
         raise CannotCopy(f"{table.name}: {rows} rows were read and {there} written, or their contents differ")
-    if "id" in table.c and rows:
+    if "id" in table.c and rows and is_postgresql(new):
         sequence = "SELECT setval(pg_get_serial_sequence(:name, 'id'), (SELECT max(id) FROM {}))"
         new.execute(text(sequence.format(f'"{table.name}"')), {"name": f'"{table.name}"'})
     return Copied(table=table.name, rows=rows, digest=written.value)

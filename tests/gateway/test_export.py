@@ -20,7 +20,7 @@ from gateway.store import journal, schema
 from gateway.store.blobs import Blobs
 from gateway.store.database import Database
 from gateway.store.journal import Entry
-from gateway.store.sqlite import make_engine
+from gateway.store.looking import reading_engine
 from normalizer.message import INLINE_LIMIT, InlineBody, RawMessage
 from tests.gateway.conftest import START
 
@@ -55,7 +55,7 @@ async def accept(db: Database, blobs: Blobs, raws: Sequence[RawMessage]) -> None
 
 @pytest.fixture
 def engine(db_url: str) -> Iterator[Engine]:
-    made = make_engine(db_url, "reader", busy_timeout=1.0)
+    made = reading_engine(db_url, busy_timeout=1.0)
     yield made
     made.dispose()
 
