@@ -11,10 +11,11 @@ from typing import Protocol
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.store import postgres, schema
+from gateway.store import schema
 from gateway.store.copying import CannotCopy, copy_out
 from gateway.store.looking import blobs_of, reading_engine
 from gateway.store.migrate import back_up
+from gateway.store.postgres_url import is_postgres_url
 from gateway.store.sqlite import database_path
 
 
@@ -104,6 +105,6 @@ class PostgresSource:
 
 def source_of(url: str, blobs: Path) -> Source:
     """The live desk at a database URL. Raises UnsafeDatabase, OSError."""
-    if postgres.is_postgres_url(url):
+    if is_postgres_url(url):
         return PostgresSource(url, blobs)
     return SqliteSource(database_path(url), blobs)

@@ -18,7 +18,7 @@ from gateway.settings_files import load_settings
 from gateway.store.dialect import UnsafeDatabase
 from gateway.store.lock import AlreadyRunning
 from gateway.store.migrate import SchemaTooNew
-from gateway.store.postgres import is_postgres_url
+from gateway.store.postgres_url import is_postgres_url
 from gateway.store.sqlite import database_path
 
 app = typer.Typer(add_completion=False)

@@ -83,13 +83,6 @@ def lost_out(error: BaseException) -> bool:
     return getattr(error, "sqlstate", None) in CONTENTION | {LOCK_NOT_AVAILABLE}
 
 
-def lost_out(error: BaseException) -> bool:
-    """Did the job lose too many races, or wait too long for somebody's row? The others are not concerned."""
-    if isinstance(error, DBAPIError):
-        return error.orig is not None and lost_out(error.orig)
-    return isinstance(error, psycopg.Error) and error.sqlstate in CONTENTION | {LOCK_NOT_AVAILABLE}
-
-
 def is_postgresql(conn: Connection) -> bool:
     """Are there perhaps other nodes at this database?"""
     return conn.dialect.name == "postgresql"

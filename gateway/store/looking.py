@@ -6,8 +6,9 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
-from gateway.store import postgres, sqlite
+from gateway.store import sqlite
 from gateway.store.blobs import Blobs
+from gateway.store.postgres_url import is_postgres_url
 from gateway.store.shared_blobs import SharedBlobs
 
 
@@ -16,7 +17,9 @@ def reading_engine(url: str, *, busy_timeout: float = 30.0) -> Engine:
 
     Raises UnsafeDatabase, and FileNotFoundError where there is no SQLite file.
     """
-    if postgres.is_postgres_url(url):
+    if is_postgres_url(url):
+        from gateway.store import postgres  # loads the driver
+
         return postgres.make_engine(url, "reader")
     path = sqlite.database_path(url)
     if not path.is_file():
@@ -26,7 +29,7 @@ def reading_engine(url: str, *, busy_timeout: float = 30.0) -> Engine:
 
 def blobs_of(url: str, folder: Path) -> Blobs:
     """The blobs that belong to the database; `folder` holds them, or is where fetched ones are kept. Raises OSError."""
-    if postgres.is_postgres_url(url):
+    if is_postgres_url(url):
         folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         return SharedBlobs(folder, url)
     return Blobs(folder)
