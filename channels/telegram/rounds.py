@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 URGENT = frozenset({401, 404, 409})
 """No waiting mends these: operators hear of them at once."""
+LONGEST_WAIT = 3600.0
+"""Seconds; a far side that asks for a longer pause is asked again after this."""
 QUIET_TROUBLE = timedelta(minutes=5)
 """What has been broken for less is no news for operators."""
 
@@ -48,7 +50,7 @@ class Rounds:
         clock: Clock,
         chance: Callable[[], float],
         pace: Pace,
-        explain: Callable[..., Awaitable[str]],
+        explain: Callable[[Refused], Awaitable[str]],
     ) -> None:
         """`chance` gives numbers in [0, 1): it spreads the pauses. `explain` says what a refusal means."""
         self._account, self._clock, self._chance, self._pace = account, clock, chance, pace
@@ -94,27 +96,34 @@ class Rounds:
                     await task
 
     async def _run(self, once: Callable[[], Awaitable[float]]) -> None:
-        while not self._stop.is_set():
-            try:
-                pause = await once()
-                self._good()
-            except Stopped:
-                return
-            except Refused as error:
-                pause = await self._refused(error)
-            except (NoAnswer, Unavailable) as error:
-                pause = self._failed(str(error))
-            except Exception as error:
-                # Whatever it is, it is ours, and must not end what everybody's messages come by.
-                log.exception("telegram/%s: a round failed", self._account)
-                pause = self._failed(f"an error of ours: {type(error).__name__}")
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._stop.wait(), pause)
+        with suppress(Stopped):
+            while not self._stop.is_set():
+                pause = await self._tried(once)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._stop.wait(), pause)
+
+    async def _tried(self, once: Callable[[], Awaitable[float]]) -> float:
+        """One round; the seconds to wait after it. Raises Stopped."""
+        try:
+            pause = await once()
+        except Stopped:
+            raise
+        except Refused as error:
+            return await self._refused(error)
+        except (NoAnswer, Unavailable) as error:
+            return self._failed(str(error))
+        except Exception as error:
+            # Whatever it is, it is ours, and must not end what everybody's messages come by.
+            log.exception("telegram/%s: a round failed", self._account)
+            return self._failed(f"an error of ours: {type(error).__name__}")
+        self._good()
+        return pause
 
     async def _refused(self, error: Refused) -> float:
-        pause = self._failed(await self._explain(error), urgent=error.code in URGENT)
+        """Raises Stopped."""
+        pause = self._failed(await self.or_stop(self._explain(error)), urgent=error.code in URGENT)
         if error.retry_after is not None:
-            return error.retry_after + self._chance()
+            return min(error.retry_after, LONGEST_WAIT) + self._chance()
         return self._pace.refused * (0.5 + self._chance()) if error.code in (401, 404) else pause
 
     def _failed(self, why: str, *, urgent: bool = False) -> float:

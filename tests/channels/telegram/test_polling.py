@@ -229,6 +229,18 @@ async def test_a_webhook_that_is_set_is_named(tmp_path: Path) -> None:
             assert made.trouble() == ""
 
 
+async def test_a_stop_waits_for_no_explanation(tmp_path: Path) -> None:
+    async with standin() as api, aiohttp.ClientSession() as http:
+        async with http.post(f"{api.api_url}{TOKEN}/setWebhook", json={"url": "http://other.example/x"}) as answer:
+            assert answer.status == 200
+        api.plan(Fault(kind="never", method="getWebhookInfo"))
+        made = poller(api.api_url, tmp_path, Journal())
+        await made.start(Journal())
+        await api.called("getWebhookInfo")
+        # The call itself would last for 20 s.
+        await asyncio.wait_for(made.stop(), 10)
+
+
 async def test_another_poller_is_named_and_nothing_is_lost(tmp_path: Path) -> None:
     journal, time = Journal(), Time()
     async with (
