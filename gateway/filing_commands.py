@@ -98,8 +98,10 @@ def listen(conn: Connection, case: Case) -> Listened:
     if place is None or said.edited_at is not None:
         return Listened()
     kept = dialogs.find(conn, entry.raw.channel, entry.raw.account, place.id)
-    if kept is None or bot_answers.answered(conn, entry):
+    if kept is None:
         return Listened()
+    if bot_answers.answered(conn, entry):
+        return Listened(filed=Filed(kind="command", because="taken before"))
     talk = talk_of(conn, case.ctx, entry, case.sender, place, said.language, None, case.now)
     talk.said = said.external_key
     state = from_json(kept)

@@ -123,9 +123,9 @@ def undo(conn: Connection, change_id: int, *, actor: str, now: datetime) -> list
 
 
 def unlink(conn: Connection, who: Identity, *, now: datetime) -> bool:
-    """The person takes the last link of this identity back. False when there was none."""
+    """The person takes back the last link of this identity, or that they made by it. False when there was none."""
     change = identity_changes.last(conn, who.kind, who.value)
-    if change is None or not same_person(conn, who, change.to_contact):
+    if change is None or not same_person(conn, Identity(kind=change.kind, value=change.value), change.to_contact):
         return False
     undo(conn, change.id, actor=str(who), now=now)
     return True

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, exists, insert, or_, select, update
+from sqlalchemy import Connection, Row, and_, exists, insert, or_, select, update
 
 from gateway.store.people import normal
 from gateway.store.schema import identity, identity_change, survey, ticket
@@ -71,10 +71,12 @@ def together(conn: Connection, change: Row[Any]) -> Sequence[Row[Any]]:
 
 
 def last(conn: Connection, kind: str, value: str) -> Row[Any] | None:
-    """The newest change of an identity that was not undone and undoes nothing; None when there is none."""
+    """The newest change of an identity, or made by its owner, that was not undone and undoes nothing; None: none."""
     table = identity_change
-    wanted = (table.c.kind == kind, table.c.value == normal(value), table.c.undone_at.is_(None), table.c.how != UNDO)
-    return conn.execute(select(table).where(*wanted).order_by(table.c.id.desc()).limit(1)).one_or_none()
+    value = normal(value)
+    theirs = or_(and_(table.c.kind == kind, table.c.value == value), table.c.actor == f"{kind}:{value}")
+    wanted = select(table).where(theirs, table.c.undone_at.is_(None), table.c.how != UNDO)
+    return conn.execute(wanted.order_by(table.c.id.desc()).limit(1)).one_or_none()
 
 
 def mark_undone(conn: Connection, change_id: int, now: datetime) -> None:

@@ -101,6 +101,7 @@ async def test_new_opens_another_ticket_although_one_is_open(desk: BotDesk) -> N
     same = await desk.writes("It is on the second floor")
     assert same.ticket_id == first.ticket_id
     await desk.types("/new")
+    desk.clock.forward(timedelta(seconds=1))
     second = await desk.writes("And the phone is dead")
     third = await desk.writes("Since yesterday")
     assert second.ticket_id != first.ticket_id == same.ticket_id

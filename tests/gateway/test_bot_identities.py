@@ -120,6 +120,28 @@ async def test_the_fifth_wrong_code_ends_it_for_known_and_unknown_alike(desk: Bo
     assert said[ANN] == said[BOB] and "Please ask for a new one" in said[ANN][-1]
 
 
+async def test_a_code_is_void_after_five_tries_wherever_they_are_made(desk: BotDesk) -> None:
+    await desk.contact("mail", ANNA)
+    digits, _ = await code(desk)
+    wrong = "000000" if digits != "000000" else "000001"
+    tried = [
+        await desk.do(lambda conn, one=one: identities.try_code(conn, desk.ctx, TELEGRAM, one, now=desk.clock()))
+        for one in (*[wrong] * 5, digits)
+    ]
+    assert tried == [None] * 6
+
+
+async def test_a_code_that_is_filed_twice_opens_nothing(desk: BotDesk) -> None:
+    await desk.contact("mail", ANNA)
+    digits, _ = await code(desk)
+    words = desk.words(digits)
+    entry = await desk.accept(words, **await desk.wire(ANN))
+    kinds = [(await desk.file(entry, words)).kind for _ in range(2)]
+    assert kinds == ["command", "command"]
+    assert await desk.count(schema.ticket) == 0
+    assert len(await desk.heard()) == 1
+
+
 async def test_a_code_is_the_askers_alone_and_lives_a_quarter_of_an_hour(desk: BotDesk) -> None:
     await desk.contact("mail", ANNA)
     digits, _ = await code(desk)
@@ -170,6 +192,14 @@ async def test_an_own_number_joins_the_contact_and_a_typed_one_does_not(desk: Bo
     await desk.heard()
     [shrug] = await share(desk, "not a number", who=BOB)
     assert "/help" in shrug.text
+
+
+async def test_a_shared_number_is_taken_back_by_its_button(desk: BotDesk) -> None:
+    [linked] = await share(desk, "+380671112233")
+    await desk.presses(data_of(linked, "Undo"))
+    assert await desk.known_as("telegram", ANN) == [f"telegram:{ANN}"]
+    await desk.types("/unlink")
+    assert await desk.known_as("telegram", ANN) == [f"telegram:{ANN}"], "there is nothing more to take back"
 
 
 async def test_a_number_brings_the_chat_to_the_contact_with_a_mail_address(desk: BotDesk) -> None:
