@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, Select, select
 
 from channels.contract import AccountSettings
 from gateway import identities, notices, survey_asking, wording
 from gateway.context import Context
-from gateway.store import incidents, outbox, schema, surveys
+from gateway.store import chats, incidents, outbox, schema, surveys
 from gateway.text_names import BOT_TEXTS, CODE_TEXTS, TO_STAFF
 from router.hours import is_open, next_opening
 from router.policy import Calendar
@@ -274,14 +274,15 @@ def _for_staff(
 def _said(conn: Connection, ticket: Row[Any], given: Mapping[str, Any]) -> str:
     """The messages that it is about; else the first one of the ticket, or of a chat all: people write in pieces."""
     message = schema.message
-    wanted = select(message.c.visible_text, message.c.text).where(message.c.ticket_id == ticket.id)
+    columns = (message.c.visible_text, message.c.text, message.c.current, message.c.external_key)
+    wanted: Select[Any] = select(*columns).where(message.c.ticket_id == ticket.id)
     named = given.get("messages") or ([given["message"]] if isinstance(given.get("message"), int) else [])
     if named:
         wanted = wanted.where(message.c.id.in_(named))
     else:
         wanted = wanted.where(message.c.current, message.c.direction == "in", message.c.verified)
         wanted = wanted.limit(1 if ticket.conversation is None else MOST_PIECES)
-    found = conn.execute(wanted.order_by(message.c.id)).all()
+    found = [chats.present(conn, row) for row in conn.execute(wanted.order_by(message.c.id))]
     text = "\n\n".join(said for row in found if (said := row.visible_text.strip() or row.text.strip()))
     return text if len(text) <= EXCERPT else f"{text[:EXCERPT].rstrip()} […]"
 

@@ -171,10 +171,18 @@ def _edited(scene: Scene) -> Iterable[Letter]:
     mark, due_at = f"edited:{scene.change.data.get('shown', 0)}", scene.now + scene.ctx.settings.outbox.debounce
     variables: dict[str, Json] = {name: scene.change.data.get(name, True) for name in ("message", "verified")}
     for letter in _letters(scene, "staff_message", _owner(scene), answerable=True, variables=variables):
-        if _waiting(scene, letter.recipient, "staff_new"):
-            continue  # which will tell what it says now
+        if _will_be_told(scene, letter.recipient):
+            continue
         own = scene.ctx.keyring.token("recipient", letter.recipient)[:16]
         yield replace(letter, replaces=f"{mark}:{own}", due_at=due_at)
+
+
+def _will_be_told(scene: Scene, recipient: str) -> bool:
+    """A notice that waits will say what the edited message says by then."""
+    readings = {scene.change.data.get(name) for name in ("message", "before", "shown")}
+    waiting = _waiting(scene, recipient, "staff_message")
+    pieces = {message for row in waiting for message in row.variables.get("messages", ())}
+    return bool(readings & pieces or _waiting(scene, recipient, "staff_new"))
 
 
 def _assigned(scene: Scene) -> Iterable[Letter]:

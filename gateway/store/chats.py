@@ -152,6 +152,13 @@ def in_place(conn: Connection, rows: Sequence[Row[Any]]) -> Sequence[Row[Any]]:
     return sorted(rows, key=lambda row: firsts.get(row.external_key, row.id))
 
 
+def present(conn: Connection, row: Row[Any]) -> Row[Any]:
+    """What a message says now that it may have been edited."""
+    if row.current or not row.external_key:
+        return row
+    return next((reading for reading in readings(conn, row.external_key) if reading.current), row)
+
+
 def older_texts(conn: Connection, rows: Iterable[Row[Any]]) -> dict[int, list[Row[Any]]]:
     """Message -> what it said before it was edited, the oldest first."""
     shown = {row.external_key: row.id for row in rows if row.edited_at is not None and row.external_key}

@@ -62,6 +62,19 @@ async def test_an_edit_before_staff_were_told_is_told_with_it(desk: ChatDesk) ->
     assert template == "staff_new" and "The printer burns." in text and "printre" not in text
 
 
+async def test_an_edit_of_a_piece_that_waits_is_told_with_it(desk: ChatDesk) -> None:
+    await desk.hear("The printer burns.", 1)
+    desk.clock.forward(timedelta(seconds=3))
+    await told(desk)
+    await desk.hear("It burns brihgter.", 2)
+    await desk.hear("", 3, album="a")
+    await desk.hear("It burns brighter.", 2, edited=1)
+    await desk.hear("See for yourself.", 4, album="a")
+    desk.clock.forward(timedelta(minutes=5))
+    [(_, text)] = await told(desk)
+    assert "It burns brighter." in text and "brihgter" not in text and "See for yourself." in text
+
+
 async def test_a_strangers_words_are_told_apart(desk: ChatDesk) -> None:
     await desk.hear("The printer burns.", 1, group=True)
     await desk.hear("Mine, too.", 2, group=True, who=BOB, answers=key(1, GROUP))
