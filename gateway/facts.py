@@ -7,17 +7,19 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, Select, select
 
 from channels.contract import AccountSettings
 from gateway import identities, notices, survey_asking, wording
 from gateway.context import Context
-from gateway.store import incidents, outbox, schema, surveys
+from gateway.store import chats, incidents, outbox, schema, surveys
 from gateway.text_names import BOT_TEXTS, CODE_TEXTS, TO_STAFF
 from router.hours import is_open, next_opening
 from router.policy import Calendar
 
 STAFF_TEMPLATES = frozenset(TO_STAFF)
+MOST_PIECES = 50
+"""Messages of a chat that are looked at for an excerpt."""
 EXCERPT = 4000
 """Characters of a customer's words that staff get by mail; the rest is in the ticket."""
 _PREFIX = re.compile(r"\A(?:\s*(?:re|aw|sv|fwd?|отв|отн|ответ|ha|вiдп|відп|пересл)\s*(?:\[\d{1,3}\])?\s*[:：])+", re.I)
@@ -244,7 +246,7 @@ def _for_staff(
     rated = surveys.current(conn, given["survey"]) if isinstance(given.get("survey"), int) else None
     due = given.get("due")
     return {
-        "text": _said(conn, ticket.id, given.get("message")),
+        "text": _said(conn, ticket, given),
         "requester": f"{name} <{ticket.requester}>" if name else ticket.requester or "—",
         "status": ticket.status,
         "line": ticket.line,
@@ -269,16 +271,19 @@ def _for_staff(
     }
 
 
-def _said(conn: Connection, ticket_id: int, message_id: object) -> str:
-    """The message that it is about, or the first one of the ticket."""
+def _said(conn: Connection, ticket: Row[Any], given: Mapping[str, Any]) -> str:
+    """The messages that it is about; else the first one of the ticket, or of a chat all: people write in pieces."""
     message = schema.message
-    wanted = select(message.c.visible_text, message.c.text).where(message.c.ticket_id == ticket_id)
-    if isinstance(message_id, int):
-        wanted = wanted.where(message.c.id == message_id)
+    columns = (message.c.visible_text, message.c.text, message.c.current, message.c.external_key)
+    wanted: Select[Any] = select(*columns).where(message.c.ticket_id == ticket.id)
+    named = given.get("messages") or ([given["message"]] if isinstance(given.get("message"), int) else [])
+    if named:
+        wanted = wanted.where(message.c.id.in_(named))
     else:
-        wanted = wanted.where(message.c.current, message.c.direction == "in").order_by(message.c.id)
-    found = conn.execute(wanted.limit(1)).one_or_none()
-    text = (found.visible_text.strip() or found.text.strip()) if found is not None else ""
+        wanted = wanted.where(message.c.current, message.c.direction == "in", message.c.verified)
+        wanted = wanted.limit(1 if ticket.conversation is None else MOST_PIECES)
+    found = [chats.present(conn, row) for row in conn.execute(wanted.order_by(message.c.id))]
+    text = "\n\n".join(said for row in found if (said := row.visible_text.strip() or row.text.strip()))
     return text if len(text) <= EXCERPT else f"{text[:EXCERPT].rstrip()} […]"
 
 

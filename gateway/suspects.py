@@ -19,6 +19,7 @@ from gateway.store import suspects
 from gateway.store.database import Database
 from normalizer.message import RawMessage
 
+PER_MINUTE = 600
 AT_ONCE = 20
 """Requests that are read at a time when they are looked at again."""
 
@@ -28,15 +29,29 @@ log = get_logger(__name__)
 class StoreSuspects:
     """A `channels.contract.Suspects`."""
 
-    def __init__(self, db: Database, clock: Clock, metrics: Metrics) -> None:
-        self._db, self._clock, self._metrics = db, clock, metrics
+    def __init__(self, db: Database, clock: Clock, metrics: Metrics, *, per_minute: int = PER_MINUTE) -> None:
+        """`per_minute` requests of an account are kept at most; those above it are only counted."""
+        self._db, self._clock, self._metrics, self._per_minute = db, clock, metrics, per_minute
+        self._minutes: dict[tuple[str, str], tuple[int, int]] = {}
+        """Account -> (minute since the epoch, requests in it)."""
 
     async def __call__(self, channel: str, account: str, request: Unverified, /) -> None:
         """Keep it. Raises Unavailable."""
         now = self._clock()
         self._metrics.unverified(channel, account)
+        if not self._has_room(channel, account, int(now.timestamp()) // 60):
+            return
         kept = await self._db.write(lambda conn: suspects.keep(conn, channel, account, request, now))
         log.warning("request not believed", channel=channel, account=account, unverified=kept, reason=request.reason)
+
+    def _has_room(self, channel: str, account: str, minute: int) -> bool:
+        """Anybody may send such requests: the disk must not be busy with them."""
+        last, count = self._minutes.get((channel, account), (minute, 0))
+        count = count + 1 if last == minute else 1
+        self._minutes[channel, account] = (minute, count)
+        if count == self._per_minute + 1:
+            log.warning("requests not believed are only counted for a while", channel=channel, account=account)
+        return count <= self._per_minute
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

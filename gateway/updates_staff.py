@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any, TypeAlias
 
-from sqlalchemy import select
+from sqlalchemy import Row, Select, select
 
 from gateway import notices
 from gateway.notices import LANGUAGES, Letter, Scene
@@ -103,7 +104,9 @@ def _severe(scene: Scene, class_: Any) -> bool:
 
 def _opened(scene: Scene) -> Iterable[Letter]:
     ticket = scene.ticket
-    yield from _letters(scene, "staff_new", _line(scene, ticket.line), answerable=True)
+    for letter in _letters(scene, "staff_new", _line(scene, ticket.line), answerable=True):
+        # What is said until it goes out is told with it.
+        yield letter if ticket.conversation is None else replace(letter, due_at=_end_of_burst(scene))
     if _severe(scene, ticket.class_) or (ticket.class_ is None and _severe(scene, ticket.proposed_class)):
         told = set(map(people.normal, _line(scene, ticket.line)))
         yield from _letters(scene, "staff_severe", [who for who in _watchers(scene) if people.normal(who) not in told])
@@ -127,15 +130,59 @@ def _message(scene: Scene) -> Iterable[Letter]:
         return
     # 0: reopened by a button, without a word.
     variables: dict[str, Json] = {"message": data.get("message", 0), "verified": data.get("verified", True)}
-    yield from _letters(scene, "staff_message", _owner(scene), answerable=True, variables=variables)
+    letters = _letters(scene, "staff_message", _owner(scene), answerable=True, variables=variables)
+    if scene.ticket.conversation is None or not variables["message"]:
+        yield from letters
+        return
+    for letter in letters:
+        yield from _with_its_burst(scene, letter)
+
+
+def _end_of_burst(scene: Scene) -> datetime:
+    return scene.now + scene.ctx.settings.outbox.chat_acknowledgement_delay
+
+
+def _waiting(scene: Scene, recipient: str, template: str) -> Sequence[Row[Any]]:
+    """Notices to this person about this ticket that nobody has begun to send."""
+    outbox = schema.outbox
+    wanted: Select[Any] = select(outbox.c.variables, outbox.c.replaces).where(
+        outbox.c.ticket_id == scene.ticket.id,
+        outbox.c.recipient == recipient,
+        outbox.c.template == template,
+        outbox.c.state == "waiting",
+    )
+    return scene.conn.execute(wanted.order_by(outbox.c.id)).all()
+
+
+def _with_its_burst(scene: Scene, letter: Letter) -> Iterable[Letter]:
+    """What is written in pieces is told at once: with the word of the new ticket, else with the pieces that wait."""
+    verified = bool(letter.variables["verified"])
+    if verified and _waiting(scene, letter.recipient, "staff_new"):
+        return
+    mark = f"said:{verified:d}:{scene.ctx.keyring.token('recipient', letter.recipient)[:16]}"
+    before = [row for row in _waiting(scene, letter.recipient, letter.template) if row.replaces == mark]
+    messages = [*(before[-1].variables["messages"] if before else ()), letter.variables["message"]]
+    variables = {**letter.variables, "messages": messages}
+    yield replace(letter, variables=variables, replaces=mark, due_at=_end_of_burst(scene))
 
 
 def _edited(scene: Scene) -> Iterable[Letter]:
     """Somebody wrote it differently. However often they do within the debounce time, staff hear of it once."""
     mark, due_at = f"edited:{scene.change.data.get('shown', 0)}", scene.now + scene.ctx.settings.outbox.debounce
-    for letter in _message(scene):
+    variables: dict[str, Json] = {name: scene.change.data.get(name, True) for name in ("message", "verified")}
+    for letter in _letters(scene, "staff_message", _owner(scene), answerable=True, variables=variables):
+        if _will_be_told(scene, letter.recipient):
+            continue
         own = scene.ctx.keyring.token("recipient", letter.recipient)[:16]
         yield replace(letter, replaces=f"{mark}:{own}", due_at=due_at)
+
+
+def _will_be_told(scene: Scene, recipient: str) -> bool:
+    """A notice that waits will say what the edited message says by then."""
+    readings = {scene.change.data.get(name) for name in ("message", "before", "shown")}
+    waiting = _waiting(scene, recipient, "staff_message")
+    pieces = {message for row in waiting for message in row.variables.get("messages", ())}
+    return bool(readings & pieces or _waiting(scene, recipient, "staff_new"))
 
 
 def _assigned(scene: Scene) -> Iterable[Letter]:

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, case, func, select, update
+from sqlalchemy import Connection, Row, Select, and_, bindparam, case, func, select, update
 
 from gateway.store.dialect import is_one_of
+from gateway.store.prepared import Prepared
 from gateway.store.schema import attachment, message, outbox
 from normalizer.message import Conversation
 
@@ -26,14 +27,37 @@ TALK = (*RECEIPTS, "reply", "question", "question_reminder", "resolved", "survey
 WENT = ("sending", "sent", "captured", "unknown")
 LATELY = 5
 
+# Made once: these run for every message of a chat, and building a statement costs more than running it.
+_READINGS = Prepared(
+    select(message)
+    .where(message.c.external_key == bindparam("of_key"), message.c.direction == "in")
+    .order_by(message.c.id)
+)
+_WHOLE = Prepared(
+    select(message).where(message.c.group_key == bindparam("of_group"), message.c.entry_id.is_(None)).limit(1)
+)
+_LATE = case((outbox.c.template.in_(RECEIPTS), None), else_=outbox.c.sending_at)
+_TOLD = (
+    select(outbox.c.ticket_id, func.coalesce(_LATE, outbox.c.created_at).label("at"), outbox.c.destination)
+    .where(
+        outbox.c.ticket_id.is_not(None),
+        outbox.c.recipient == bindparam("of_recipient"),
+        outbox.c.channel == bindparam("of_channel"),
+        outbox.c.account == bindparam("of_account"),
+        outbox.c.template.in_(TALK),
+        is_one_of(outbox.c.state, *WENT),
+    )
+    .order_by(outbox.c.id.desc())
+    .limit(LATELY)
+)
+
 
 # -- readings of one message ----------------------------------------------------------------
 
 
 def readings(conn: Connection, external_key: str) -> Sequence[Row[Any]]:
     """Every text that we have of a message, with those of its replays; the oldest row first."""
-    wanted = select(message).where(message.c.external_key == external_key, message.c.direction == "in")
-    return conn.execute(wanted.order_by(message.c.id)).all()
+    return _READINGS.all(conn, {"of_key": external_key})
 
 
 def age(row: Row[Any]) -> tuple[datetime, int, int]:
@@ -43,9 +67,7 @@ def age(row: Row[Any]) -> tuple[datetime, int, int]:
 
 def whole(conn: Connection, group_key: str) -> Row[Any] | None:
     """The message that the parts of an album make; None: no part is here yet."""
-    return conn.execute(
-        select(message).where(message.c.group_key == group_key, message.c.entry_id.is_(None)).limit(1)
-    ).one_or_none()
+    return _WHOLE.first(conn, {"of_group": group_key})
 
 
 def settle(conn: Connection, external_key: str, group_key: str) -> None:
@@ -130,6 +152,13 @@ def in_place(conn: Connection, rows: Sequence[Row[Any]]) -> Sequence[Row[Any]]:
     return sorted(rows, key=lambda row: firsts.get(row.external_key, row.id))
 
 
+def present(conn: Connection, row: Row[Any]) -> Row[Any]:
+    """What a message says now that it may have been edited."""
+    if row.current or not row.external_key:
+        return row
+    return next((reading for reading in readings(conn, row.external_key) if reading.current), row)
+
+
 def older_texts(conn: Connection, rows: Iterable[Row[Any]]) -> dict[int, list[Row[Any]]]:
     """Message -> what it said before it was edited, the oldest first."""
     shown = {row.external_key: row.id for row in rows if row.edited_at is not None and row.external_key}
@@ -173,25 +202,11 @@ class Topic:
 
 def told(conn: Connection, channel: str, account: str, recipient: str, talk: Conversation) -> list[Topic]:
     """What we said last in this conversation that people answer without naming it, the newest first."""
-    late = case((outbox.c.template.in_(RECEIPTS), None), else_=outbox.c.sending_at)
-    at = func.coalesce(late, outbox.c.created_at).label("at")
-    wanted = (
-        select(outbox.c.ticket_id, at, outbox.c.destination)
-        .where(
-            outbox.c.ticket_id.is_not(None),
-            outbox.c.recipient == recipient,
-            outbox.c.channel == channel,
-            outbox.c.account == account,
-            outbox.c.template.in_(TALK),
-            is_one_of(outbox.c.state, *WENT),
-        )
-        .order_by(outbox.c.id.desc())
-        .limit(LATELY)
-    )
+    wanted = {"of_channel": channel, "of_account": account, "of_recipient": recipient}
     place = dict(talk.answer_to)
     return [
         Topic(ticket_id=row.ticket_id, at=row.at)
-        for row in conn.execute(wanted)
+        for row in conn.execute(_TOLD, wanted)
         # Without a destination it went to the person in private.
         if row.destination == place or (row.destination is None and talk.private)
     ]

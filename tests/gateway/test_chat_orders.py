@@ -93,6 +93,10 @@ def worlds(draw: st.DrawFn) -> World:
     return World(pieces=tuple(pieces))
 
 
+class Crash(Exception):
+    """The process is gone."""
+
+
 class Journal:
     """A database of its own, filed into by one hand."""
 
@@ -119,6 +123,13 @@ class Journal:
     def _file(self, conn: Connection, entry: Entry, message: Message) -> None:
         filed = file_entry(conn, self.ctx, entry, Parsed(event=message, assignment=Assignment()), START)
         assert filed.ticket_id is not None, filed
+
+    def crash(self, entry_id: int, message: Message) -> None:
+        """The process dies before the COMMIT."""
+        with pytest.raises(Crash), self.engine.begin() as conn:
+            [entry] = journal.load(conn, [entry_id], self.blobs)
+            self._file(conn, entry, message)
+            raise Crash
 
     def replay(self, entry_id: int, message: Message) -> None:
         with self.engine.begin() as conn:
@@ -182,6 +193,8 @@ def test_any_order_comes_to_the_same_tickets(new_journal: NewJournal, world: Wor
         random.shuffle(taken)
         done: list[tuple[int, Message]] = []
         for entry in taken:
+            if random.random() < 0.1:
+                book.crash(*entry)
             book.file(*entry)
             done.append(entry)
             if random.random() < 0.2:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import update
 
 from gateway import desk as acts
 from gateway.store import schema
@@ -60,6 +61,7 @@ async def test_the_same_message_under_another_id_is_no_second_one(desk: ChatDesk
 async def test_an_edit_reopens_nothing_and_staff_hear_of_it_once(desk: ChatDesk, status: str) -> None:
     first = await desk.hear("The printer burns.", 1)
     await desk.set_status(first.ticket_id, status)
+    await desk.do(lambda conn: conn.execute(update(schema.outbox).values(state="sent")))
     desk.clock.forward(timedelta(days=3))
     for second in (10, 20, 30):
         await desk.hear(f"The printer burns, {second}.", 1, edited=second)

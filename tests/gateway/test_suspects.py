@@ -178,6 +178,20 @@ async def test_the_list_is_bounded_for_each_account(db: Database, clock: FrozenC
     assert len(await db.read(lambda conn: store.listing(conn, account="back"))) == 1
 
 
+async def test_a_flood_is_counted_and_not_written_down(db: Database, clock: FrozenClock) -> None:
+    metrics = Metrics()
+    brake = suspects.StoreSuspects(db, clock, metrics, per_minute=2)
+    asked = Unverified(method="POST", path="/", headers={}, body=b"x", reason="wrong secret")
+    for _ in range(5):
+        await brake("door", "front", asked)
+    await brake("door", "back", asked)
+    assert [row.account for row in await db.read(store.listing)] == ["back", "front", "front"]
+    assert b'gateway_unverified_total{account="front",channel="door"} 5.0' in metrics.show({})
+    clock.forward(MINUTE)
+    await brake("door", "front", asked)
+    assert len(await db.read(store.listing)) == 4
+
+
 async def test_they_are_forgotten_with_time(db: Database, clock: FrozenClock) -> None:
     asked = Unverified(method="POST", path="/", headers={}, body=b"x", reason="wrong secret")
     await db.write(lambda conn: store.keep(conn, "door", "front", asked, clock()))

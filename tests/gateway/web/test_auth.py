@@ -12,7 +12,8 @@ from gateway.web.api import ROUTES
 from tests.gateway.conftest import FrozenClock
 from tests.gateway.staffed import Site, rows
 
-PATHS = {"ticket": "1", "attachment": "1", "entry": "1", "notice": "1", "token": "1", "incident": "1"}
+NUMBERED = ("ticket", "attachment", "entry", "notice", "token", "incident", "contact", "change")
+PATHS = dict.fromkeys(NUMBERED, "1")
 GUARDED = [route for route in ROUTES if route.scope is not None]
 
 
