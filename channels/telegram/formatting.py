@@ -91,7 +91,7 @@ def shortened(text: str, limit: int) -> str:
 
 
 def numbers_in(text: str) -> list[Span]:
-    """Where ticket numbers stand by themselves: 7 to 12 digits, the last one by Luhn's rule (ISO/IEC 7812-1 annex B)."""
+    """Where ticket numbers stand by themselves: 7 to 12 digits that pass the Luhn check (ISO/IEC 7812-1 annex B)."""
     return [found.span() for found in _NUMBER.finditer(text) if _checks(found[0])]
 
 
