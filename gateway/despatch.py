@@ -175,6 +175,8 @@ class Despatch:
                 return self._of_doubt(row, f"{detail}; {found.detail}", at_once=at_once)
 
     def _judge(self, row: Row, answer: Receipt | NoAnswer) -> None:
+        if isinstance(answer, Receipt) and answer.delivery is Delivery.RETRY and answer.fault is Fault.NONE:
+            return  # nobody was asked: the sender keeps to a pace
         circuit = self.circuit((row.channel, row.account))
         down = isinstance(answer, NoAnswer) or (answer.delivery is Delivery.RETRY and answer.fault is not Fault.MESSAGE)
         if not down:

@@ -206,8 +206,8 @@ class Fetching:
     async def _fetched(self, row: media.Row, fetcher: Fetcher) -> Fetched:
         rules = self.ctx.settings.media
         if not row.source:
-            # Its size alone came over the wire, because it is over what the far side passes on.
-            raise FetchFailed("the far side names no file to fetch", permanent=True, too_big=row.size > 0)
+            # Nothing but a name came over the wire, mostly because it is over what the far side passes on.
+            raise FetchFailed("the far side passes on no such file", permanent=True, too_big=row.size > rules.limit)
         try:
             async with asyncio.timeout(rules.timeout.total_seconds()):
                 return await fetcher.fetch(row.source, rules.limit, self._spool)

@@ -112,7 +112,9 @@ def apply(conn: Connection, ctx: Context, compose: Compose, row: Row, settlement
         key = f"text_failed:{row.id}"
         tickets.add_event(conn, row.ticket_id, at=now, actor="gateway", kind="text_failed", data=data, key=key)
     silenced = settlement.state == "suppressed" and not row.automatic
-    if row.ticket_id is not None and (settlement.state in ON_THE_TICKET or silenced):
+    # That a button was not answered, or an old message not changed, is no news to anybody.
+    shown = settlement.state in ON_THE_TICKET and row.act == "send"
+    if row.ticket_id is not None and (shown or silenced):
         _show(conn, ctx, compose, row, row.ticket_id, settlement, now)
     return True
 

@@ -385,6 +385,7 @@ class Receipt:
     retry_after: float | None = None
     """Seconds that the far side asks us to wait."""
     fault: Fault = Fault.NONE
+    """NONE beside RETRY: it was not tried, because the far side gets no more for a moment."""
     moved_to: Facts = field(default_factory=dict)
     """The notice's destination has these values from now on: the chat got another id. Whatever names a conversation by
     a value that changed (at the front of its id) is renamed, too."""

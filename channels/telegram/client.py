@@ -192,8 +192,7 @@ def _reply_to(target: Target) -> ReplyParameters | None:
 def _marked_up(notice: Notice) -> str:
     text = clean(notice.text)
     # A person's own words are never marked up by us.
-    number = notice.subject.rpartition("[#")[2].partition("]")[0] if notice.automatic and "[#" in notice.subject else ""
-    return as_html(text, numbers_in(text, number)[:1])
+    return as_html(text, numbers_in(text)[:1] if notice.automatic else ())
 
 
 def _inline(notice: Notice) -> InlineKeyboardMarkup | None:

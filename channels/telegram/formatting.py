@@ -25,6 +25,7 @@ Span: TypeAlias = tuple[int, int]
 
 _BORDERS = (re.compile(r"\n[ \t]*\n\s*"), re.compile(r"\n\s*"), re.compile(r"[.!?…]+[\"»”)]*\s+"), re.compile(r"\s+"))
 """Where a text is best cut, the best first: paragraphs, lines, sentences, words."""
+_NUMBER = re.compile(r"(?<![\w/+-])[0-9]{7,12}(?![\w/-])")
 _LEAST = 0.3
 """A part is at least this full before a lesser border is looked for."""
 _JOINERS = frozenset("\u200d\ufe0e\ufe0f\u20e3") | {chr(code) for code in range(0x1F3FB, 0x1F400)}
@@ -89,11 +90,14 @@ def shortened(text: str, limit: int) -> str:
 # -- markup -------------------------------------------------------------------------------
 
 
-def numbers_in(text: str, number: str) -> list[Span]:
-    """Where the ticket's number stands by itself in the text."""
-    if not number:
-        return []
-    return [found.span() for found in re.finditer(rf"(?<![\w/-]){re.escape(number)}(?![\w/-])", text)]
+def numbers_in(text: str) -> list[Span]:
+    """Where ticket numbers stand by themselves: 7 to 12 digits that pass the Luhn check (ISO/IEC 7812-1 annex B)."""
+    return [found.span() for found in _NUMBER.finditer(text) if _checks(found[0])]
+
+
+def _checks(digits: str) -> bool:
+    doubled = (sum(divmod(int(digit) * 2, 10)) for digit in digits[-2::-2])
+    return (sum(doubled) + sum(int(digit) for digit in digits[::-2])) % 10 == 0
 
 
 def as_html(text: str, bold: Sequence[Span] = ()) -> str:

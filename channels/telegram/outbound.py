@@ -53,7 +53,7 @@ class TelegramSender:
         chat = _chat(target)
         if (pause := self._pacing.wait(chat)) > 0:
             detail = "this chat gets no more messages for a moment"
-            return Receipt(delivery=Delivery.RETRY, fault=Fault.MESSAGE, detail=detail, retry_after=pause)
+            return Receipt(delivery=Delivery.RETRY, detail=detail, retry_after=pause)
         await self._pacing.turn(chat)
         self._under_way += 1
         try:

@@ -92,11 +92,14 @@ async def test_what_will_not_come_is_told_once_for_a_message(
     assert desk.woken > 0
 
 
-async def test_a_file_that_came_without_a_name_to_fetch_it_by_is_too_big(desk: FetchingDesk) -> None:
-    filed = await desk.with_files(photo("", size=30_000_000))
+@pytest.mark.parametrize(("size", "too_big"), [(30_000_000, True), (3000, False)])
+async def test_a_file_that_came_without_a_name_to_fetch_it_by_is_given_up_in_its_turn(
+    desk: FetchingDesk, size: int, too_big: bool
+) -> None:
+    filed = await desk.with_files(photo("", size=size))
     await desk.once()
     assert desk.far.asked == []
-    assert [event["too_big"] for event in await desk.data(filed.ticket_id, "media")] == [True]
+    assert [event["too_big"] for event in await desk.data(filed.ticket_id, "media")] == [too_big]
 
 
 async def test_an_old_message_is_not_told_that_its_file_is_gone(desk: FetchingDesk, clock: FrozenClock) -> None:

@@ -26,7 +26,7 @@ async def gateway(folder: Path, *kill_at: str) -> int:
     return await asyncio.wait_for(process.wait(), 90)
 
 
-@pytest.mark.parametrize("kill_at", ["media-fetched", "blob-before-rename", "blob-done", "media-adopted"])
+@pytest.mark.parametrize("kill_at", ["media-fetched", "media-adopted"])
 async def test_a_file_that_was_being_fetched_comes_after_the_next_start(tmp_path: Path, kill_at: str) -> None:
     url = f"sqlite:///{tmp_path / 'gateway.db'}"
     await asyncio.to_thread(migrate, url, backup_to=tmp_path / "backups")

@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import Connection, select
 
 from gateway.capture import CaptureSender
+from gateway.circuit import FAILURES
 from gateway.metrics import Metrics
 from gateway.outbox import Outbox
 from gateway.store import outbox, schema
@@ -172,3 +173,15 @@ async def test_a_text_that_became_shorter_meanwhile_is_at_its_end(bench: Bench) 
     await bench.once()
     assert bench.sender.sent == ["one"]
     assert [row.state for row in await bench.rows()] == ["sent", "sent"]
+
+
+async def test_a_sender_that_keeps_to_a_pace_says_nothing_about_its_far_side(bench: Bench) -> None:
+    ticket = await bench.ticket()
+    for number in range(FAILURES + 1):
+        bench.sender.plan[f"n{number}"] = [Receipt(delivery=Delivery.RETRY, detail="a moment", retry_after=2.0)]
+        await bench.put(ticket, f"n{number}", lane=f"{number}")
+    await bench.once()
+    assert bench.engine.paused == frozenset()
+    bench.clock.forward(timedelta(seconds=3))
+    await bench.once()
+    assert len(bench.sender.sent) == FAILURES + 1

@@ -96,14 +96,14 @@ async def test_every_update_is_filed_or_left_for_a_reason(db: Database, blobs: B
 
 
 async def _have_their_files(db: Database, accepted: dict[str, int]) -> None:
-    """What is only named waits to be fetched; what is too big for that is named all the same, and waits for nothing."""
+    """What is only named waits to be fetched; what cannot be is given up in its turn, so that the person is told."""
     joined = schema.attachment.join(schema.message, schema.message.c.id == schema.attachment.c.message_id)
     columns = (schema.message.c.entry_id, schema.attachment.c.state, schema.attachment.c.blob)
     rows = await db.read(lambda conn: conn.execute(select(*columns).select_from(joined)).all())
     found = {row.entry_id: (row.state, row.blob) for row in rows}
     assert found[accepted["document"]] == ("pending", None)
-    assert found[accepted["document_too_big"]] == ("failed", None)
-    assert found[accepted["document_without_a_file_id"]] == ("failed", None)
+    assert found[accepted["document_too_big"]] == ("pending", None)
+    assert found[accepted["document_without_a_file_id"]] == ("pending", None)
 
 
 async def _settled(db: Database, filed: asyncio.Event) -> dict[int, Any]:

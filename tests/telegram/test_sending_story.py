@@ -80,7 +80,7 @@ async def test_a_conversation_with_files_and_a_long_answer(tmp_path: Path) -> No
         tg.says("", caption="Крыша протекает, вода капает на сервер", photo=photo)
         ((number,),) = await tg.until("SELECT number FROM ticket")
         (acknowledgement,) = await tg.messages(ANNA, 1)
-        assert number in acknowledgement.text
+        assert acknowledgement.bold == [number]
 
         await tg.until("SELECT 1 FROM attachment WHERE state = 'here' AND blob IS NOT NULL")
         shown = await asyncio.to_thread(Client.find(tg.var).get, f"/tickets/{number}")

@@ -97,10 +97,10 @@ async def test_what_no_wire_can_carry_is_left_out() -> None:
 
 async def test_the_number_is_bold_in_what_we_say_by_ourselves_and_not_in_a_persons_words() -> None:
     async with far() as tg:
-        said = {"text": "Заявка 12345674 принята. 12345674", "subject": "Заявка [#12345674]"}
-        await tg.send(**said, automatic=True)
-        await tg.send(**said)
-        assert [sent.bold for sent in tg.chats.sent] == [["12345674"], []]
+        said = "Заявка 10000016 принята. 10000016"
+        await tg.send(text=said, automatic=True)
+        await tg.send(text=said)
+        assert [sent.bold for sent in tg.chats.sent] == [["10000016"], []]
 
 
 async def test_an_answer_goes_to_its_group_topic_and_message() -> None:
