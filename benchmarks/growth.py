@@ -31,7 +31,7 @@ from gateway.keyring import Keyring
 from gateway.settings_files import load
 from gateway.store import journal, queries
 from gateway.store.blobs import Blobs
-from gateway.store.sqlite import make_engine
+from gateway.store.sqlite import driver_connection, make_engine
 from gateway.worker import read_entry
 
 
@@ -70,7 +70,42 @@ class Store:
         queries.tickets(self.conn, queries.Filters(), contracts=None, before=None, limit=50)
         self.lists.append((time.perf_counter() - began) * 1e3)
         self.conn.commit()
-        self.conn.connection.dbapi_connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        driver_connection(self.conn).execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def measure(sizes: Sequence[int], rounds: int, mails: int, folder: Path | None) -> list[dict[str, float]]:
+    """Fill, measure and print; for each size the CPU of a mail and its ratio to the smallest store."""
+    configuration = load(CONFIG, overrides=CAPS)
+    ctx = Context(
+        settings=configuration.settings, policy=configuration.policy, keyring=Keyring(bytes(range(32))),
+        surveys=configuration.surveys, texts=configuration.texts,
+    )  # fmt: skip
+    made, stores = templates("plain"), []
+    with tempfile.TemporaryDirectory(dir=folder) as name:
+        for size in sizes:
+            var = Path(name) / str(size)
+            print(f"{size:>10,} old tickets made in {fill(var, size):.0f} s", flush=True)
+            engine = make_engine(f"sqlite:///{var / 'gateway.db'}", "writer", busy_timeout=1.0)
+            stores.append(Store(size, engine.connect(), Blobs(var / "blobs")))
+        for turn in range(rounds + 1):
+            for store in stores:
+                store.round(ctx, [mail[:-3] for mail in letters(made, 1_000_000 + turn * mails, mails)])
+            print(f"  round {turn}: " + ", ".join(f"{store.costs[-1]:.0f} us" for store in stores), flush=True)
+        for store in stores:
+            del store.costs[0], store.lists[0]  # imports, caches, the first pages
+        found = []
+        for store in stores:
+            paired = [cost / first for cost, first in zip(store.costs, stores[0].costs, strict=True)]
+            print(
+                f"{store.size:>10,} tickets: CPU {statistics.median(store.costs):.0f} us a mail,"
+                f" x {statistics.median(paired):.2f} ({min(paired):.2f}-{max(paired):.2f});"
+                f" list {statistics.median(store.lists):.1f} ms; spin {spin():.1f} ms"
+            )
+            store.conn.close()
+            found.append(
+                {"tickets": store.size, "cpu": statistics.median(store.costs), "ratio": statistics.median(paired)}
+            )
+        return found
 
 
 def main() -> None:
@@ -81,32 +116,7 @@ def main() -> None:
     parser.add_argument("--mails", type=int, default=200)
     parser.add_argument("--folder", type=Path, help="where the stores are made (default: a temporary folder)")
     given = parser.parse_args()
-    configuration = load(CONFIG, overrides=CAPS)
-    ctx = Context(
-        settings=configuration.settings, policy=configuration.policy, keyring=Keyring(bytes(range(32))),
-        surveys=configuration.surveys, texts=configuration.texts,
-    )  # fmt: skip
-    made, stores = templates("plain"), []
-    with tempfile.TemporaryDirectory(dir=given.folder) as name:
-        for size in given.sizes:
-            var = Path(name) / str(size)
-            print(f"{size:>10,} old tickets made in {fill(var, size):.0f} s", flush=True)
-            engine = make_engine(f"sqlite:///{var / 'gateway.db'}", "writer", busy_timeout=1.0)
-            stores.append(Store(size, engine.connect(), Blobs(var / "blobs")))
-        for turn in range(given.rounds + 1):
-            for store in stores:
-                store.round(ctx, [mail[:-3] for mail in letters(made, 1_000_000 + turn * given.mails, given.mails)])
-            print(f"  round {turn}: " + ", ".join(f"{store.costs[-1]:.0f} us" for store in stores), flush=True)
-        for store in stores:
-            del store.costs[0], store.lists[0]  # imports, caches, the first pages
-        for store in stores:
-            paired = [cost / first for cost, first in zip(store.costs, stores[0].costs, strict=True)]
-            print(
-                f"{store.size:>10,} tickets: CPU {statistics.median(store.costs):.0f} us a mail,"
-                f" x {statistics.median(paired):.2f} ({min(paired):.2f}-{max(paired):.2f});"
-                f" list {statistics.median(store.lists):.1f} ms; spin {spin():.1f} ms"
-            )
-            store.conn.close()
+    measure(given.sizes, given.rounds, given.mails, given.folder)
 
 
 if __name__ == "__main__":
