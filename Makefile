@@ -6,7 +6,7 @@ STAMP := $(VENV)/.stamp
 SET ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv run demo test check format services bench chaos docs clean lock
+.PHONY: help venv run demo test check format services bench goals chaos docs clean lock
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,7 +52,10 @@ services: ## install the real programs that some tests use (Debian, as root)
 	[ -z "$$made" ] || rm -f /usr/sbin/policy-rc.d; exit $$failed; fi
 
 bench: $(STAMP) ## speeds as ratios against a bare counterpart in the same run
-	@for each in benchmarks/[a-z]*.py; do echo "== $$each"; $(BIN)/python $$each || exit 1; done
+	@for each in $(filter-out benchmarks/goals.py,$(wildcard benchmarks/[a-z]*.py)); do echo "== $$each"; $(BIN)/python $$each || exit 1; done
+
+goals: $(STAMP) ## the goals of speed and where they stand, on a machine with nothing else to do (ten minutes)
+	$(BIN)/python benchmarks/goals.py --save
 
 chaos: $(STAMP) ## the long kill test: 30 kills at random moments and named points
 	$(BIN)/python -m pytest -p no:xdist -s tests/chaos --kills 30

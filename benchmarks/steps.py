@@ -35,7 +35,7 @@ from gateway.store.blobs import Blobs
 from gateway.store.migrate import migrate
 from gateway.store.sqlite import driver_connection, make_engine
 from gateway.worker import read_entry
-from gateway.worker_protocol import Parsed, Task
+from gateway.worker_protocol import Parsed, Task, packed
 from normalizer.message import InlineBody, RawMessage
 from normalizer.normalize import normalize
 from router.route import route
@@ -101,8 +101,8 @@ def measure(mails: list[bytes], folder: Path, steps: Steps, statements: bool) ->
     chunks = [list(range(at, min(at + CHUNK, len(raws)))) for at in range(0, len(raws), CHUNK)]
 
     def hand_over(chunk: list[int]) -> None:
-        pickle.loads(pickle.dumps([Task(id=at, raw=raws[at]) for at in chunk], pickle.HIGHEST_PROTOCOL))
-        pickle.loads(pickle.dumps([(at, parsed[at]) for at in chunk], pickle.HIGHEST_PROTOCOL))
+        pickle.loads(packed([Task(id=at, raw=raws[at]) for at in chunk]))
+        pickle.loads(packed([(at, parsed[at]) for at in chunk]))
 
     steps.time("hand-over, both ends", hand_over, chunks)
     steps.costs["hand-over, both ends"] /= CHUNK

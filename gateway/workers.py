@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import pickle
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from typing import Protocol, TypeAlias, TypeVar
 
 from gateway.log import get_logger
 from gateway.worker_process import Dead, Process
-from gateway.worker_protocol import Broken, Lost, Parsed, Task, UsePolicy
+from gateway.worker_protocol import Broken, Lost, Parsed, Task, UsePolicy, packed
 from normalizer.message import RawMessage, SpooledBody
 from router.policy import Policy
 
@@ -166,7 +165,7 @@ class WorkerPool:
         """Route by this policy from the next chunk on; it travels to each process once."""
         self._policy_version += 1
         frame = UsePolicy(version=self._policy_version, policy=policy)
-        self._policy_frame = pickle.dumps(frame, pickle.HIGHEST_PROTOCOL)
+        self._policy_frame = packed(frame)
 
     async def start(self) -> None:
         """Start the ordinary processes. Raises CannotStart."""
@@ -219,7 +218,7 @@ class WorkerPool:
             process.policy_version = version
 
     async def _ask(self, process: Process, chunk: Sequence[Work]) -> list[Outcome]:
-        tasks = pickle.dumps([Task(id=entry.id, raw=entry.raw) for entry in chunk], pickle.HIGHEST_PROTOCOL)
+        tasks = packed([Task(id=entry.id, raw=entry.raw) for entry in chunk])
         answer: list[tuple[int, Parsed | Broken | Lost]] = await process.ask(tasks, self._limits.seconds)
         results = dict(answer)
         return [results[entry.id] for entry in chunk]

@@ -165,7 +165,9 @@ class _Reader:
         html = "\n".join(found.htmls)
         forwarded = blocks.subject_says(self._subject) == "forward"
         if not html:
-            return _Body(plain, quotes.visible(plain, forward=forwarded), "")
+            visible = quotes.visible(plain, forward=forwarded)
+            # Mostly the same text: as one object it travels once to whoever asked.
+            return _Body(plain, plain if visible == plain else visible, "")
         rendered = markup.render(html, self._oddities)
         text = plain if plain.strip() else rendered.text
         source = rendered.marked if rendered.structured or not plain.strip() else plain
