@@ -19,7 +19,6 @@ from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -70,7 +69,7 @@ async def ours(url: str, folder: Path, senders: int, seconds: float, size: int) 
     async def sender() -> None:
         while (began := time.perf_counter()) < end:
             raw = replace(template, external_id=os.urandom(16).hex(), body=InlineBody(content=os.urandom(size)))
-            await db.write(partial(journal.record, raws=[raw], cursor=None, now=now, blobs=blobs), urgent=True)
+            await db.write(journal.recording([raw], None, now=now, blobs=blobs), urgent=True)
             waits.append(time.perf_counter() - began)
 
     began = time.perf_counter()

@@ -107,9 +107,7 @@ class Pipeline:
         self._patience_ends = self._patience_ends or time.monotonic() + PATIENCE
         self._accepting += 1
         try:
-            accepted = await self._db.write(
-                lambda conn: journal.record(conn, ready, cursor, now=now, blobs=self._blobs), urgent=True
-            )
+            accepted = await self._db.write(journal.recording(ready, cursor, now=now, blobs=self._blobs), urgent=True)
         finally:
             self._accepting -= 1
         self._accepted_at = time.monotonic()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -12,12 +12,13 @@ from typing import Any
 from sqlalchemy import Connection, Row, and_, bindparam, exists, func, insert, or_, select, update
 
 from channels.contract import Accepted, Cursor, Unavailable
-from gateway.store import cursors, mailboxes
+from gateway.store import accepting, cursors, mailboxes
 from gateway.store.blobs import Blobs
-from gateway.store.dialect import insert_into, insert_missing, is_one_of, wake
+from gateway.store.dialect import insert_into, insert_missing, is_one_of, is_postgresql, wake
 from gateway.store.prepared import Prepared
 from gateway.store.schema import delivery, entry
 from gateway.store.schema import raw as raw_table
+from gateway.store.together import Together
 from normalizer.message import INLINE_LIMIT, Body, InlineBody, RawMessage, SpooledBody
 
 HOLD = timedelta(seconds=10)
@@ -117,6 +118,23 @@ def _adopted(raw: RawMessage, blobs: Blobs) -> RawMessage:
             return raw
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    """What one caller wants recorded, all of it or nothing."""
+
+    raws: Sequence[RawMessage]
+    cursor: Cursor | None
+    now: datetime
+    blobs: Blobs
+
+
+def recording(
+    raws: Sequence[RawMessage], cursor: Cursor | None, *, now: datetime, blobs: Blobs
+) -> Together[Recording, list[Accepted]]:
+    """`record` as a job that callers who wait at the same time share."""
+    return Together(record_all, Recording(raws=raws, cursor=cursor, now=now, blobs=blobs))
+
+
 def record(
     conn: Connection, raws: Sequence[RawMessage], cursor: Cursor | None, *, now: datetime, blobs: Blobs
 ) -> list[Accepted]:
@@ -126,25 +144,58 @@ def record(
     its row lacks are added. The cursor's places enter the ledger, those of repeats, too.
     Raises Unavailable when a blob is not there.
     """
-    accepted = [_record_one(conn, raw, now, blobs) for raw in raws]
-    if cursor is not None:
-        cursors.put(conn, cursor)
-        mailboxes.filed(conn, cursor.places, [one.entry for one in accepted], now)
+    return record_all(conn, [Recording(raws=raws, cursor=cursor, now=now, blobs=blobs)])[0]
+
+
+def record_all(conn: Connection, wanted: Sequence[Recording]) -> list[list[Accepted]]:
+    """`record` for several callers, in this order."""
+    raws = [(raw, one) for one in wanted for raw in one.raws]
+    values = [_values(raw, one.now, one.blobs) for raw, one in raws]
+    insert = _insert_together if is_postgresql(conn) else _insert_each
+    rows = iter(insert(conn, [raw for raw, _ in raws], values))
+    found: list[list[Accepted]] = []
+    for one in wanted:
+        accepted = [_known(conn, raw) if new is None else new for raw, new in zip(one.raws, rows, strict=False)]
+        if one.cursor is not None:
+            cursors.put(conn, one.cursor)
+            mailboxes.filed(conn, one.cursor.places, [each.entry for each in accepted], one.now)
+        found.append(accepted)
     wake(conn, "journal")
-    return accepted
+    return found
 
 
-def _record_one(conn: Connection, raw: RawMessage, now: datetime, blobs: Blobs) -> Accepted:
-    key = dedupe_key(raw)
-    new = _insert_entry(conn.dialect.name).first(conn, _values(raw, key, now, blobs))
-    if new is None:
-        known = int(conn.execute(select(entry.c.id).where(entry.c.dedupe == key)).scalar_one())
-        _add_deliveries(conn, known, raw)
-        return Accepted(entry=known, duplicate=True)
-    if isinstance(raw.body, InlineBody):
-        _INSERT_RAW.run(conn, {"entry_id": new.id, "content": raw.body.content})
-    _add_deliveries(conn, new.id, raw)
-    return Accepted(entry=new.id, duplicate=False, variant=new.variant)
+def _insert_together(
+    conn: Connection, raws: Sequence[RawMessage], values: Sequence[Mapping[str, Any]]
+) -> list[Accepted | None]:
+    new = [
+        accepting.New(
+            values=each, content=raw.body.content if isinstance(raw.body, InlineBody) else None,
+            deliveries=_deliveries(raw),
+        )
+        for raw, each in zip(raws, values, strict=True)
+    ]  # fmt: skip
+    rows = accepting.insert_all(conn, new) if new else []
+    return [None if row is None else Accepted(entry=row.id, duplicate=False, variant=row.variant) for row in rows]
+
+
+def _insert_each(
+    conn: Connection, raws: Sequence[RawMessage], values: Sequence[Mapping[str, Any]]
+) -> Iterator[Accepted | None]:
+    for raw, each in zip(raws, values, strict=True):
+        new = _insert_entry(conn.dialect.name).first(conn, each)
+        if new is None:
+            yield None
+            continue
+        if isinstance(raw.body, InlineBody):
+            _INSERT_RAW.run(conn, {"entry_id": new.id, "content": raw.body.content})
+        _add_deliveries(conn, new.id, raw)
+        yield Accepted(entry=new.id, duplicate=False, variant=new.variant)
+
+
+def _known(conn: Connection, raw: RawMessage) -> Accepted:
+    known = int(conn.execute(select(entry.c.id).where(entry.c.dedupe == dedupe_key(raw))).scalar_one())
+    _add_deliveries(conn, known, raw)
+    return Accepted(entry=known, duplicate=True)
 
 
 @lru_cache(maxsize=2)
@@ -159,7 +210,7 @@ def _insert_entry(dialect: str) -> Prepared:
     return Prepared(statement.returning(entry.c.id, entry.c.variant))
 
 
-def _values(raw: RawMessage, key: bytes, now: datetime, blobs: Blobs) -> dict[str, Any]:
+def _values(raw: RawMessage, now: datetime, blobs: Blobs) -> dict[str, Any]:
     blob = None
     if isinstance(raw.body, SpooledBody):
         blob = raw.body.sha256
@@ -171,7 +222,7 @@ def _values(raw: RawMessage, key: bytes, now: datetime, blobs: Blobs) -> dict[st
         "format": raw.format,
         "external_id": bounded(raw.external_id, LONGEST_ID),
         "fingerprint": raw.fingerprint,
-        "dedupe": key,
+        "dedupe": dedupe_key(raw),
         "peer": bounded(raw.peer, LONGEST_PEER),
         "received_at": raw.received_at,
         "accepted_at": now,
@@ -190,11 +241,12 @@ def bounded(text: str, longest: int) -> str:
     return f"{clean[: longest - 71]}sha256:{hashlib.sha256(clean.encode()).hexdigest()}"
 
 
+def _deliveries(raw: RawMessage) -> list[tuple[str, str]]:
+    return [(account, bounded(recipient, LONGEST_PEER)) for account, recipient in raw.deliveries]
+
+
 def _add_deliveries(conn: Connection, entry_id: int, raw: RawMessage) -> None:
-    rows = [
-        {"entry_id": entry_id, "account": account, "recipient": bounded(recipient, LONGEST_PEER)}
-        for account, recipient in raw.deliveries
-    ]
+    rows = [{"entry_id": entry_id, "account": account, "recipient": to} for account, to in _deliveries(raw)]
     insert_missing(conn, delivery, rows)
 
 

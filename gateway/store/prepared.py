@@ -2,8 +2,7 @@
 
 On SQLite a statement takes 3 to 10 microseconds and SQLAlchemy's way to it 35 more: with thirty of them a mail that
 was most of what a mail cost. A `Prepared` is an ordinary Core statement that SQLAlchemy compiles once; after that it
-goes to the driver as text with its parameters in order, converted by the same column types. On any other database it
-is executed by SQLAlchemy as usual.
+goes to the driver (sqlite3 or psycopg) as text with its parameters, converted by the same column types.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 from collections import namedtuple
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from sqlalchemy import Connection, Executable, Row
 from sqlalchemy.engine import Dialect
@@ -19,7 +18,25 @@ from sqlalchemy.exc import NoResultFound
 
 
 class TransactionLost(Exception):
-    """SQLite rolled the whole transaction back by itself: the next statement would commit alone."""
+    """The database rolled the whole transaction back by itself: the next statement would commit alone."""
+
+
+class Cursor(Protocol):
+    """What both drivers give back."""
+
+    @property
+    def rowcount(self) -> int:
+        """Rows that were changed."""
+        ...
+
+    @property
+    def description(self) -> Any:
+        """(name, kind, …) of each column, as PEP 249 has it."""
+        ...
+
+    def fetchall(self) -> Sequence[Any]:
+        """Every row."""
+        ...
 
 
 class Prepared:
@@ -28,14 +45,20 @@ class Prepared:
     def __init__(self, statement: Executable) -> None:
         """A statement without expanding (`IN`) parameters."""
         self._statement = statement
-        self._made: dict[tuple[str, ...], _Sqlite] = {}
+        self._made: dict[tuple[str, ...], _Compiled] = {}
 
     def all(self, conn: Connection, values: Mapping[str, Any]) -> Sequence[Row[Any]]:
         """Every row."""
-        if conn.dialect.name != "sqlite":
-            return conn.execute(self._statement, dict(values)).all()
-        made = self._sqlite(conn.dialect, values)
-        return [made.row(found) for found in made.run(conn, values)]
+        made = self._compiled(conn.dialect, values)
+        return made.rows(made.run(conn, values))
+
+    def pipelined(self, conn: Connection, many: Sequence[Mapping[str, Any]]) -> list[Sequence[Row[Any]]]:
+        """Every row of each of several executions with the same names, sent together (psycopg only)."""
+        made = self._compiled(conn.dialect, many[0])
+        driver: Any = conn.connection.driver_connection
+        with driver.pipeline():
+            cursors = [made.run(conn, values) for values in many]
+        return [made.rows(cursor) for cursor in cursors]
 
     def first(self, conn: Connection, values: Mapping[str, Any]) -> Row[Any] | None:
         """The one row, or None."""
@@ -56,49 +79,66 @@ class Prepared:
 
     def run(self, conn: Connection, values: Mapping[str, Any]) -> int:
         """Run it for its effect. Returns how many rows that changed."""
-        if conn.dialect.name != "sqlite":
-            return conn.execute(self._statement, dict(values)).rowcount
-        return self._sqlite(conn.dialect, values).run(conn, values).rowcount
+        return self._compiled(conn.dialect, values).run(conn, values).rowcount
 
-    def _sqlite(self, dialect: Dialect, values: Mapping[str, Any]) -> _Sqlite:
-        names = tuple(values)
+    def _compiled(self, dialect: Dialect, values: Mapping[str, Any]) -> _Compiled:
+        names = (dialect.name, *values)
         made = self._made.get(names)
         if made is None:
-            made = self._made[names] = _Sqlite(self._statement, dialect, names)
+            kind = _Sqlite if dialect.name == "sqlite" else _Psycopg
+            made = self._made[names] = kind(self._statement, dialect, names[1:])
         return made
 
 
-class _Sqlite:
+class _Compiled:
     """A statement as the driver takes it, for one set of values."""
 
     def __init__(self, statement: Any, dialect: Dialect, names: Sequence[str]) -> None:
         compiled = statement.compile(dialect=dialect, column_keys=list(names))
         self._text = str(compiled)
-        binds, order = compiled.binds, compiled.positiontup
+        binds = compiled.binds
+        order = compiled.positiontup if compiled.positional else list(binds)
         if unknown := [name for name in names if name not in binds]:
             raise KeyError(f"the statement has no {', '.join(unknown)}")
         self._takes = [(name, binds[name].type.dialect_impl(dialect).bind_processor(dialect)) for name in order]
         self._fixed = {name: binds[name].effective_value for name in order if name not in names}
         columns = list(statement.exported_columns)
-        processors = [column.type.dialect_impl(dialect).result_processor(dialect, None) for column in columns]
-        self._gives = [(at, give) for at, give in enumerate(processors) if give is not None]
-        row: Any = namedtuple("_row", [column.key for column in columns])  # type: ignore[misc]
-        self._row = row._make
+        self._dialect = dialect
+        self._types = [column.type.dialect_impl(dialect) for column in columns]
+        self._gives: Sequence[Any] | None = None
+        self._row = namedtuple("_row", [column.key for column in columns])  # type: ignore[misc]
 
-    def run(self, conn: Connection, values: Mapping[str, Any]) -> sqlite3.Cursor:
+    def run(self, conn: Connection, values: Mapping[str, Any]) -> Cursor:
         """Execute it."""
         if not conn.in_transaction():
             conn.begin()
-        driver = cast(sqlite3.Connection, conn.connection.dbapi_connection)  # the driver's own: nothing is between
+        return self._execute(conn.connection.driver_connection, {**self._fixed, **values})
+
+    def _execute(self, driver: Any, given: Mapping[str, Any]) -> Cursor:
+        raise NotImplementedError
+
+    def rows(self, cursor: Cursor) -> Sequence[Row[Any]]:
+        """Rows with their columns by name and position."""
+        found = cursor.fetchall()
+        gives = self._gives
+        if gives is None:
+            kinds = zip(self._types, cursor.description or (), strict=True)
+            gives = self._gives = [kind.result_processor(self._dialect, told[1]) for kind, told in kinds]
+        return [cast(Row[Any], self._made_row(gives, columns)) for columns in found]
+
+    def _made_row(self, gives: Sequence[Any], columns: Sequence[Any]) -> Any:
+        return self._row(*(give(column) if give else column for column, give in zip(columns, gives, strict=True)))
+
+
+class _Sqlite(_Compiled):
+    def _execute(self, driver: sqlite3.Connection, given: Mapping[str, Any]) -> Cursor:
         # With an isolation level the driver begins by itself.
         if driver.isolation_level is None and not driver.in_transaction:
             raise TransactionLost("the database rolled the transaction back")
-        given = {**self._fixed, **values} if self._fixed else values
         return driver.execute(self._text, [take(given[n]) if take else given[n] for n, take in self._takes])
 
-    def row(self, found: Sequence[Any]) -> Row[Any]:
-        """A row with its columns by name and position."""
-        columns = list(found)
-        for at, give in self._gives:
-            columns[at] = give(columns[at])
-        return cast(Row[Any], self._row(columns))
+
+class _Psycopg(_Compiled):
+    def _execute(self, driver: Any, given: Mapping[str, Any]) -> Cursor:
+        values = {name: take(given[name]) if take else given[name] for name, take in self._takes}
+        return cast(Cursor, driver.execute(self._text, values))

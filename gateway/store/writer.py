@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -22,10 +22,14 @@ from gateway.store.checkpoints import Gate
 from gateway.store.dialect import Contended, is_contention, is_trouble, lost_out
 from gateway.store.failpoints import FailPoint
 from gateway.store.prepared import TransactionLost
+from gateway.store.together import Together
 
 
 class Backend(Protocol):
     """What the thread asks of a kind of database."""
+
+    far: bool
+    """It is in another process: each question costs a turn there and back."""
 
     def connect(self) -> Engine:
         """An engine for one connection, made anew after each failure. Raises what keeps it from opening."""
@@ -255,10 +259,10 @@ class Writer:
         except Exception as error:  # noqa: BLE001 - whatever keeps us from beginning: the callers must hear of it
             taken.extend(jobs)
             return self._fail(taken, error)
-        for job in jobs:
-            taken.append(job)
+        for group in self._groups(jobs):
+            taken.extend(group)
             try:
-                job.result = job.run(conn)
+                _run_all(conn, group)
                 if not self._backend.in_transaction(conn):
                     raise TransactionLost("the database rolled the transaction back")
             except Exception as error:  # noqa: BLE001 - it belongs to the job's caller
@@ -274,6 +278,23 @@ class Writer:
         self._count(taken, self._monotonic() - began)
         self._committed()
         return taken
+
+    def _groups(self, jobs: Iterator[Job]) -> Iterator[list[Job]]:
+        """Neighbours that are one call to a database in another process; else each by itself."""
+        if not self._backend.far:
+            yield from ([job] for job in jobs)
+            return
+        group: list[Job] = []
+        for job in jobs:
+            if group and not _same(group[-1], job):
+                yield group
+                group = []
+            if isinstance(job.run, Together):
+                group.append(job)
+            else:
+                yield [job]
+        if group:
+            yield group
 
     def _begin(self) -> Connection:
         self._failpoint("before-begin")
@@ -369,6 +390,21 @@ class Writer:
             conn.close()
         if engine is not None:
             engine.dispose()
+
+
+def _same(one: Job, other: Job) -> bool:
+    return isinstance(one.run, Together) and isinstance(other.run, Together) and one.run.run is other.run.run
+
+
+def _run_all(conn: Connection, group: Sequence[Job]) -> None:
+    """Give each job its result."""
+    first = group[0]
+    if isinstance(first.run, Together) and len(group) > 1:
+        wanted = [job.run.wanted for job in group if isinstance(job.run, Together)]
+        for job, result in zip(group, first.run.run(conn, wanted), strict=True):
+            job.result = result
+        return
+    first.result = first.run(conn)
 
 
 def as_unavailable(error: Exception) -> Exception:

@@ -13,6 +13,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from sqlalchemy import Row, select, text
 
@@ -22,13 +23,14 @@ from gateway.context import Context
 from gateway.pipeline import Pipeline
 from gateway.store import journal, schema
 from gateway.store.blobs import Blobs
-from gateway.store.database import Database
+from gateway.store.database import Database, open_database
 from gateway.store.failpoints import FailPoint, nowhere
 from gateway.workers import CHUNK_ENTRIES, Limits, WorkerPool
 from normalizer.message import INLINE_LIMIT, InlineBody, RawMessage, SpooledBody
 from router.policy import Policy
 from tests.gateway.filing_desk import context
 from tests.gateway.planted import FORMAT, SPEC
+from tests.postgres import Server
 
 PATIENCE = 30.0
 SECONDS = 1.0
@@ -358,3 +360,34 @@ async def test_a_filing_transaction_holds_the_writer_for_a_moment_only(db: Datab
         # the moment itself is held with a clock of the test's own in store/test_writer.py.
         filed = db.stats.commits - db.stats.urgent_commits
         assert filed >= 300 // CHUNK_ENTRIES
+
+
+async def test_text_with_a_nul_is_filed(db: Database, blobs: Blobs) -> None:
+    async with running(db, blobs) as made:
+        made.start()
+        await made.pipeline.accept([message(1, text="before\0after", subject="a\0b", peer="nul\0@client.example")])
+        rows = await made.settled()
+        assert rows["1"].state == "done"
+    (text_,) = await db.read(lambda conn: conn.scalars(select(schema.message.c.text)).all())
+    assert text_.startswith("before") and text_.endswith("after")
+
+
+async def test_an_entry_whose_thread_others_hold_waits_alone(pg_url: str, postgres: Server, blobs: Blobs) -> None:
+    db = open_database(pg_url, busy_timeout=0.2)
+    try:
+        async with running(db, blobs) as made:
+            made.start()
+            await made.pipeline.accept([message(1, peer="ann@client.example")])
+            await made.settled()
+            with psycopg.connect(postgres.url(pg_url.rpartition("/")[2]).replace("+psycopg", "")) as other:
+                other.execute("SELECT * FROM conversation WHERE peer = 'ann@client.example' FOR UPDATE")
+                await made.pipeline.accept([message(2, peer="ann@client.example")])
+                await made.pipeline.accept([message(3, peer="bob@client.example")])
+                rows = await made.until(lambda rows: rows["3"].state == "done" and rows["2"].not_before is not None)
+                assert rows["2"].state == "pending" and rows["2"].attempts == 0
+                assert not made.pipeline.paused, "only this one waits"
+                other.rollback()
+            rows = await made.settled()
+            assert rows["2"].state == "done"
+    finally:
+        await db.close()
