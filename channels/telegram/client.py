@@ -91,8 +91,6 @@ class Client:
                 await self._call(notice, target)
         except TelegramError as error:
             failure = Failure(error=error, act=notice.act, status=self._status())
-            if (done := self._done(notice)) is not None:
-                return done, None
             return receipt_for(failure, notice), simpler(failure, notice)
         except TimeoutError as error:
             return receipt_for(Failure(error=error, act=notice.act), notice), None

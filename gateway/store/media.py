@@ -24,6 +24,7 @@ from normalizer.message import Attachment
 
 Step: TypeAlias = Literal["fetch", "transcribe"]
 _OPEN = is_one_of(media.c.state, "waiting", "fetching")
+"""Written as in the partial index, which no other condition uses."""
 DETAIL = 500
 """Characters that are kept of a reason."""
 
@@ -142,13 +143,13 @@ def claim(conn: Connection, ids: Sequence[int], owner: str, now: datetime, until
 
 def release(conn: Connection, owner: str) -> int:
     """Put back at once what others than `owner` hold: on one server, what a dead process was at. Returns how many."""
-    statement = update(media).where(is_one_of(media.c.state, "fetching"), media.c.owner != owner)
+    statement = update(media).where(_OPEN, media.c.state == "fetching", media.c.owner != owner)
     return conn.execute(statement.values(state="waiting", due_at=media.c.created_at)).rowcount
 
 
 def put_back(conn: Connection, owner: str) -> int:
     """What `owner` holds is free again: it stops. Returns how many."""
-    statement = update(media).where(is_one_of(media.c.state, "fetching"), media.c.owner == owner)
+    statement = update(media).where(_OPEN, media.c.state == "fetching", media.c.owner == owner)
     return conn.execute(statement.values(state="waiting", due_at=media.c.created_at)).rowcount
 
 
@@ -163,13 +164,13 @@ def next_due(conn: Connection, accounts: Sequence[tuple[str, str]]) -> datetime 
 
 def has_outlived(conn: Connection, before: datetime) -> bool:
     """Is there something for `outlived`?"""
-    old = select(media.c.id).where(is_one_of(media.c.state, "waiting"), media.c.created_at < before)
+    old = select(media.c.id).where(_OPEN, media.c.state == "waiting", media.c.created_at < before)
     return conn.execute(old.limit(1)).first() is not None
 
 
 def outlived(conn: Connection, before: datetime, limit: int) -> list[Row]:
     """Files put before `before` that nobody is at and nobody fetched, claimed to be given up."""
-    old = select(media.c.id).where(is_one_of(media.c.state, "waiting"), media.c.created_at < before).limit(limit)
+    old = select(media.c.id).where(_OPEN, media.c.state == "waiting", media.c.created_at < before).limit(limit)
     ids = list(conn.scalars(old))
     far = conn.scalar(select(func.max(media.c.due_at)).where(media.c.id.in_(ids))) if ids else None
     return claim(conn, ids, "nobody", far, far) if far is not None else []

@@ -43,6 +43,8 @@ class AttachmentItem(ApiModel):
     inline: bool
     state: str
     """here, pending (not fetched yet) or failed."""
+    transcript: str = ""
+    """What is said in it, where a program wrote that down."""
     url: str
     """Where to download it, with the same token."""
 

@@ -129,5 +129,7 @@ def _message(
 def _attachment(number: str, row: Row[Any]) -> AttachmentItem:
     same = "id filename content_type size sha256 inline state"
     return AttachmentItem(
-        **{name: getattr(row, name) for name in same.split()}, url=f"{PREFIX}/tickets/{number}/attachments/{row.id}"
+        **{name: getattr(row, name) for name in same.split()},
+        transcript=row.transcript or "",
+        url=f"{PREFIX}/tickets/{number}/attachments/{row.id}",
     )

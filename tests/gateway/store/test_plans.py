@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine, create_engine, event, select, update
 
-from gateway.store import cursors, journal
+from gateway.store import cursors, journal, media
 from gateway.store.blob_sweep import unreferenced
 from gateway.store.blobs import Blobs
 from gateway.store.dialect import is_one_of
@@ -36,7 +36,15 @@ from tests.gateway.store.mails import NOW, mail, spooled
 
 pytestmark = pytest.mark.sqlite
 
-PASSING = ("CONSTANT ROW", "entry_pending", "entry_quarantined", "outbox_due", "outbox_sending", "outbox_dead")
+PASSING = (
+    "CONSTANT ROW",
+    "entry_pending",
+    "entry_quarantined",
+    "outbox_due",
+    "outbox_sending",
+    "outbox_dead",
+    "media_due",
+)
 
 
 class Asked:
@@ -89,6 +97,20 @@ def test_accepting_and_filing_scan_nothing(engine: Engine, blobs: Blobs, tmp_pat
         journal.quarantined(conn, 10)
         journal.backlog(conn)
         unreferenced(conn, ["a" * 64])
+        check(conn, asked)
+
+
+def test_looking_for_files_to_fetch_walks_over_none_that_is_here(engine: Engine) -> None:
+    asked = Asked(engine)
+    with engine.connect() as conn:
+        for step in ("fetch", "transcribe"):
+            media.due(conn, "telegram", "desk", NOW, 5, step)  # type: ignore[arg-type]
+        media.next_due(conn, [("telegram", "desk")])
+        media.has_outlived(conn, NOW)
+        media.outlived(conn, NOW, 5)
+        media.release(conn, "me")
+        media.put_back(conn, "me")
+        media.transcripts(conn, 1)
         check(conn, asked)
 
 
