@@ -198,6 +198,7 @@ async def test_processed_waits_for_the_ticket_number(db: Database, blobs: Blobs)
         assert await story.pipeline.processed(robot.entry, PATIENCE) is None
 
 
+@pytest.mark.sqlite  # about worker processes
 @pytest.mark.parametrize("poison", ["loop", "exit", "creep", "recurse", "raise words"])
 async def test_a_poison_message_goes_to_quarantine_and_blocks_nothing(db: Database, blobs: Blobs, poison: str) -> None:
     async with running(db, blobs) as story:
@@ -215,6 +216,7 @@ async def test_a_poison_message_goes_to_quarantine_and_blocks_nothing(db: Databa
         assert placeholder.tags == ["unreadable"]
 
 
+@pytest.mark.sqlite  # about worker processes
 async def test_neighbours_are_filed_while_a_poison_message_still_hangs(db: Database, blobs: Blobs) -> None:
     async with running(db, blobs) as story:
         await story.pipeline.accept([raw("poison", "loop"), *(message(number) for number in range(10))])
@@ -291,6 +293,7 @@ async def test_a_disk_that_refuses_a_body_is_unavailable(db: Database, blobs: Bl
 # -- failures of ours --------------------------------------------------------------------------
 
 
+@pytest.mark.sqlite  # about worker processes
 async def test_a_pool_that_cannot_start_counts_no_attempt(db: Database, blobs: Blobs) -> None:
     broken = WorkerPool(count=1, limits=Limits(), blobs=blobs.folder, policy=Policy(), parsers="no.such.module:TABLE")
     story = Running(db, blobs, broken, context())

@@ -8,18 +8,23 @@ import threading
 from datetime import timedelta
 from pathlib import Path
 
+import psycopg
 import pytest
 from sqlalchemy import Connection, insert, select, text, update
 
 from channels.contract import Unavailable
-from gateway.store import leases, wakeups
+from gateway.store import journal, leases, wakeups
 from gateway.store.blob_sweep import sweep
+from gateway.store.blobs import Blobs
 from gateway.store.database import Database, Limits, UnsafeDatabase, open_database
 from gateway.store.dialect import database_clock, wake
 from gateway.store.postgres import make_engine
-from gateway.store.schema import blob, counter, lease
+from gateway.store.schema import blob, counter, entry, lease
+from gateway.store.schema import raw as raw_table
 from gateway.store.shared_blobs import CHUNK, SharedBlobs
+from normalizer.message import InlineBody
 from tests.gateway.conftest import START
+from tests.gateway.store.mails import NOW, mail
 from tests.postgres import Server, running
 
 
@@ -182,3 +187,22 @@ def test_times_out_instead_of_waiting_for_ever(pg_url: str) -> None:
         assert conn.scalar(text("SHOW idle_in_transaction_session_timeout")) == "10s"
         assert conn.scalar(text("SHOW lock_timeout")) == "5s"
     engine.dispose()
+
+
+async def test_accepts_that_share_a_turn_and_one_of_them_is_refused(pg_url: str, tmp_path: Path) -> None:
+    db, blobs = open_database(pg_url), Blobs(tmp_path / "blobs")
+    wanted = [mail(number) for number in range(20)]
+    wanted[7] = mail(7, account="x" * 100)  # longer than its column
+    wanted[9] = wanted[3]
+    try:
+        together = [db.write(journal.recording([raw], None, now=NOW, blobs=blobs), urgent=True) for raw in wanted]
+        answers = await asyncio.gather(*together, return_exceptions=True)
+        assert isinstance(answers[7], psycopg.errors.StringDataRightTruncation)
+        good = [answer[0] for answer in answers if not isinstance(answer, BaseException)]
+        assert len(good) == 19 and sum(one.duplicate for one in good) == 1
+        kept = await db.read(lambda conn: conn.execute(select(entry.c.id, raw_table.c.content).join(raw_table)).all())
+        bodies = [raw.body.content for raw in wanted if isinstance(raw.body, InlineBody)]
+        assert sorted(row.content for row in kept) == sorted({*bodies[:7], *bodies[8:]})
+        assert {one.entry for one in good} == {row.id for row in kept}
+    finally:
+        await db.close()
