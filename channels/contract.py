@@ -37,8 +37,8 @@ class AccountSettings(BaseModel):
     """What every account of every channel can say; a channel's own model adds to it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-    BUILT_ONCE: ClassVar[frozenset[str]] = frozenset({"imap"})
-    """Keys of an account that only a restart brings into force: they have a connection or thread of their own."""
+    BUILT_ONCE: ClassVar[frozenset[str]] = frozenset()
+    """Keys of an account that only a restart brings into force."""
 
     language: Literal["ru", "uk", "en"] = "en"
     """Language of notices when nothing better is known."""
@@ -239,6 +239,7 @@ class Prober(Protocol):
         ...
 
 
+@runtime_checkable
 class Listener(Protocol):
     """Add-on: ports and polls."""
 
@@ -257,15 +258,10 @@ class Listener(Protocol):
 
 @runtime_checkable
 class Watched(Protocol):
-    """Add-on of a listener: operators hear of its trouble."""
+    """Add-on of a listener or a sender: operators hear of its trouble, of each cause by itself."""
 
-    @property
-    def name(self) -> str:
-        """What is in trouble, in a few words."""
-        ...
-
-    def trouble(self) -> str:
-        """Why, for an operator; "" when there is none."""
+    async def troubles(self) -> Mapping[str, str]:
+        """Cause -> why, for an operator, of everything that is in trouble now; the causes' names do not change."""
         ...
 
 
@@ -273,8 +269,12 @@ class Watched(Protocol):
 class Reloads(Protocol):
     """Add-on of a listener: it takes over a new configuration with its ports open."""
 
+    async def prepare(self) -> None:
+        """Asked of the successor: read what it needs. Raises OSError; then nothing is taken over."""
+        ...
+
     def adopt(self, successor: Any) -> Sequence[Callable[[], Awaitable[None]]]:
-        """Go on as `successor`, one of the same class, built from the new accounts and never started.
+        """Go on as `successor`, one of the same class, built from the new accounts, prepared and never started.
 
         Returns what closes that which only the old configuration needed.
         """
@@ -288,6 +288,20 @@ class Exclusive(Protocol):
     @property
     def lease(self) -> str:
         """What is read, the same on every node: "mail/support imap"."""
+        ...
+
+
+@runtime_checkable
+class Replaced(Protocol):
+    """Add-on of a listener: where a new configuration is another one, it is stopped and its successor started."""
+
+    @property
+    def name(self) -> str:
+        """What it reads or serves; a successor has the same."""
+        ...
+
+    def serves(self, successor: Any) -> bool:
+        """Whether it can go on as it is in place of `successor`, one of the same class and name."""
         ...
 
 

@@ -7,7 +7,8 @@ nothing. A database that cannot be written to is told of in the log, and by mail
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TypeAlias
@@ -61,6 +62,8 @@ class Trouble:
 
 
 Condition: TypeAlias = Callable[[View], Sequence[Trouble]]
+_OWN = re.compile(r"(?:\S+ )+(mail/\S+)(?: .*)?")
+"""Causes of an account's parts name it: "mailbox mail/support", "token mail/support relay"."""
 
 
 def _quarantine(view: View) -> Sequence[Trouble]:
@@ -124,7 +127,13 @@ def _unverified(view: View) -> Sequence[Trouble]:
 
 
 def _health(view: View) -> Sequence[Trouble]:
-    return [Trouble(name=name, detail=detail) for name, detail in view.checks.items()]
+    return [Trouble(name=name, detail=detail, accounts=_named(name)) for name, detail in view.checks.items()]
+
+
+def _named(cause: str) -> frozenset[tuple[str, str]]:
+    """The account that a cause is about."""
+    found = _OWN.fullmatch(cause)
+    return frozenset({(CHANNEL, found[1].partition("/")[2])}) if found else frozenset()
 
 
 CONDITIONS: tuple[Condition, ...] = (_quarantine, _journal, _overdue, _dead, _silent, _unverified, _health)
@@ -144,17 +153,20 @@ class Alerts:
         ctx: Context,
         clock: Clock,
         *,
-        checks: Sequence[health.Check],
+        checks: Sequence[health.Check] = (),
         metrics: Metrics,
         after: Callable[[], None],
         elsewhere: Callable[[Connection], Mapping[str, str]] = lambda _: {},
+        watched: Callable[[], Awaitable[Mapping[str, str]]] | None = None,
     ) -> None:
-        """`checks` are of the gateway's health, `elsewhere` gives what other nodes say of theirs (name -> reason).
+        """`checks` are of the gateway's health, `watched` tells what is wrong with the channels' parts (cause -> why),
+        `elsewhere` gives what other nodes say of theirs (name -> reason).
 
         `after` is called when notices were put into the outbox.
         """
         self._elsewhere = elsewhere
         self.ctx = ctx
+        self._watched = watched
         self._db, self._clock, self._checks, self._metrics, self._after = db, clock, checks, metrics, after
         self._started_at = clock()
         self._unwritable: Raised | None = None
@@ -170,6 +182,8 @@ class Alerts:
         now = self._clock()
         checks = await asyncio.to_thread(health.look, self._checks)
         try:
+            if self._watched is not None:
+                checks |= await self._watched()
             changed = await self._write_down(checks, now)
         except Unavailable as error:
             if self._unwritable is None:

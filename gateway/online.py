@@ -106,7 +106,7 @@ def _certificate(place: Place) -> Finding:
     if chain is None:
         return Finding(what="smtp", good="no certificate, so STARTTLS is not offered")
     limit = place.settings.alerts.certificate
-    if trouble := certificates.check([chain], lambda: limit, place.clock).trouble():
+    if trouble := certificates.check(lambda: [chain], lambda: limit, place.clock).trouble():
         return Finding(what="smtp", trouble=trouble)
     return Finding(what="smtp", good=f"the certificate {chain} lasts")
 

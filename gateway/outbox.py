@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import chain, zip_longest
@@ -97,6 +97,11 @@ class Outbox:
         """Send by these from the next notice on; what is on its way keeps its sender."""
         self._wires = replace(self._wires, senders=senders, probers=probers)
         self._despatch.wires = self._wires
+
+    @property
+    def senders(self) -> Collection[Sender]:
+        """What notices go out by now."""
+        return self._wires.senders.values()
 
     @property
     def under_way(self) -> frozenset[int]:
