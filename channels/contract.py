@@ -72,6 +72,10 @@ class AccountSettings(BaseModel):
         """The most bytes that the upload page takes for this account; None: it takes none."""
         return None
 
+    def web_servers(self) -> tuple[str, ...]:
+        """URLs that the account names, for comparing clocks."""
+        return ()
+
     def sender_name(self) -> str:
         """The name that people see as the sender; "" when the channel has none."""
         return ""
@@ -385,6 +389,21 @@ class Finding:
     good: str = ""
     trouble: str = ""
     """"" when it is as it should be."""
+    ahead: float | None = None
+    """Seconds that the far side's clock is ahead of ours; None: it told no time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What a look at what accounts name may use."""
+
+    clock: Clock
+    options: Mapping[str, object] = field(default_factory=dict)
+    """As in `Wiring`."""
+    listening: Mapping[str, str] = field(default_factory=dict)
+    """Name -> "host:port" of what a running gateway listens on; empty when none runs."""
+    vault: Vault | None = None
+    """None: tokens are left alone, because a running gateway renews them, or because they could not be kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -93,7 +93,12 @@ class Server(SMTP):
 
 @asynccontextmanager
 async def far_side(
-    *, tls: ssl.SSLContext | None = None, inside_tls: bool = False, auth: bool = False, smtputf8: bool = True
+    *,
+    tls: ssl.SSLContext | None = None,
+    inside_tls: bool = False,
+    auth: bool = False,
+    smtputf8: bool = True,
+    greeting: str | None = None,
 ) -> AsyncIterator[FarSide]:
     """A server on a free port of 127.0.0.1: STARTTLS with `tls`, or TLS from the first byte with `inside_tls` too."""
     logging.getLogger("mail.log").setLevel(logging.CRITICAL)
@@ -103,7 +108,7 @@ async def far_side(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # aiosmtpd does not know that it is inside TLS, and warns about AUTH
             server = Server(
-                side, hostname="relay.example", enable_SMTPUTF8=smtputf8, loop=loop, auth_required=auth,
+                side, hostname="relay.example", ident=greeting, enable_SMTPUTF8=smtputf8, loop=loop, auth_required=auth,
                 auth_require_tls=not inside_tls, authenticator=side.authenticate,
                 tls_context=None if inside_tls else tls,
             )  # fmt: skip
