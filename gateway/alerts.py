@@ -16,7 +16,7 @@ from typing import TypeAlias
 from sqlalchemy import Connection
 
 from channels.contract import Clock, Unavailable
-from gateway import health
+from gateway import canary, health
 from gateway.context import Context
 from gateway.log import get_logger
 from gateway.metrics import Metrics
@@ -45,6 +45,7 @@ class View:
     """Accounts (channel, account) with notices that are overdue."""
     unverified: Mapping[tuple[str, str], int]
     """(channel, account) -> requests of the last minutes that a webhook did not believe."""
+    canary: canary.State | None
     checks: Mapping[str, str]
     """Checks of the gateway's health that are in trouble, with the reason."""
     started_at: datetime
@@ -62,7 +63,7 @@ class Trouble:
 
 
 Condition: TypeAlias = Callable[[View], Sequence[Trouble]]
-_OWN = re.compile(r"(?:\S+ )+(mail/\S+)(?: .*)?")
+_OWN = re.compile(r"(?:\S+ )+([a-z]+)/(\S+)(?: .*)?")
 """Causes of an account's parts name it: "mailbox mail/support", "token mail/support relay"."""
 
 
@@ -126,6 +127,22 @@ def _unverified(view: View) -> Sequence[Trouble]:
     ]
 
 
+def _canary(view: View) -> Sequence[Trouble]:
+    wanted, under_way = view.ctx.settings.canary, view.canary
+    if wanted is None or under_way is None or under_way.account != wanted.account:
+        return []
+    sent = under_way.oldest()
+    # What came while we were down is still on its way in.
+    if sent is None or view.now - max(sent, view.started_at) < wanted.within:
+        return []
+    detail = (
+        f"the mail that the gateway sent to itself at {sent:%Y-%m-%d %H:%M} UTC by mail/{wanted.account} is not back"
+    )
+    said = f"; the relay said: {under_way.why}" if under_way.why else ""
+    here = frozenset({(CHANNEL, wanted.account)})
+    return [Trouble(name=f"canary mail/{wanted.account}", detail=f"{detail}{said}", accounts=here)]
+
+
 def _health(view: View) -> Sequence[Trouble]:
     return [Trouble(name=name, detail=detail, accounts=_named(name)) for name, detail in view.checks.items()]
 
@@ -133,10 +150,12 @@ def _health(view: View) -> Sequence[Trouble]:
 def _named(cause: str) -> frozenset[tuple[str, str]]:
     """The account that a cause is about."""
     found = _OWN.fullmatch(cause)
-    return frozenset({(CHANNEL, found[1].partition("/")[2])}) if found else frozenset()
+    return frozenset({(found[1], found[2])}) if found else frozenset()
 
 
-CONDITIONS: tuple[Condition, ...] = (_quarantine, _journal, _overdue, _dead, _silent, _unverified, _health)
+CONDITIONS: tuple[Condition, ...] = (
+    _quarantine, _journal, _overdue, _dead, _silent, _unverified, _canary, _health,
+)  # fmt: skip
 
 
 def _minutes(span: timedelta) -> str:
@@ -216,6 +235,7 @@ class Alerts:
             backlog=queries.backlog(conn, now),
             stuck=frozenset(outbox.overdue_accounts(conn, since)),
             unverified=suspects.counts_since(conn, now - UNVERIFIED_WITHIN),
+            canary=canary.state(conn),
             checks={**checks, **self._elsewhere(conn)},
             started_at=self._started_at,
             now=now,

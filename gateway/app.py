@@ -21,6 +21,7 @@ from channels.contract import Clock, Exclusive, Listener, Parts, Unavailable, Wi
 from channels.registry import CHANNELS
 from gateway import certificates, health, nodes, reload_steps, timers
 from gateway.alerts import Alerts
+from gateway.canary import Canary
 from gateway.capture import CaptureSender
 from gateway.checks import CHECKS
 from gateway.context import Context
@@ -33,7 +34,7 @@ from gateway.log import get_logger
 from gateway.metrics import Metrics
 from gateway.outbox import Outbox
 from gateway.pipeline import Pipeline
-from gateway.reload import Close, Reloader
+from gateway.reload import Close, Follower, Reloader
 from gateway.reload_steps import by_account
 from gateway.rendering import render
 from gateway.settings import Log, Settings, database_url
@@ -117,7 +118,13 @@ class _Loops:
     alerts: Alerts
     housekeeping: Housekeeping
     fetching: Fetching
+    canary: Canary
     leases: Leases | None
+
+    def followers(self) -> Sequence[Follower]:
+        """Those that work with the present configuration."""
+        parts = (self.outbox, self.timers, self.pipeline, self.alerts)
+        return (*parts, self.housekeeping, self.fetching, self.canary)
 
     def by_name(self) -> Mapping[str, Work]:
         """In the order in which they start; they end in the opposite one."""
@@ -126,6 +133,7 @@ class _Loops:
             **first, "outbox": self.outbox.run, "timers": self.timers.run, "pipeline": self.pipeline.run,
             "alerts": nodes.by_one_node(self.leases, "alerts", self.alerts.run),
             "housekeeping": self.housekeeping.run, "fetching": self.fetching.run,
+            "canary": nodes.by_one_node(self.leases, "canary", self.canary.run),
         }  # fmt: skip
 
 
@@ -247,7 +255,7 @@ class Gateway:
 
         async def here() -> Mapping[str, str]:
             return await asyncio.to_thread(health.look, ahead) | await troubles(
-                [*core.ports.listeners, *outbox.senders]
+                [*core.ports.listeners, *outbox.senders.values()]
             )
 
         if core.leases is None:
@@ -258,9 +266,10 @@ class Gateway:
                 db, ctx, self._clock, metrics=core.metrics, after=outbox.wake, elsewhere=node_troubles,
             )  # fmt: skip
         housekeeping = Housekeeping(db, ctx, core.blobs, self._folders.spool, self._clock)
+        canary = Canary(db, ctx, senders=lambda: outbox.senders, clock=self._clock)
         return _Loops(
             outbox=outbox, timers=fired, pipeline=pipeline, alerts=alerts, housekeeping=housekeeping,
-            fetching=fetching, leases=core.leases,
+            fetching=fetching, canary=canary, leases=core.leases,
         )  # fmt: skip
 
     async def _serve(self, stack: AsyncExitStack, core: _Core, loops: _Loops) -> dict[str, str]:
@@ -303,14 +312,7 @@ class Gateway:
             completed=lambda fresh: _with_public_url(fresh, core.ports.http),
             build=lambda fresh: self._channels(replace(core.ctx, settings=fresh), core.db, core.metrics),
             parts=core.parts,
-            followers=(
-                loops.outbox,
-                loops.timers,
-                loops.pipeline,
-                loops.alerts,
-                loops.housekeeping,
-                loops.fetching,
-            ),
+            followers=loops.followers(),
             prepare=reload_steps.steps(core.pool, loops.outbox, loops.fetching, core.ports, self._set_log),
         )
 

@@ -20,7 +20,7 @@ from typing import TypeAlias
 from urllib.parse import urlsplit
 
 import aiohttp
-from sqlalchemy import create_engine, func, select
+from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from channels.contract import Clock, Finding, Surroundings, Vault
@@ -31,7 +31,9 @@ from gateway.log import get_logger
 from gateway.settings import Settings, database_url
 from gateway.settings_files import secret_files
 from gateway.store.database import open_database
+from gateway.store.dialect import UnsafeDatabase
 from gateway.store.lock import AlreadyRunning, ServerLock
+from gateway.store.postgres import is_postgres_url, make_engine
 from gateway.vault import StoreVault
 
 log = get_logger(__name__)
@@ -149,9 +151,10 @@ async def look(place: Place) -> list[Finding]:
             accounts = place.settings.accounts(name)
             if accounts and channel.online is not None:
                 found += await channel.online(accounts, around)
+    if (database := await asyncio.to_thread(_database, place)) is not None:
+        found.append(database)
     told = {each.what: each.ahead for each in found if each.ahead is not None}
     told |= await _web_times(place)
-    told |= await asyncio.to_thread(_database_time, place)
     return [*found, _looked("clock", partial(_clock, place, told))]
 
 
@@ -218,18 +221,25 @@ async def _date(session: aiohttp.ClientSession, url: str, place: Place) -> list[
     return [(urlsplit(url).hostname or url, (said.astimezone(UTC) - place.clock().astimezone(UTC)).total_seconds())]
 
 
-def _database_time(place: Place) -> dict[str, float]:
-    """The clock of a database on another machine; leases are counted by it."""
-    url = database_url(place.settings, place.var.resolve())
-    if url.startswith("sqlite"):
-        return {}
-    engine = create_engine(url)
+def _one_line(error: Exception) -> str:
+    return str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
+
+
+def _database(place: Place) -> Finding | None:
+    """PostgreSQL: settings that lose nothing, and its clock, by which leases are counted. None on SQLite."""
+    try:
+        url = database_url(place.settings, place.var.resolve())
+    except (KeyError, OSError) as error:
+        return Finding(what="database", trouble=f"its secret is not there: {error}")
+    if not is_postgres_url(url):
+        return None
+    engine = make_engine(url, "reader")
     try:
         with engine.connect() as conn:
-            now = conn.execute(select(func.current_timestamp())).scalar_one()
-    except SQLAlchemyError as error:
-        log.warning("the database cannot be asked for the time", error=type(error).__name__)
-        return {}
+            now = conn.execute(select(func.clock_timestamp())).scalar_one()
+    except (SQLAlchemyError, UnsafeDatabase) as error:
+        return Finding(what="database", trouble=f"it cannot be used: {_one_line(error)}")
     finally:
         engine.dispose()
-    return {"the database": (now.astimezone(UTC) - place.clock().astimezone(UTC)).total_seconds()}
+    ahead = (now.astimezone(UTC) - place.clock().astimezone(UTC)).total_seconds()
+    return Finding(what="database", good="PostgreSQL answers, and keeps what it commits", ahead=ahead)

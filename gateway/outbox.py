@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import Counter
-from collections.abc import Callable, Collection, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import chain, zip_longest
@@ -99,9 +99,9 @@ class Outbox:
         self._despatch.wires = self._wires
 
     @property
-    def senders(self) -> Collection[Sender]:
+    def senders(self) -> Mapping[Account, Sender]:
         """What notices go out by now."""
-        return self._wires.senders.values()
+        return self._wires.senders
 
     @property
     def under_way(self) -> frozenset[int]:

@@ -20,6 +20,7 @@ from channels.mail.online import ahead
 from gateway import cli
 from gateway.online import Place, look
 from gateway.settings import Settings
+from tests import postgres
 from tests.channels.mail.certificates import Pair, make
 from tests.channels.mail.far_side import FarSide, far_side
 from tests.gateway.cli.running import ROOT, gateway, serving
@@ -219,4 +220,18 @@ async def test_a_clock_that_others_contradict_is_told(pair: Pair, var: Path) -> 
         await runner.cleanup()
     greeting = f"mx.example ready at {format_datetime(now[0])}"
     async with far_side(tls=pair.server(), greeting=greeting) as side:
-        assert "mail/support relay 5" in (await found(settings(side, pair), var))["clock"]
+        assert "another time: mail/support relay " in (await found(settings(side, pair), var))["clock"]
+
+
+async def test_postgresql_is_asked_whether_it_keeps_what_it_commits_and_for_the_time(var: Path) -> None:
+    with postgres.running() as server:
+        made = Settings.model_validate({"database": {"url": server.url()}})
+        assert (await found(made, var))["database"] == ""
+        an_hour_ago = datetime.now(UTC) - timedelta(hours=1)
+        later = await found(made, var, lambda: an_hour_ago)
+        assert "others tell another time: database 36" in later["clock"] or "files here are newer" in later["clock"]
+        server.run("ALTER SYSTEM SET synchronous_commit = off")
+        server.run("SELECT pg_reload_conf()")
+        assert "synchronous_commit=off" in (await found(made, var))["database"]
+    gone = (await found(made, var))["database"]
+    assert gone.startswith("it cannot be used: ") and "\n" not in gone
