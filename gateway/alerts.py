@@ -272,7 +272,8 @@ def _compare(
 
 
 def _over(old: Raised) -> Trouble:
-    return Trouble(name=old.name, detail=old.detail)
+    # The all-clear takes the way of the alarm.
+    return Trouble(name=old.name, detail=old.detail, accounts=_named(old.name))
 
 
 def _put(conn: Connection, ctx: Context, trouble: Trouble, state: str, since: datetime, now: datetime) -> None:
