@@ -37,6 +37,16 @@ ANSWERS = 50
 STOP_SECONDS = 30.0
 
 
+def back_off(first: timedelta, failures: int, chance: float) -> float:
+    """Seconds to wait after so many failures in a row (1 or more): doubles from `first` up to `LONGEST_PAUSE`.
+
+    `chance` in [0, 1) spreads it over half to one and a half of itself, so that many mailboxes that one server
+    has thrown out do not come back all at once.
+    """
+    whole = min(first.total_seconds() * 2.0 ** min(failures - 1, 20), LONGEST_PAUSE)
+    return max(whole * (0.5 + chance), SHORTEST_PAUSE)
+
+
 class Unconfirmed(Exception):
     """The first start would answer many people: an operator must say yes."""
 
@@ -196,10 +206,7 @@ class ImapListener:
         log.warning("mail/%s: %s", self._account_name, why)
 
     def _next_pause(self) -> float:
-        """Seconds; doubles, and is spread over half to one and a half of itself."""
-        first = self._settings.retry.total_seconds()
-        whole = min(first * 2.0 ** min(self._failures - 1, 20), LONGEST_PAUSE)
-        return max(whole * (0.5 + self._chance()), SHORTEST_PAUSE)
+        return back_off(self._settings.retry, self._failures, self._chance())
 
     def _good(self) -> None:
         if self._broken_since is not None:

@@ -7,6 +7,7 @@ usual one, `close` closes the connection before the reply, `hang` never replies,
 from __future__ import annotations
 
 import asyncio
+import base64
 import logging
 import ssl
 import warnings
@@ -30,6 +31,10 @@ class FarSide:
     connections: int = 0
     tls: list[bool] = field(default_factory=list)
     port: int = 0
+    tokens: set[str] = field(default_factory=set)
+    """Access tokens that log `user` in."""
+    shown: list[str] = field(default_factory=list)
+    """What was shown by XOAUTH2, good or not."""
     release: asyncio.Event = field(default_factory=asyncio.Event)
     servers: list[Server] = field(default_factory=list)
 
@@ -70,6 +75,12 @@ class FarSide:
     def authenticate(self, _server: Any, _session: Any, _envelope: Any, _mechanism: str, data: Any) -> AuthResult:
         good = (data.login.decode(), data.password.decode()) == (self.user, self.password)
         return AuthResult(success=good, handled=False)
+
+    async def auth_XOAUTH2(self, _server: Any, args: list[str]) -> AuthResult:
+        """What large providers take (developers.google.com/gmail/imap/xoauth2-protocol)."""
+        self.shown.append(base64.b64decode(args[1]).decode())
+        good = self.shown[-1] in {f"user={self.user}\x01auth=Bearer {one}\x01\x01" for one in self.tokens}
+        return AuthResult(success=good, handled=False, auth_data=self.user)
 
     async def hang_up(self) -> None:
         """Close every connection, as a relay does with idle ones."""
