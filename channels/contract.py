@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from aiohttp import web
@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, field_validator
 
 from normalizer.message import Facts, Notice, RawMessage, Receipt
 
+H = TypeVar("H", bound=Callable[..., object])
 Clock: TypeAlias = Callable[[], datetime]
 """The present as an aware datetime in UTC; passed in, so that tests own the time."""
 
@@ -31,6 +32,20 @@ Answer: TypeAlias = Callable[[web.Request, str, int], web.StreamResponse]
 def plain_answer(_request: web.Request, reason: str, status: int) -> web.StreamResponse:
     """An `Answer` without words, where there is no site around."""
     return web.Response(status=status, text=f"{reason}\n")
+
+
+_OWN_TIME = "has_own_time"
+
+
+def own_time(handler: H) -> H:
+    """Marks a web handler that limits the time of a body itself; the site's limit does not hold for it then."""
+    setattr(handler, _OWN_TIME, True)
+    return handler
+
+
+def has_own_time(handler: object) -> bool:
+    """Is it marked by `own_time`?"""
+    return bool(getattr(handler, _OWN_TIME, False))
 
 
 class AccountSettings(BaseModel):

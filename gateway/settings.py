@@ -44,6 +44,8 @@ class Http(Section):
     """Addresses or networks whose X-Forwarded-For and -Proto are believed."""
     max_body: Size = 64 * 1024 * 1024
     """The biggest request body."""
+    body_time: Duration = Field(default=2 * MINUTE, gt=timedelta(0))
+    """The longest time that a request's body may take to arrive; then 408. `upload` has times of its own."""
 
 
 class Database(Section):

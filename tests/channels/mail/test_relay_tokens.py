@@ -60,39 +60,43 @@ def pair(tmp_path: Path) -> Pair:
 
 async def test_it_logs_in_renews_what_is_over_and_what_is_refused(pair: Pair) -> None:
     clock, vault = Clock(), Memory()
-    async with provider() as server, far_side(tls=pair.server(), auth=True) as side:
-        async with logged_in_by_tokens(side, pair, server, vault, clock) as relay:
-            side.tokens = {"access-1"}
-            assert (await relay.send(NOTICE)).delivery is Delivery.SENT
-            assert side.shown == ["user=relay-user\x01auth=Bearer access-1\x01\x01"] and side.tls == [True]
-            await side.hang_up()
-            assert (await relay.send(NOTICE)).delivery is Delivery.SENT
-            assert len(server.asked) == 1, "a good token is used again"
+    async with (
+        provider() as server,
+        far_side(tls=pair.server(), auth=True) as side,
+        logged_in_by_tokens(side, pair, server, vault, clock) as relay,
+    ):
+        side.tokens = {"access-1"}
+        assert (await relay.send(NOTICE)).delivery is Delivery.SENT
+        assert side.shown == ["user=relay-user\x01auth=Bearer access-1\x01\x01"] and side.tls == [True]
+        await side.hang_up()
+        assert (await relay.send(NOTICE)).delivery is Delivery.SENT
+        assert len(server.asked) == 1, "a good token is used again"
 
-            side.tokens = {"access-2"}  # the relay takes the old one no longer
-            await side.hang_up()
-            refused = await relay.send(NOTICE)
-            assert (refused.delivery, refused.fault) == (Delivery.RETRY, Fault.OURS)
-            assert "access-" not in refused.detail and "refresh" not in refused.detail
-            assert (await relay.send(NOTICE)).delivery is Delivery.SENT
-            assert [form["refresh_token"] for form in server.asked] == ["first-refresh", "refresh-1"]
+        side.tokens = {"access-2"}  # the relay takes the old one no longer
+        await side.hang_up()
+        refused = await relay.send(NOTICE)
+        assert (refused.delivery, refused.fault) == (Delivery.RETRY, Fault.OURS)
+        assert "access-" not in refused.detail and "refresh" not in refused.detail
+        assert (await relay.send(NOTICE)).delivery is Delivery.SENT
+        assert [form["refresh_token"] for form in server.asked] == ["first-refresh", "refresh-1"]
 
-            clock.now += timedelta(hours=2)
-            side.tokens = {"access-3"}
-            await side.hang_up()
-            assert (await relay.send(NOTICE)).delivery is Delivery.SENT, "over by the clock: renewed before it is shown"
+        clock.now += timedelta(hours=2)
+        side.tokens = {"access-3"}
+        await side.hang_up()
+        assert (await relay.send(NOTICE)).delivery is Delivery.SENT, "over by the clock: renewed before it is shown"
     assert len(side.got) == 4
 
 
 async def test_a_provider_that_gives_none_is_trouble_of_ours_and_nothing_is_sent(pair: Pair) -> None:
-    async with provider() as server, far_side(tls=pair.server(), auth=True) as side:
-        async with logged_in_by_tokens(side, pair, server, Memory(), Clock()) as relay:
-            server.valid = "nobody's"
-            receipt = await relay.send(NOTICE)
-            assert (receipt.delivery, receipt.fault) == (
-                Delivery.RETRY,
-                Fault.OURS,
-            ) and "invalid_grant" in receipt.detail
-            server.status = 503
-            assert (await relay.send(NOTICE)).delivery is Delivery.RETRY
+    async with (
+        provider() as server,
+        far_side(tls=pair.server(), auth=True) as side,
+        logged_in_by_tokens(side, pair, server, Memory(), Clock()) as relay,
+    ):
+        server.valid = "nobody's"
+        receipt = await relay.send(NOTICE)
+        assert (receipt.delivery, receipt.fault) == (Delivery.RETRY, Fault.OURS)
+        assert "invalid_grant" in receipt.detail
+        server.status = 503
+        assert (await relay.send(NOTICE)).delivery is Delivery.RETRY
     assert side.got == [] and side.shown == []
