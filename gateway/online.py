@@ -33,7 +33,7 @@ from gateway.settings_files import secret_files
 from gateway.store.database import open_database
 from gateway.store.dialect import UnsafeDatabase
 from gateway.store.lock import AlreadyRunning, ServerLock
-from gateway.store.postgres import is_postgres_url, make_engine
+from gateway.store.postgres_url import is_postgres_url
 from gateway.vault import StoreVault
 
 log = get_logger(__name__)
@@ -233,6 +233,8 @@ def _database(place: Place) -> Finding | None:
         return Finding(what="database", trouble=f"its secret is not there: {error}")
     if not is_postgres_url(url):
         return None
+    from gateway.store.postgres import make_engine  # loads the driver
+
     engine = make_engine(url, "reader")
     try:
         with engine.connect() as conn:
