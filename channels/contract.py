@@ -288,15 +288,20 @@ class Watched(Protocol):
 class Reloads(Protocol):
     """Add-on of a listener: it takes over a new configuration with its ports open."""
 
-    async def prepare(self) -> None:
-        """Asked of the successor: read what it needs. Raises OSError; then nothing is taken over."""
-        ...
-
     def adopt(self, successor: Any) -> Sequence[Callable[[], Awaitable[None]]]:
-        """Go on as `successor`, one of the same class, built from the new accounts, prepared and never started.
+        """Go on as `successor`, one of the same class, built from the new accounts and never started.
 
         Returns what closes that which only the old configuration needed.
         """
+        ...
+
+
+@runtime_checkable
+class Prepares(Protocol):
+    """Add-on of a listener that reloads: asked of a successor before anything is taken over."""
+
+    async def prepare(self) -> None:
+        """Read what it needs. Raises OSError; then nothing is taken over."""
         ...
 
 

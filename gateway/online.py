@@ -177,9 +177,18 @@ async def _surroundings(place: Place) -> AsyncIterator[Surroundings]:
     except AlreadyRunning:
         yield replace(around, listening=_listening(place.var))
         return
-    with lock:
-        async with AsyncExitStack() as stack:
-            yield replace(around, vault=await _vault(stack, place))
+    # Held only where it must be: a gateway that is started meanwhile would be refused.
+    async with AsyncExitStack() as stack:
+        if _has_tokens(place.settings):
+            stack.enter_context(lock)
+            around = replace(around, vault=await _vault(stack, place))
+        else:
+            lock.release()
+        yield around
+
+
+def _has_tokens(settings: Settings) -> bool:
+    return any(account.web_servers() for name in CHANNELS for account in settings.accounts(name).values())
 
 
 def _listening(var: Path) -> Mapping[str, str]:

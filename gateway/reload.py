@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeAlias
 
-from channels.contract import AccountSettings, Parts, Reloads
+from channels.contract import AccountSettings, Parts, Prepares, Reloads
 from gateway.context import Context
 from gateway.log import get_logger
 from gateway.settings import Settings
@@ -146,7 +146,8 @@ class Reloader:
         """Listeners that stay and serve the new accounts under the new limits."""
         pairs = [pair for name, part in self._parts.items() for pair in _pairs(part, parts.get(name))]
         for _, successor in pairs:
-            await successor.prepare()
+            if isinstance(successor, Prepares):
+                await successor.prepare()
         return Step(adopt=lambda: [close for old, new in pairs for close in old.adopt(new)], discard=nothing)
 
 

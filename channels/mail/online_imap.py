@@ -53,7 +53,7 @@ def _one(session: Session) -> str:
     uid = session.newest()
     if uid is None:
         return "none to read"
-    if not session.pieces([uid], 0, PIECE).get(uid):
+    if uid not in session.pieces([uid], 0, PIECE):
         raise Refused(f"it names message {uid} and does not give it")
     return "one read and left as it was"
 
