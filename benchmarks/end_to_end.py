@@ -31,6 +31,9 @@ from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
 
+# The same modules, whether this runs as a script or by `python -m benchmarks.end_to_end`.
+sys.path.insert(0, str(Path(__file__).parent))
+
 from endtoend.fill import fill
 from endtoend.letters import letters, templates
 from endtoend.load import Sent, send

@@ -11,12 +11,16 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+
+# The same modules, whether this runs as a script or by `python -m benchmarks.goals`.
+sys.path.insert(0, str(Path(__file__).parent))
 
 from end_to_end import HEADER, RESULTS, Bench, Load, Round, row
 from endtoend.machine import used

@@ -12,12 +12,16 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+
+# The same modules, whether this runs as a script or by `python -m benchmarks.growth`.
+sys.path.insert(0, str(Path(__file__).parent))
 
 from endtoend.fill import fill
 from endtoend.letters import letters, templates

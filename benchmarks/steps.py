@@ -14,6 +14,7 @@ import cProfile
 import pickle
 import pstats
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -21,6 +22,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+# The same modules, whether this runs as a script or by `python -m benchmarks.steps`.
+sys.path.insert(0, str(Path(__file__).parent))
 
 from endtoend.letters import letters, templates
 from endtoend.machine import spin

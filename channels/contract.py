@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from aiohttp import web
@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, field_validator
 
 from normalizer.message import Facts, Notice, RawMessage, Receipt
 
+H = TypeVar("H", bound=Callable[..., object])
 Clock: TypeAlias = Callable[[], datetime]
 """The present as an aware datetime in UTC; passed in, so that tests own the time."""
 
@@ -33,12 +34,26 @@ def plain_answer(_request: web.Request, reason: str, status: int) -> web.StreamR
     return web.Response(status=status, text=f"{reason}\n")
 
 
+_OWN_TIME = "has_own_time"
+
+
+def own_time(handler: H) -> H:
+    """Marks a web handler that limits the time of a body itself; the site's limit does not hold for it then."""
+    setattr(handler, _OWN_TIME, True)
+    return handler
+
+
+def has_own_time(handler: object) -> bool:
+    """Is it marked by `own_time`?"""
+    return bool(getattr(handler, _OWN_TIME, False))
+
+
 class AccountSettings(BaseModel):
     """What every account of every channel can say; a channel's own model adds to it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-    BUILT_ONCE: ClassVar[frozenset[str]] = frozenset({"imap"})
-    """Keys of an account that only a restart brings into force: they have a connection or thread of their own."""
+    BUILT_ONCE: ClassVar[frozenset[str]] = frozenset()
+    """Keys of an account that only a restart brings into force."""
 
     language: Literal["ru", "uk", "en"] = "en"
     """Language of notices when nothing better is known."""
@@ -71,6 +86,10 @@ class AccountSettings(BaseModel):
     def upload_limit(self) -> int | None:
         """The most bytes that the upload page takes for this account; None: it takes none."""
         return None
+
+    def web_servers(self) -> tuple[str, ...]:
+        """URLs that the account names, for comparing clocks."""
+        return ()
 
     def sender_name(self) -> str:
         """The name that people see as the sender; "" when the channel has none."""
@@ -239,6 +258,7 @@ class Prober(Protocol):
         ...
 
 
+@runtime_checkable
 class Listener(Protocol):
     """Add-on: ports and polls."""
 
@@ -257,15 +277,10 @@ class Listener(Protocol):
 
 @runtime_checkable
 class Watched(Protocol):
-    """Add-on of a listener: operators hear of its trouble."""
+    """Add-on of a listener or a sender: operators hear of its trouble, of each cause by itself."""
 
-    @property
-    def name(self) -> str:
-        """What is in trouble, in a few words."""
-        ...
-
-    def trouble(self) -> str:
-        """Why, for an operator; "" when there is none."""
+    async def troubles(self) -> Mapping[str, str]:
+        """Cause -> why, for an operator, of everything that is in trouble now; the causes' names do not change."""
         ...
 
 
@@ -282,12 +297,35 @@ class Reloads(Protocol):
 
 
 @runtime_checkable
+class Prepares(Protocol):
+    """Add-on of a listener that reloads: asked of a successor before anything is taken over."""
+
+    async def prepare(self) -> None:
+        """Read what it needs. Raises OSError; then nothing is taken over."""
+        ...
+
+
+@runtime_checkable
 class Exclusive(Protocol):
     """Add-on of a listener: among several nodes one at a time runs it. `start` and `stop` are called in turns then."""
 
     @property
     def lease(self) -> str:
         """What is read, the same on every node: "mail/support imap"."""
+        ...
+
+
+@runtime_checkable
+class Replaced(Protocol):
+    """Add-on of a listener: where a new configuration is another one, it is stopped and its successor started."""
+
+    @property
+    def name(self) -> str:
+        """What it reads or serves; a successor has the same."""
+        ...
+
+    def serves(self, successor: Any) -> bool:
+        """Whether it can go on as it is in place of `successor`, one of the same class and name."""
         ...
 
 
@@ -371,6 +409,21 @@ class Finding:
     good: str = ""
     trouble: str = ""
     """"" when it is as it should be."""
+    ahead: float | None = None
+    """Seconds that the far side's clock is ahead of ours; None: it told no time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What a look at what accounts name may use."""
+
+    clock: Clock
+    options: Mapping[str, object] = field(default_factory=dict)
+    """As in `Wiring`."""
+    listening: Mapping[str, str] = field(default_factory=dict)
+    """Name -> "host:port" of what a running gateway listens on; empty when none runs."""
+    vault: Vault | None = None
+    """None: tokens are left alone, because a running gateway renews them, or because they could not be kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

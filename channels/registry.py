@@ -14,13 +14,13 @@ from typing import Any, TypeAlias, cast
 
 from pydantic import BaseModel
 
-from channels.contract import AccountSettings, Finding, Parts, Wiring
+from channels.contract import AccountSettings, Finding, Parts, Surroundings, Wiring
 from channels.mail.settings import MailAccount, SmtpOptions
 from channels.telegram.settings import TelegramAccount
 
 Build: TypeAlias = Callable[[Mapping[str, Any], Wiring], Parts]
 """Accounts by name, each of the channel's own model, and the wiring -> the channel's parts."""
-Online: TypeAlias = Callable[[Mapping[str, Any]], Awaitable[Sequence[Finding]]]
+Online: TypeAlias = Callable[[Mapping[str, Any], Surroundings], Awaitable[Sequence[Finding]]]
 """Accounts by name -> what was found; nothing is changed at the far side, and nobody is written to."""
 
 
@@ -78,8 +78,8 @@ async def _telegram_setup(name: str, account: Any, public_url: str, menu: Menu, 
 def _online(module: str) -> Online:
     """The module's `look`, imported at the first call."""
 
-    async def look(accounts: Mapping[str, Any]) -> Sequence[Finding]:
-        return await cast(Online, import_module(module).look)(accounts)
+    async def look(accounts: Mapping[str, Any], around: Surroundings) -> Sequence[Finding]:
+        return await cast(Online, import_module(module).look)(accounts, around)
 
     return look
 

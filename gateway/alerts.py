@@ -7,7 +7,8 @@ nothing. A database that cannot be written to is told of in the log, and by mail
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TypeAlias
@@ -15,7 +16,7 @@ from typing import TypeAlias
 from sqlalchemy import Connection
 
 from channels.contract import Clock, Unavailable
-from gateway import health
+from gateway import canary, health
 from gateway.context import Context
 from gateway.log import get_logger
 from gateway.metrics import Metrics
@@ -44,6 +45,7 @@ class View:
     """Accounts (channel, account) with notices that are overdue."""
     unverified: Mapping[tuple[str, str], int]
     """(channel, account) -> requests of the last minutes that a webhook did not believe."""
+    canary: canary.State | None
     checks: Mapping[str, str]
     """Checks of the gateway's health that are in trouble, with the reason."""
     started_at: datetime
@@ -61,6 +63,8 @@ class Trouble:
 
 
 Condition: TypeAlias = Callable[[View], Sequence[Trouble]]
+_OWN = re.compile(r"(?:\S+ )+([a-z]+)/(\S+)(?: .*)?")
+"""Causes of an account's parts name it: "mailbox mail/support", "token mail/support relay"."""
 
 
 def _quarantine(view: View) -> Sequence[Trouble]:
@@ -123,11 +127,35 @@ def _unverified(view: View) -> Sequence[Trouble]:
     ]
 
 
+def _canary(view: View) -> Sequence[Trouble]:
+    wanted, under_way = view.ctx.settings.canary, view.canary
+    if wanted is None or under_way is None or under_way.account != wanted.account:
+        return []
+    sent = under_way.oldest()
+    # What came while we were down is still on its way in.
+    if sent is None or view.now - max(sent, view.started_at) < wanted.within:
+        return []
+    detail = (
+        f"the mail that the gateway sent to itself at {sent:%Y-%m-%d %H:%M} UTC by mail/{wanted.account} is not back"
+    )
+    said = f"; the relay said: {under_way.why}" if under_way.why else ""
+    here = frozenset({(CHANNEL, wanted.account)})
+    return [Trouble(name=f"canary mail/{wanted.account}", detail=f"{detail}{said}", accounts=here)]
+
+
 def _health(view: View) -> Sequence[Trouble]:
-    return [Trouble(name=name, detail=detail) for name, detail in view.checks.items()]
+    return [Trouble(name=name, detail=detail, accounts=_named(name)) for name, detail in view.checks.items()]
 
 
-CONDITIONS: tuple[Condition, ...] = (_quarantine, _journal, _overdue, _dead, _silent, _unverified, _health)
+def _named(cause: str) -> frozenset[tuple[str, str]]:
+    """The account that a cause is about."""
+    found = _OWN.fullmatch(cause)
+    return frozenset({(found[1], found[2])}) if found else frozenset()
+
+
+CONDITIONS: tuple[Condition, ...] = (
+    _quarantine, _journal, _overdue, _dead, _silent, _unverified, _canary, _health,
+)  # fmt: skip
 
 
 def _minutes(span: timedelta) -> str:
@@ -144,17 +172,20 @@ class Alerts:
         ctx: Context,
         clock: Clock,
         *,
-        checks: Sequence[health.Check],
+        checks: Sequence[health.Check] = (),
         metrics: Metrics,
         after: Callable[[], None],
         elsewhere: Callable[[Connection], Mapping[str, str]] = lambda _: {},
+        watched: Callable[[], Awaitable[Mapping[str, str]]] | None = None,
     ) -> None:
-        """`checks` are of the gateway's health, `elsewhere` gives what other nodes say of theirs (name -> reason).
+        """`checks` are of the gateway's health, `watched` tells what is wrong with the channels' parts (cause -> why),
+        `elsewhere` gives what other nodes say of theirs (name -> reason).
 
         `after` is called when notices were put into the outbox.
         """
         self._elsewhere = elsewhere
         self.ctx = ctx
+        self._watched = watched
         self._db, self._clock, self._checks, self._metrics, self._after = db, clock, checks, metrics, after
         self._started_at = clock()
         self._unwritable: Raised | None = None
@@ -170,6 +201,8 @@ class Alerts:
         now = self._clock()
         checks = await asyncio.to_thread(health.look, self._checks)
         try:
+            if self._watched is not None:
+                checks |= await self._watched()
             changed = await self._write_down(checks, now)
         except Unavailable as error:
             if self._unwritable is None:
@@ -202,6 +235,7 @@ class Alerts:
             backlog=queries.backlog(conn, now),
             stuck=frozenset(outbox.overdue_accounts(conn, since)),
             unverified=suspects.counts_since(conn, now - UNVERIFIED_WITHIN),
+            canary=canary.state(conn),
             checks={**checks, **self._elsewhere(conn)},
             started_at=self._started_at,
             now=now,
@@ -238,7 +272,8 @@ def _compare(
 
 
 def _over(old: Raised) -> Trouble:
-    return Trouble(name=old.name, detail=old.detail)
+    # The all-clear takes the way of the alarm.
+    return Trouble(name=old.name, detail=old.detail, accounts=_named(old.name))
 
 
 def _put(conn: Connection, ctx: Context, trouble: Trouble, state: str, since: datetime, now: datetime) -> None:

@@ -13,15 +13,15 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 from aiohttp import web
 from sqlalchemy.exc import SQLAlchemyError
 
 from channels.contract import Clock, Exclusive, Listener, Parts, Unavailable, Wiring
 from channels.registry import CHANNELS
-from gateway import certificates, health, nodes, timers
+from gateway import certificates, health, nodes, reload_steps, timers
 from gateway.alerts import Alerts
+from gateway.canary import Canary
 from gateway.capture import CaptureSender
 from gateway.checks import CHECKS
 from gateway.context import Context
@@ -29,14 +29,15 @@ from gateway.fetching import Fetching
 from gateway.housekeeping import Housekeeping
 from gateway.leases import Leases, Work
 from gateway.ledger import StoreLedger
-from gateway.listening import CannotListen, Ports, bind, shown, watched, write_listening
+from gateway.listening import CannotListen, Ports, bind, shown, troubles, write_listening
 from gateway.log import get_logger
 from gateway.metrics import Metrics
 from gateway.outbox import Outbox
 from gateway.pipeline import Pipeline
-from gateway.reload import Reloader
+from gateway.reload import Close, Follower, Reloader
+from gateway.reload_steps import by_account
 from gateway.rendering import render
-from gateway.settings import Settings, database_url
+from gateway.settings import Log, Settings, database_url
 from gateway.settings_files import Configuration, load
 from gateway.store import tokens
 from gateway.store.blobs import Blobs
@@ -52,8 +53,6 @@ from gateway.web.application import build_site
 from gateway.web.services import Services
 from gateway.web.upload import UploadAnswers
 from gateway.workers import Limits, WorkerPool
-
-T = TypeVar("T")
 
 log = get_logger(__name__)
 
@@ -119,7 +118,13 @@ class _Loops:
     alerts: Alerts
     housekeeping: Housekeeping
     fetching: Fetching
+    canary: Canary
     leases: Leases | None
+
+    def followers(self) -> Sequence[Follower]:
+        """Those that work with the present configuration."""
+        parts = (self.outbox, self.timers, self.pipeline, self.alerts)
+        return (*parts, self.housekeeping, self.fetching, self.canary)
 
     def by_name(self) -> Mapping[str, Work]:
         """In the order in which they start; they end in the opposite one."""
@@ -128,6 +133,7 @@ class _Loops:
             **first, "outbox": self.outbox.run, "timers": self.timers.run, "pipeline": self.pipeline.run,
             "alerts": nodes.by_one_node(self.leases, "alerts", self.alerts.run),
             "housekeeping": self.housekeeping.run, "fetching": self.fetching.run,
+            "canary": nodes.by_one_node(self.leases, "canary", self.canary.run),
         }  # fmt: skip
 
 
@@ -143,8 +149,13 @@ class Gateway:
         failpoint: FailPoint = nowhere,
         new_secret: Callable[[], str] = lambda: secrets.token_hex(24),
         confirmed: bool = False,
+        set_log: Callable[[Log], None] = lambda _: None,
     ) -> None:
-        """`confirmed`: an operator has said yes to answering many people at a first start."""
+        """`confirmed`: an operator has said yes to answering many people at a first start.
+
+        `set_log` brings settings of the log into force when they are changed while the gateway runs.
+        """
+        self._set_log = set_log
         self._configuration = configuration
         self._folders = Folders(var=var)
         self._clock = clock
@@ -176,7 +187,7 @@ class Gateway:
         core = await self._open(stack)
         loops = self._loops(core)
         for name, loop in loops.by_name().items():
-            self._keep_running(stack, name, loop)
+            stack.push_async_callback(self._running(name, loop))
         wakened = {"journal": loops.pipeline.wake, "outbox": loops.outbox.wake, "timers": loops.timers.wake}
         nodes.listen_to_others(stack, core.db, wakened)
         return await self._serve(stack, core, loops)
@@ -215,7 +226,7 @@ class Gateway:
 
     def _loops(self, core: _Core) -> _Loops:
         """What runs all the time, not yet running."""
-        ctx, db, settings, var = core.ctx, core.db, core.ctx.settings, self._folders.var
+        ctx, db, var = core.ctx, core.db, self._folders.var
         outbox = self._outbox(core)
         fetching = self._fetching(core, outbox)
         fired = timers.Timers(db, ctx, CHECKS, self._clock, after=outbox.wake)
@@ -229,29 +240,36 @@ class Gateway:
             db=db, blobs=core.blobs, pool=core.pool, ctx=ctx, clock=self._clock, metrics=core.metrics,
             failpoint=self._failpoint, after=filed, owner=core.leases.owner if core.leases else None,
         )  # fmt: skip
-        chain: Path | None = getattr(settings.smtp, "certificate", None)
         trend = Trend(var / "disk-trend.json", lambda: health.free_bytes(var), self._clock)
         # Operators hear of these long before readiness says no, or although it never does.
         ahead = (
             health.database(db),
-            health.workers(lambda: core.pool.stats()["alive"], settings.workers.count),
-            health.disk(var, settings.alerts.free_disk),
-            certificates.check([chain] if chain else [], lambda: alerts.ctx.settings.alerts.certificate, self._clock),
+            health.workers(lambda: core.pool.stats()["alive"], lambda: core.pool.width),
+            health.disk(var, lambda: alerts.ctx.settings.alerts.free_disk),
+            certificates.check(
+                lambda: _chain(alerts.ctx.settings), lambda: alerts.ctx.settings.alerts.certificate, self._clock
+            ),
             disk_full(trend, lambda: alerts.ctx.settings.alerts.disk_full_in),
             fetching.trouble(),
-            *watched(core.ports),
         )
+
+        async def here() -> Mapping[str, str]:
+            return await asyncio.to_thread(health.look, ahead) | await troubles(
+                [*core.ports.listeners, *outbox.senders.values()]
+            )
+
         if core.leases is None:
-            alerts = Alerts(db, ctx, self._clock, checks=ahead, metrics=core.metrics, after=outbox.wake)
+            alerts = Alerts(db, ctx, self._clock, watched=here, metrics=core.metrics, after=outbox.wake)
         else:  # each node says what is wrong with it, and the one that tells operators tells it of all
-            core.leases.trouble = partial(health.look, ahead)
+            core.leases.trouble = here
             alerts = Alerts(
-                db, ctx, self._clock, checks=(), metrics=core.metrics, after=outbox.wake, elsewhere=node_troubles,
+                db, ctx, self._clock, metrics=core.metrics, after=outbox.wake, elsewhere=node_troubles,
             )  # fmt: skip
         housekeeping = Housekeeping(db, ctx, core.blobs, self._folders.spool, self._clock)
+        canary = Canary(db, ctx, senders=lambda: outbox.senders, clock=self._clock)
         return _Loops(
             outbox=outbox, timers=fired, pipeline=pipeline, alerts=alerts, housekeeping=housekeeping,
-            fetching=fetching, leases=core.leases,
+            fetching=fetching, canary=canary, leases=core.leases,
         )  # fmt: skip
 
     async def _serve(self, stack: AsyncExitStack, core: _Core, loops: _Loops) -> dict[str, str]:
@@ -261,16 +279,16 @@ class Gateway:
         services = Services(
             ctx=core.ctx, db=core.db, blobs=core.blobs, clock=self._clock, metrics=core.metrics,
             intake=loops.pipeline.accept, processed=loops.pipeline.processed,
-            webhooks=_by_account({name: part.webhooks for name, part in core.parts.items()}),
-            checks=self._ready(core, wanted), listening=core.ports.open, workers=core.pool.stats,
+            webhooks=by_account({name: part.webhooks for name, part in core.parts.items()}),
+            checks=self._ready(core, loops, wanted), listening=core.ports.open, workers=core.pool.stats,
             var=self._folders.var, started_at=self._clock(), wake_outbox=loops.outbox.wake,
             wake_journal=loops.pipeline.wake, wake_timers=loops.timers.wake, new_secret=self._new_secret,
             reload=reloader,
         )  # fmt: skip
         reloader.follow(services)
         await self._site(stack, services, core.ports.http)
-        for listener in core.ports.listeners:
-            await self._listen(stack, listener, loops)
+        stack.push_async_callback(core.ports.stop)
+        await core.ports.start(partial(self._begin, loops))
         listening = core.ports.open()
         wanted += [name for name in listening if name not in wanted]
         path = self._folders.var / "listening.json"
@@ -278,14 +296,13 @@ class Gateway:
         stack.callback(path.unlink, missing_ok=True)
         return listening
 
-    def _ready(self, core: _Core, wanted: Sequence[str]) -> Sequence[health.Check]:
+    def _ready(self, core: _Core, loops: _Loops, wanted: Sequence[str]) -> Sequence[health.Check]:
         """What `/readyz` looks at. `wanted` grows as ports are opened."""
-        settings = core.ctx.settings
         return (
             health.database(core.db),
-            health.workers(lambda: core.pool.stats()["alive"], settings.workers.count),
+            health.workers(lambda: core.pool.stats()["alive"], lambda: core.pool.width),
             health.listeners(core.ports.open, wanted),
-            health.disk(self._folders.var, settings.alerts.free_disk // 10),
+            health.disk(self._folders.var, lambda: loops.alerts.ctx.settings.alerts.free_disk // 10),
         )
 
     def _reloader(self, core: _Core, loops: _Loops) -> Reloader:
@@ -295,15 +312,8 @@ class Gateway:
             completed=lambda fresh: _with_public_url(fresh, core.ports.http),
             build=lambda fresh: self._channels(replace(core.ctx, settings=fresh), core.db, core.metrics),
             parts=core.parts,
-            followers=(
-                loops.outbox,
-                loops.timers,
-                loops.pipeline,
-                loops.alerts,
-                loops.housekeeping,
-                loops.fetching,
-            ),
-            use=lambda fresh, made: _use(fresh, made, core.pool, loops),
+            followers=loops.followers(),
+            prepare=reload_steps.steps(core.pool, loops.outbox, loops.fetching, core.ports, self._set_log),
         )
 
     async def _database(self, stack: AsyncExitStack, settings: Settings) -> Database:
@@ -346,8 +356,8 @@ class Gateway:
         outbox = Outbox(
             core.db,
             core.ctx,
-            senders=_by_account({name: part.senders for name, part in core.parts.items()}),
-            probers=_by_account({name: part.probers for name, part in core.parts.items()}),
+            senders=by_account({name: part.senders for name, part in core.parts.items()}),
+            probers=by_account({name: part.probers for name, part in core.parts.items()}),
             capture=CaptureSender(self._folders.outgoing / "captured"),
             render=lambda conn, row: render(conn, outbox.ctx, row, core.blobs),
             clock=self._clock,
@@ -363,7 +373,7 @@ class Gateway:
         return Fetching(
             core.db,
             core.ctx,
-            fetchers=_by_account({name: part.fetchers for name, part in core.parts.items()}),
+            fetchers=by_account({name: part.fetchers for name, part in core.parts.items()}),
             blobs=core.blobs,
             spool=self._folders.spool,
             clock=self._clock,
@@ -373,8 +383,8 @@ class Gateway:
             failpoint=self._failpoint,
         )
 
-    def _keep_running(self, stack: AsyncExitStack, name: str, loop: Work) -> None:
-        """Run a loop until the gateway stops. A loop that ends by itself ends the gateway: no half-alive server."""
+    def _running(self, name: str, loop: Work) -> Close:
+        """Run a loop. Returns what ends it. A loop that ends by itself ends the gateway: no half-alive server."""
         stop = asyncio.Event()
 
         async def guarded() -> None:
@@ -390,7 +400,7 @@ class Gateway:
             stop.set()
             await task
 
-        stack.push_async_callback(finish)
+        return finish
 
     async def _site(self, stack: AsyncExitStack, services: Services, bound: socket.socket) -> None:
         runner = web.AppRunner(build_site(services), access_log=None, shutdown_timeout=10.0)
@@ -398,13 +408,13 @@ class Gateway:
         stack.push_async_callback(runner.cleanup)
         await web.SockSite(runner, bound).start()
 
-    async def _listen(self, stack: AsyncExitStack, listener: Listener, loops: _Loops) -> None:
+    async def _begin(self, loops: _Loops, listener: Listener) -> Close:
+        """Start a listener. Returns what ends it. Raises OSError when a port is taken."""
         if loops.leases is not None and isinstance(listener, Exclusive):
             name = listener.lease
-            self._keep_running(stack, name, nodes.polled(loops.leases, listener, name, loops.pipeline.accept))
-            return
+            return self._running(name, nodes.polled(loops.leases, listener, name, loops.pipeline.accept))
         await listener.start(loops.pipeline.accept)
-        stack.push_async_callback(listener.stop)
+        return listener.stop
 
 
 async def _first(*events: asyncio.Event) -> None:
@@ -421,16 +431,9 @@ def _with_public_url(settings: Settings, bound: socket.socket) -> Settings:
     return settings.model_copy(update={"http": http})
 
 
-def _use(fresh: Configuration, parts: Mapping[str, Parts], pool: WorkerPool, loops: _Loops) -> None:
-    """What of a new configuration is not in the context: the workers' policy, the senders and the fetchers."""
-    pool.use(fresh.policy)
-    senders = _by_account({name: part.senders for name, part in parts.items()})
-    loops.outbox.rewire(senders, _by_account({name: part.probers for name, part in parts.items()}))
-    loops.fetching.fetchers = _by_account({name: part.fetchers for name, part in parts.items()})
-
-
-def _by_account(found: Mapping[str, Mapping[str, T]]) -> dict[tuple[str, str], T]:
-    return {(channel, account): part for channel, parts in found.items() for account, part in parts.items()}
+def _chain(settings: Settings) -> Sequence[Path]:
+    chain: Path | None = getattr(settings.smtp, "certificate", None)
+    return [chain] if chain else []
 
 
 def _write_secret(path: Path, text: str) -> None:

@@ -47,12 +47,12 @@ def _items(der: bytes) -> Iterator[tuple[int, bytes]]:
         at += length
 
 
-def check(paths: Sequence[Path], warn: Callable[[], timedelta], clock: Clock) -> Check:
+def check(paths: Callable[[], Sequence[Path]], warn: Callable[[], timedelta], clock: Clock) -> Check:
     """None of these PEM files ends within `warn()`."""
 
     def trouble() -> str:
         found = []
-        for path in paths:
+        for path in paths():
             try:
                 left = ends(path.read_text(encoding="ascii", errors="replace")) - clock()
             except (OSError, NotACertificate) as error:

@@ -13,6 +13,7 @@ from typing import Any, assert_never
 
 from sqlalchemy import Connection, Row
 
+from gateway import canary
 from gateway.context import Context
 from gateway.filing_agents import agent_of, file_agent, is_believed
 from gateway.filing_append import append_to
@@ -61,6 +62,8 @@ def give_up(conn: Connection, ctx: Context, entry: Entry, reason: str, now: date
 
 
 def _dispatch(conn: Connection, ctx: Context, entry: Entry, parsed: Parsed, now: datetime) -> Filed:
+    if (come_back := canary.back(conn, ctx, parsed.event, now)) is not None:
+        return come_back
     match parsed.event:
         case Rating() as rating:
             return file_rating(conn, ctx, entry, rating, now)

@@ -33,11 +33,11 @@ def database(db: Probed) -> Check:
     )
 
 
-def workers(alive: Callable[[], int], wanted: int) -> Check:
+def workers(alive: Callable[[], int], wanted: Callable[[], int]) -> Check:
     """At least one worker process lives."""
 
     def trouble() -> str:
-        return "" if alive() else f"none of {wanted} worker processes is alive; they are being started again"
+        return "" if alive() else f"none of {wanted()} worker processes is alive; they are being started again"
 
     return Check(name="workers", trouble=trouble)
 
@@ -52,12 +52,12 @@ def listeners(listening: Callable[[], Mapping[str, str]], wanted: Sequence[str])
     return Check(name="listeners", trouble=trouble)
 
 
-def disk(folder: Path, least: int) -> Check:
-    """`least` bytes are free where the data is."""
+def disk(folder: Path, least: Callable[[], int]) -> Check:
+    """`least()` bytes are free where the data is."""
 
     def trouble() -> str:
         free = free_bytes(folder)
-        return "" if free >= least else f"only {free // 1024**2} MB free; {least // 1024**2} MB are needed"
+        return "" if free >= least() else f"only {free // 1024**2} MB free; {least() // 1024**2} MB are needed"
 
     return Check(name="disk", trouble=trouble)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from datetime import timedelta
 from random import Random
 from typing import Any, TypeAlias
@@ -31,6 +31,10 @@ def unique(owner: str, random: Random) -> str:
     return f"{owner[:48]}:{random.getrandbits(48):012x}"
 
 
+async def _nothing_wrong() -> Mapping[str, str]:
+    return {}
+
+
 class Leases:
     """A node's own leases. They are counted from before they were asked for, so ours end before the database's do."""
 
@@ -38,8 +42,8 @@ class Leases:
         self, db: Database, owner: str, length: timedelta, *, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
         """`owner` names this node and this start of it: never used twice. `length` of a lease; renewed at a third."""
-        self.trouble: Callable[[], Mapping[str, str]] = dict
-        """What is wrong with this node alone, name -> reason: told to all with each renewal. Called in a thread."""
+        self.trouble: Callable[[], Awaitable[Mapping[str, str]]] = _nothing_wrong
+        """What is wrong with this node alone, name -> reason: told to all with each renewal."""
         self._db, self.owner, self.length, self._monotonic = db, owner, length, monotonic
         self._until: dict[str, float] = {}
         self._lost: dict[str, asyncio.Event] = {}
@@ -93,7 +97,7 @@ class Leases:
     async def renew(self) -> None:
         """Renew everything once. A lease that somebody else has now is lost. Raises Unavailable."""
         before, names = self._monotonic(), sorted(self._until)
-        trouble = await asyncio.to_thread(self.trouble)
+        trouble = await self.trouble()
 
         def job(conn: Connection) -> frozenset[str]:
             store.tell(conn, self.node, trouble)

@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from typing import Any, TypeAlias
 
-from channels.contract import Listener, Watched
-from gateway import health
+from channels.contract import Listener, Replaced, Unavailable, Watched
+from gateway.log import get_logger
 from gateway.settings import Settings
+
+Close: TypeAlias = Callable[[], Awaitable[None]]
+Begin: TypeAlias = Callable[[Listener], Awaitable[Close]]
+"""Starts a listener and returns what ends it. Raises OSError when a port is taken."""
+
+log = get_logger(__name__)
 
 
 class CannotListen(Exception):
     """A port is taken; the text says what to do."""
 
 
-@dataclass(frozen=True, slots=True)
 class Ports:
-    """What listens."""
+    """What listens, or reads at a far side: the HTTP socket and the channels' listeners."""
 
-    http: socket.socket
-    listeners: Sequence[Listener]
+    def __init__(self, http: socket.socket, listeners: Sequence[Listener]) -> None:
+        self.http = http
+        self.listeners = list(listeners)
+        self._begin: Begin | None = None
+        self._started: list[tuple[Listener, Close]] = []
 
     def open(self) -> dict[str, str]:
         """Name -> "host:port" of every port that is open now."""
@@ -31,14 +42,60 @@ class Ports:
             found |= listener.listening()
         return found
 
+    async def start(self, begin: Begin) -> None:
+        """Start every listener. Raises OSError when a port is taken; `stop` ends those that were started."""
+        self._begin = begin
+        for listener in self.listeners:
+            await self._start(listener)
 
-def watched(ports: Ports) -> list[health.Check]:
-    """Trouble of listeners that operators hear of; the gateway is ready without them."""
-    return [
-        health.Check(name=listener.name, trouble=listener.trouble)
-        for listener in ports.listeners
-        if isinstance(listener, Watched)
-    ]
+    async def stop(self) -> None:
+        """Stop them, the last one first."""
+        while self._started:
+            _, end = self._started.pop()
+            await end()
+
+    def replace(self, fresh: Sequence[Listener]) -> Callable[[], Awaitable[None]] | None:
+        """Take over the listeners of a new configuration that are not the same as before.
+
+        Returns what stops the old ones and then starts the new ones, so that nobody reads a source twice at once.
+        """
+        old = {one.name: one for one in self.listeners if isinstance(one, Replaced)}
+        new = {one.name: one for one in fresh if isinstance(one, Replaced)}
+        kept = {name for name, one in old.items() if name in new and one.serves(new[name])}
+        ended = [one for name, one in old.items() if name not in kept]
+        begun = [one for name, one in new.items() if name not in kept]
+        if not ended and not begun:
+            return None
+        self.listeners = [one for one in self.listeners if one not in ended]
+        self.listeners += [one for one in begun if isinstance(one, Listener)]
+        return partial(self._exchange, ended, begun)
+
+    async def _exchange(self, ended: Sequence[Any], begun: Sequence[Any]) -> None:
+        await asyncio.gather(*(self._stop(one) for one in ended))
+        for one in begun:
+            await self._start(one)
+        log.info("listeners replaced", ended=len(ended), begun=len(begun))
+
+    async def _start(self, listener: Listener) -> None:
+        assert self._begin is not None
+        self._started.append((listener, await self._begin(listener)))
+
+    async def _stop(self, listener: Listener) -> None:
+        ends = [end for one, end in self._started if one is listener]
+        self._started = [(one, end) for one, end in self._started if one is not listener]
+        for end in ends:
+            await end()
+
+
+async def troubles(parts: Iterable[object]) -> dict[str, str]:
+    """Cause -> why of every listener and sender in trouble; the gateway is ready without them."""
+    found: dict[str, str] = {}
+    for part in parts:
+        if isinstance(part, Watched):
+            # A database that cannot be read now is a trouble with a name of its own.
+            with suppress(Unavailable):
+                found |= await part.troubles()
+    return found
 
 
 def bind(settings: Settings) -> socket.socket:

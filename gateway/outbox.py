@@ -99,6 +99,11 @@ class Outbox:
         self._despatch.wires = self._wires
 
     @property
+    def senders(self) -> Mapping[Account, Sender]:
+        """What notices go out by now."""
+        return self._wires.senders
+
+    @property
     def under_way(self) -> frozenset[int]:
         """Rows that are being sent or settled."""
         return frozenset(self._sending)

@@ -2,17 +2,19 @@
 
 Every part keeps one `Context` and reads it anew for each piece of work, so replacing that one reference
 between two turns of the event loop changes everything at once. What cannot change while the gateway
-runs (ports, database, processes) is refused by name, and then nothing changes.
+runs (ports, database) is refused by name, and then nothing changes. What can fail (a certificate that
+cannot be read, a process that does not start, a secret that is not there) is done before; what takes time
+(ending an old mailbox, starting the new one) comes after, and no message is lost by it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
-from channels.contract import AccountSettings, Parts, Reloads
+from channels.contract import AccountSettings, Parts, Prepares, Reloads
 from gateway.context import Context
 from gateway.log import get_logger
 from gateway.settings import Settings
@@ -20,8 +22,8 @@ from gateway.settings_files import Configuration
 
 FIXED: tuple[tuple[str, ...], ...] = (
     ("http", "host"), ("http", "port"), ("http", "trusted_proxies"), ("http", "max_body"),
-    ("database",), ("secret_key",), ("workers",), ("smtp",), ("log",),
-    ("outbox", "concurrency"), ("outbox", "per_account"), ("alerts", "free_disk"),
+    ("database",), ("secret_key",), ("smtp", "host"), ("smtp", "port"), ("smtp", "lmtp"),
+    ("outbox", "concurrency"), ("outbox", "per_account"),
 )  # fmt: skip
 """What is built once at the start."""
 
@@ -40,6 +42,27 @@ class NeedsRestart(Exception):
     def __init__(self, keys: Sequence[str]) -> None:
         super().__init__(f"only a restart can change {', '.join(keys)}; nothing was changed")
         self.keys = tuple(keys)
+
+
+class CannotAdopt(Exception):
+    """The new configuration is good, but something that it names is not there; nothing was changed."""
+
+
+Close: TypeAlias = Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """A part of the change that is ready to be made."""
+
+    adopt: Callable[[], Sequence[Close]]
+    """Makes it, at once and without fail. Returns what is to be ended and begun afterwards."""
+    discard: Close
+    """Undoes the getting ready."""
+
+
+Prepare: TypeAlias = Callable[[Configuration, Mapping[str, Parts]], Awaitable[Step]]
+"""Does everything of a change that can fail. Raises CannotAdopt or OSError."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,12 +87,12 @@ class Reloader:
         build: Callable[[Settings], Mapping[str, Parts]],
         parts: Mapping[str, Parts],
         followers: Sequence[Follower],
-        use: Callable[[Configuration, Mapping[str, Parts]], None],
+        prepare: Sequence[Prepare],
     ) -> None:
         """`read` loads and checks the files (raises ConfigurationError); `completed` fills in what the start fills in;
-        `build` makes a channel's parts; `use` hands policy and senders to those that keep their own."""
+        `build` makes a channel's parts; `prepare` is for those that keep something of their own."""
         self._current, self._read, self._completed, self._build = current, read, completed, build
-        self._parts, self._followers, self._use = parts, list(followers), use
+        self._parts, self._followers, self._prepare = parts, list(followers), [*prepare, self._ports]
         self._one_at_a_time = asyncio.Lock()
 
     def follow(self, part: Follower) -> None:
@@ -77,29 +100,67 @@ class Reloader:
         self._followers.append(part)
 
     async def __call__(self) -> Reloaded:
-        """Read, check and take over. Raises ConfigurationError, NeedsRestart, OSError; then nothing has changed."""
+        """Read, check and take over. Raises ConfigurationError, NeedsRestart, CannotAdopt; then nothing has changed."""
         async with self._one_at_a_time:
             before = self._current
             found = await asyncio.to_thread(self._read)
             fresh = replace(found, settings=self._completed(found.settings))
             if keys := fixed_changes(before.settings, fresh.settings):
                 raise NeedsRestart(keys)
-            parts = self._build(fresh.settings)
+            steps = await self._ready(fresh)
             # From here to the end of the loop nothing else runs: all of it, or none.
-            self._use(fresh, parts)
             for follower in self._followers:
                 follower.ctx = replace(
                     follower.ctx, settings=fresh.settings, policy=fresh.policy, surveys=fresh.surveys, texts=fresh.texts
                 )
-            adopted = [pair for name, part in self._parts.items() for pair in _pairs(part, parts.get(name))]
-            closing = [close for old, new in adopted for close in old.adopt(new)]
+            after = [close for step in steps for close in step.adopt()]
             self._current = fresh
-            for close in closing:
-                await close()
+            for close in after:
+                await _carry_out(close)
         changed = before.policy.version != fresh.policy.version
         accounts = sum(map(len, fresh.settings.channels.values()))
         log.info("configuration taken over", policy=fresh.policy.version, policy_changed=changed, accounts=accounts)
         return Reloaded(policy=fresh.policy.version, policy_changed=changed, accounts=accounts)
+
+    async def _ready(self, fresh: Configuration) -> list[Step]:
+        """Every step of the change, or none of them. Raises CannotAdopt."""
+        steps: list[Step] = []
+        try:
+            parts = self._build(fresh.settings)
+            for prepare in self._prepare:
+                steps.append(await prepare(fresh, parts))
+        except BaseException as error:
+            for step in steps:
+                await step.discard()
+            match error:
+                case OSError():
+                    named = f"{error.filename}: " if error.filename else ""
+                    raise CannotAdopt(f"{named}{error.strerror or error}; nothing was changed") from error
+                case KeyError():
+                    raise CannotAdopt(f"the environment has no {error.args[0]}; nothing was changed") from error
+                case _:
+                    raise
+        return steps
+
+    async def _ports(self, _fresh: Configuration, parts: Mapping[str, Parts]) -> Step:
+        """Listeners that stay and serve the new accounts under the new limits."""
+        pairs = [pair for name, part in self._parts.items() for pair in _pairs(part, parts.get(name))]
+        for _, successor in pairs:
+            if isinstance(successor, Prepares):
+                await successor.prepare()
+        return Step(adopt=lambda: [close for old, new in pairs for close in old.adopt(new)], discard=nothing)
+
+
+async def nothing() -> None:
+    """Of a step that has nothing to undo."""
+
+
+async def _carry_out(close: Close) -> None:
+    """The new configuration is in force already: what goes wrong now is told, and keeps nothing else from happening."""
+    try:
+        await close()
+    except Exception:
+        log.exception("the new configuration is in force, but what it replaces did not end as it should")
 
 
 def _pairs(old: Parts, new: Parts | None) -> list[tuple[Reloads, Reloads]]:

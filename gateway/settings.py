@@ -44,6 +44,8 @@ class Http(Section):
     """Addresses or networks whose X-Forwarded-For and -Proto are believed."""
     max_body: Size = 64 * 1024 * 1024
     """The biggest request body."""
+    body_time: Duration = Field(default=2 * MINUTE, gt=timedelta(0))
+    """The longest time that a request's body may take to arrive; then 408. `upload` has times of its own."""
 
 
 class Database(Section):
@@ -251,6 +253,17 @@ class Alerts(Section):
     """Less free space is an alert, and `/readyz` says no below a tenth of it."""
 
 
+class Canary(Section):
+    """A mail that the gateway sends to itself through the real relay and mailbox; operators hear when it is lost."""
+
+    account: str = Field(min_length=1)
+    """The mail account whose relay sends it and whose mailbox it comes back by; it needs `outbound: on`."""
+    every: Duration = Field(default=30 * MINUTE, ge=timedelta(seconds=1))
+    """How often one is sent."""
+    within: Duration = Field(default=10 * MINUTE, ge=timedelta(seconds=1))
+    """The time within which it should be back."""
+
+
 class Log(Section):
     """What is logged: ids and counts; never bodies, addresses or secrets."""
 
@@ -305,6 +318,8 @@ class Core(Section):
     tickets: Tickets = Tickets()
     caps: Caps = Caps()
     alerts: Alerts = Alerts()
+    canary: Canary | None = None
+    """None: no mail to itself."""
     log: Log = Log()
 
 

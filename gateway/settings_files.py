@@ -117,6 +117,8 @@ def _semantics(document: Document, settings: Settings) -> list[Problem]:
                     )
                 owners[endpoint] = f"channels.{channel}.{name}"
     found += [document.problem(loc, wrong) for loc, wrong in _wrong_secrets(settings)]
+    if settings.canary is not None and (why := _no_canary(settings, settings.canary.account)):
+        found.append(document.problem(("canary", "account"), why))
     for address, keys in _agents_by_address(settings).items():
         if len(keys) > 1:
             found.append(document.problem(("agents", keys[1]), f"{address} belongs to the agent {keys[0]} already"))
@@ -134,6 +136,17 @@ def _wrong_secrets(settings: Settings) -> list[tuple[tuple[str | int, ...], str]
         for name, account in accounts.items()
         for key, said in account.wrong_secrets().items()
     ]
+
+
+def _no_canary(settings: Settings, name: str) -> str:
+    """Why this account can send no canary; "" when it can."""
+    accounts = settings.accounts("mail")
+    account = accounts.get(name)
+    if account is None:
+        return f"there is no mail account {name!r}; there are: {', '.join(accounts) or 'none'}"
+    if account.outbound != "on":
+        return f"channels.mail.{name}.outbound is {account.outbound}, so it sends no mail"
+    return "" if getattr(account, "relay", None) is not None else f"channels.mail.{name} has no relay to send it by"
 
 
 def _agents_by_address(settings: Settings) -> dict[str, list[str]]:

@@ -29,7 +29,7 @@ class Process:
 
     def __init__(self, process: asyncio.subprocess.Process, memory: int) -> None:
         self._process = process
-        self._memory = memory
+        self.memory = memory
         self.policy_version = -1
         self._killed_for = ""
 
@@ -78,7 +78,7 @@ class Process:
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(WATCH_SECONDS)
-            if self.resident() > self._memory:
+            if self.resident() > self.memory:
                 self._killed_for = "memory limit"
                 self._signal()
                 return

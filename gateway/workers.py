@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeAlias, TypeVar
@@ -79,6 +79,15 @@ class Limits:
 
 class CannotStart(Exception):
     """No worker process can be started: trouble of ours."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resized:
+    """Another size of a pool, with its processes running; see `WorkerPool.prepare`."""
+
+    count: int
+    limits: Limits
+    processes: Sequence[Process]
 
 
 def chunks(entries: Iterable[W], *, suspects: int = 32) -> list[list[W]]:
@@ -170,7 +179,7 @@ class WorkerPool:
     async def start(self) -> None:
         """Start the ordinary processes. Raises CannotStart."""
         self._stopped = False
-        started = await asyncio.gather(*(self._spawn() for _ in range(self._count)))
+        started = await asyncio.gather(*(self._spawn(self._limits) for _ in range(self._count)))
         self._idle[False].extend(started)
 
     async def stop(self) -> None:
@@ -182,6 +191,42 @@ class WorkerPool:
         for processes in self._idle.values():
             processes.clear()
         self._alive.clear()
+
+    async def prepare(self, count: int, limits: Limits) -> Resized | None:
+        """Start what another count or other limits need; None when nothing would change. Raises CannotStart.
+
+        Nothing has changed until `adopt`; what is not adopted is given to `discard`.
+        """
+        if (count, limits) == (self._count, self._limits):
+            return None
+        started: list[Process] = []
+        try:
+            for _ in range(count):
+                started.append(await self._spawn(limits))
+        except BaseException:
+            await self.discard(Resized(count=count, limits=limits, processes=started))
+            raise
+        return Resized(count=count, limits=limits, processes=started)
+
+    def adopt(self, fresh: Resized) -> Callable[[], Awaitable[None]]:
+        """Work with these from the next chunk on; what is under way ends in its old process and under its old limits.
+
+        Returns what ends the processes that wait for work now.
+        """
+        self._count, self._limits = fresh.count, fresh.limits
+        # Whoever holds a place in the old one gives it back there.
+        self._ordinary = asyncio.Semaphore(fresh.count)
+        idle = [process for processes in self._idle.values() for process in processes]
+        self._idle = {False: list(fresh.processes), True: []}
+
+        async def end() -> None:
+            await asyncio.gather(*(self._retire(process) for process in idle))
+
+        return end
+
+    async def discard(self, fresh: Resized) -> None:
+        """End processes that were prepared for nothing."""
+        await asyncio.gather(*(self._retire(process) for process in fresh.processes))
 
     async def run(self, chunk: Sequence[Work]) -> list[Outcome]:
         """Read one chunk (see `chunks`); one outcome per entry, in order. Never raises for what went wrong."""
@@ -229,8 +274,7 @@ class WorkerPool:
         async with self._single if alone else self._ordinary:
             if self._stopped:
                 raise CannotStart("the pool is stopped")
-            idle = self._idle[alone]
-            process = self._take(idle) or await self._spawn()
+            process = self._take(self._idle[alone]) or await self._spawn(self._limits)
             await self._refuse_if_stopped(process)  # while it was starting
             self._busy += 1
             try:
@@ -246,7 +290,7 @@ class WorkerPool:
                 raise
             finally:
                 self._busy -= 1
-            await self._put_back(process, idle)
+            await self._put_back(process, alone)
 
     async def _refuse_if_stopped(self, process: Process) -> None:
         if self._stopped:
@@ -261,12 +305,13 @@ class WorkerPool:
             self._lose(process, "died idle")  # nobody's message is to blame
         return None
 
-    async def _put_back(self, process: Process, idle: list[Process]) -> None:
-        if self._stopped:
-            await self._retire(process)
+    async def _put_back(self, process: Process, alone: bool) -> None:
+        idle = self._idle[alone]
+        if self._stopped or process.memory != self._limits.memory or (not alone and len(idle) >= self._count):
+            await self._retire(process)  # the last two: the pool was resized meanwhile
         elif process.resident() > self._limits.memory * RECYCLE_SHARE:
             await self._retire(process)
-            await self._refill(idle is self._idle[True])
+            await self._refill(alone)
         else:
             idle.append(process)
 
@@ -276,9 +321,9 @@ class WorkerPool:
 
     async def _refill(self, alone: bool) -> None:
         """Ordinary processes are replaced at once; when that fails, the next chunk tries again."""
-        if not alone and not self._stopped:
+        if not alone and not self._stopped and len(self._idle[False]) < self._count:
             with contextlib.suppress(CannotStart):
-                self._idle[False].append(await self._spawn())
+                self._idle[False].append(await self._spawn(self._limits))
 
     def _lose(self, process: Process, reason: str) -> None:
         self._alive.discard(process)
@@ -287,8 +332,8 @@ class WorkerPool:
             self._on_loss(reason)
             log.warning("worker lost", reason=reason)
 
-    async def _spawn(self) -> Process:
-        options = ["--blobs", str(self._blobs), "--memory", str(self._limits.memory), "--parent", str(os.getpid())]
+    async def _spawn(self, limits: Limits) -> Process:
+        options = ["--blobs", str(self._blobs), "--memory", str(limits.memory), "--parent", str(os.getpid())]
         if self._parsers:
             options += ["--parsers", self._parsers]
         try:
@@ -302,7 +347,7 @@ class WorkerPool:
             )
         except OSError as error:
             raise CannotStart(f"cannot start a worker: {error.strerror}") from error
-        process = Process(started, self._limits.memory)
+        process = Process(started, limits.memory)
         try:
             await process.ask(b"", START_SECONDS)
         except Dead as death:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -37,6 +37,16 @@ ANSWERS = 50
 STOP_SECONDS = 30.0
 
 
+def back_off(first: timedelta, failures: int, chance: float) -> float:
+    """Seconds to wait after so many failures in a row (1 or more): doubles from `first` up to `LONGEST_PAUSE`.
+
+    `chance` in [0, 1) spreads it over half to one and a half of itself, so that many mailboxes that one server
+    has thrown out do not come back all at once.
+    """
+    whole = min(first.total_seconds() * 2.0 ** min(failures - 1, 20), LONGEST_PAUSE)
+    return max(whole * (0.5 + chance), SHORTEST_PAUSE)
+
+
 class Unconfirmed(Exception):
     """The first start would answer many people: an operator must say yes."""
 
@@ -52,7 +62,7 @@ class Existing:
 
 
 class ImapListener:
-    """One mailbox; `channels.contract.Listener`, `Watched` and `Exclusive`."""
+    """One mailbox; `channels.contract.Listener`, `Watched`, `Exclusive` and `Replaced`."""
 
     def __init__(
         self,
@@ -92,11 +102,12 @@ class ImapListener:
         self._why = ""
         self._urgent = False
         self._unsettled = ""
+        self._missed = ""
         self._reconciled_at: datetime | None = None
         self.connections = 0
         """How often a connection was made and the folder opened."""
 
-    # -- Listener, Watched, Exclusive -----------------------------------------------------
+    # -- Listener, Watched, Exclusive, Replaced -------------------------------------------
 
     @property
     def name(self) -> str:
@@ -108,12 +119,25 @@ class ImapListener:
         """One node at a time reads a mailbox: servers limit connections, and every mail would be fetched twice."""
         return f"mail/{self._account_name} imap"
 
-    def trouble(self) -> str:
-        """Why mail does not come in as it should; "" when it does."""
-        since = self._broken_since
-        if since is not None and (self._urgent or self._clock() - since >= QUIET_TROUBLE):
-            return f"{self._why} (since {since:%Y-%m-%d %H:%M} UTC)"
-        return self._unsettled or self._login.trouble(self._clock())
+    def serves(self, successor: ImapListener) -> bool:
+        """The account says the same, and nobody has to say yes any more."""
+        return (self._account, self._settings, self._answer_age) == (
+            successor._account,
+            successor._settings,
+            successor._answer_age,
+        )
+
+    async def troubles(self) -> Mapping[str, str]:
+        """The mailbox, moving or flagging in it, what a comparison found missing, and a login that ends soon."""
+        account, since = f"mail/{self._account_name}", self._broken_since
+        broken = since is not None and (self._urgent or self._clock() - since >= QUIET_TROUBLE)
+        found = {
+            self.name: f"{self._why} (since {since:%Y-%m-%d %H:%M} UTC)" if since is not None and broken else "",
+            f"moving {account}": self._unsettled,
+            f"reconciliation {account}": self._missed,
+            f"token {account} imap": self._login.trouble(self._clock()),
+        }
+        return {cause: why for cause, why in found.items() if why}
 
     async def start(self, intake: Intake) -> None:
         """Start the thread. A server that is not there is no error: it is tried again."""
@@ -182,10 +206,7 @@ class ImapListener:
         log.warning("mail/%s: %s", self._account_name, why)
 
     def _next_pause(self) -> float:
-        """Seconds; doubles, and is spread over half to one and a half of itself."""
-        first = self._settings.retry.total_seconds()
-        whole = min(first * 2.0 ** min(self._failures - 1, 20), LONGEST_PAUSE)
-        return max(whole * (0.5 + self._chance()), SHORTEST_PAUSE)
+        return back_off(self._settings.retry, self._failures, self._chance())
 
     def _good(self) -> None:
         if self._broken_since is not None:
@@ -256,7 +277,14 @@ class ImapListener:
         """At the start, and then every hour."""
         now = self._clock()
         if self._reconciled_at is None or now - self._reconciled_at >= self._settings.reconcile:
-            mailbox.reconcile()
+            missing = mailbox.reconcile()
+            # It stands until a comparison finds nothing: whoever delivers below the cursor does it again.
+            self._missed = (
+                f"at {now:%Y-%m-%d %H:%M} UTC {missing} messages lay in {self._settings.folder} that had not been "
+                "taken in; they are now"
+                if missing
+                else ""
+            )
             mailbox.settle()
             self._reconciled_at = now
 

@@ -175,7 +175,7 @@ class Mailbox:
         return self._take([one.uid for one in due if one.uid in there], quiet, newest=False)
 
     def reconcile(self) -> int:
-        """Compare all numbers of the folder with the ledger; take in what it does not know. Returns how many."""
+        """Compare all numbers of the folder with the ledger; take in what it missed. Returns how many."""
         lost = [
             uid for uid in self._wait(self._ledger.missing(self.folder, self._session.all())) if uid <= self._at.last
         ]
@@ -185,7 +185,8 @@ class Mailbox:
             "mail/%s: %d messages in %s were not in the ledger; they are taken in now",
             self.folder.account, len(lost), self.folder.name,
         )  # fmt: skip
-        return self._take(lost, frozenset(), newest=False)
+        self._take(lost, frozenset(), newest=False)
+        return len(lost)
 
     def settle(self) -> None:
         """The second step for everything that is committed: move or flag, and note it."""

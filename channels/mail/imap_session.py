@@ -54,6 +54,8 @@ class Session:
         self._client = client
         self._watchdog = watchdog
         self.uidvalidity = 0
+        self.count = 0
+        """Messages in the folder when it was opened."""
         self.uidnext = 1
         """As the server said when the folder was opened: every message has a lower number."""
 
@@ -94,6 +96,7 @@ class Session:
         with self._watchdog.within(CALL_SECONDS):
             said = self._client.select_folder(folder, readonly=read_only)
             self.uidvalidity = int(said.get(b"UIDVALIDITY", 0))
+            self.count = int(said.get(b"EXISTS", 0))
             # A server that does not tell: the number of the last message.
             last = [] if b"UIDNEXT" in said else self._client.search(["UID", "*"])
         if not self.uidvalidity:
@@ -105,6 +108,17 @@ class Session:
         with self._watchdog.within(CALL_SECONDS):
             if not self._client.folder_exists(folder):
                 self._client.create_folder(folder)
+
+    def folders(self) -> list[str]:
+        """The names of all folders, in the server's order."""
+        with self._watchdog.within(CALL_SECONDS):
+            return [str(name) for _, _, name in self._client.list_folders()]
+
+    def newest(self) -> int | None:
+        """UID of the last message; None when the folder is empty."""
+        with self._watchdog.within(CALL_SECONDS):
+            found = self._client.search(["UID", "*"])
+        return max(found, default=None)
 
     def above(self, last: int) -> list[int]:
         """UIDs above `last`, ascending. (`n:*` names the last message even when its number is lower.)"""
@@ -144,7 +158,7 @@ class Session:
     def move(self, uids: Sequence[int], folder: str) -> None:
         """Move messages; those that are gone are no error. Without MOVE (RFC 6851): copied, then deleted."""
         with self._watchdog.within(CALL_SECONDS):
-            if self._client.has_capability("MOVE"):
+            if self.can_move():
                 self._client.move(list(uids), folder)
                 return
             self._client.copy(list(uids), folder)
@@ -157,6 +171,15 @@ class Session:
         """Mark messages as seen."""
         with self._watchdog.within(CALL_SECONDS):
             self._client.add_flags(list(uids), [b"\\Seen"], silent=True)
+
+    @property
+    def greeting(self) -> str:
+        """The server's first words."""
+        return str(self._client.welcome.decode("ascii", "replace"))
+
+    def can_move(self) -> bool:
+        """Does the server move by itself (RFC 6851)?"""
+        return bool(self._client.has_capability("MOVE"))
 
     def can_idle(self) -> bool:
         """Does the server tell by itself (RFC 2177)?"""

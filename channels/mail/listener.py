@@ -67,8 +67,7 @@ class SmtpListener:
         """Open the port. Raises OSError when it is taken or the certificate cannot be read."""
         # Stock aiosmtpd logs addresses and text at info and debug.
         logging.getLogger("mail.log").setLevel(logging.ERROR)
-        if self.options.certificate and self.options.key:
-            self._certificate = Certificate(self.options.certificate, self.options.key)
+        await self.prepare()
         self._intake = intake
         await asyncio.to_thread(self._prepare_spool)
         try:
@@ -113,9 +112,19 @@ class SmtpListener:
         for close in self._on_stop:
             await close()
 
+    async def prepare(self) -> None:
+        """Read the certificate. Raises OSError (ssl.SSLError is one) when it cannot be read."""
+        chain, key = self.options.certificate, self.options.key
+        if chain and key:
+            self._certificate = await asyncio.to_thread(Certificate, chain, key)
+
     def adopt(self, successor: SmtpListener) -> Sequence[Callable[[], Awaitable[None]]]:
-        """Serve the accounts of a new configuration. What is being received keeps the account it was accepted for."""
+        """Serve the accounts of a new configuration, under its limits; the ports stay.
+
+        What is being received keeps the account it was accepted for, and a connection its idle time.
+        """
         closing, self._on_stop = self._on_stop, successor._on_stop
+        self.options, self._certificate = successor.options, successor._certificate
         self._recipients, self.upload_url = successor._recipients, successor.upload_url
         self.hostname = successor.hostname
         return closing

@@ -66,6 +66,16 @@ class Tokens:
         """The server did not take the token: get another one next time."""
         self._ends_at = None
 
+    @property
+    def account(self) -> str:
+        """Whose they are."""
+        return self._name.partition("/")[2]
+
+    async def recall(self) -> None:
+        """Read when the kept refresh token ends, for `trouble`, where none was asked for yet. Raises Unavailable."""
+        if self._ends_at is None and self._refresh_ends_at is None:
+            await self._kept()
+
     def trouble(self, now: datetime) -> str:
         """A refresh token or secret that ends within 14 days."""
         ends = [self._refresh_ends_at] if self._refresh_ends_at else []

@@ -6,6 +6,7 @@ import asyncio
 import re
 import ssl
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -49,7 +50,7 @@ class _Progress:
 
 
 class RelayTransport:
-    """Sends each notice as one SMTP transaction with one recipient. It is a `Sender`."""
+    """Sends each notice as one SMTP transaction with one recipient. It is a `Sender`, and `Watched`."""
 
     def __init__(
         self,
@@ -83,6 +84,14 @@ class RelayTransport:
         except (SMTPException, OSError, ValueError) as error:  # TimeoutError and ssl.SSLError are OSErrors
             return receipt_for(error, progress.stage)
         return Receipt(delivery=Delivery.SENT, external_ids=(notice.message_id,), detail=reply)
+
+    async def troubles(self) -> Mapping[str, str]:
+        """A login of the relay that ends soon. Raises Unavailable."""
+        if self._tokens is None:
+            return {}
+        await self._tokens.recall()
+        why = self._tokens.trouble(self._clock())
+        return {f"token mail/{self._tokens.account} relay": why} if why else {}
 
     async def close(self) -> None:
         """Close what is kept; later sends open connections of their own and keep none."""

@@ -208,8 +208,10 @@ class Connection(SMTP):
         self.leaving = True
         if self.committing or self.transport is None:
             return
-        self._write(reply.encode() + b"\r\n")
-        self.transport.close()
+        # One that is closing already (QUIT inside TLS waits for the other side) cannot be written to any more.
+        if not self.transport.is_closing():
+            self._write(reply.encode() + b"\r\n")
+            self.transport.close()
         # Ends the loop of commands, even where it would not wait: more of them may be in the buffer.
         self.transport = None
         if self._handler_coroutine is not None:
@@ -217,7 +219,7 @@ class Connection(SMTP):
 
     def give_up(self, reply: str) -> None:
         """Answer before the commit has: the client repeats, the commit goes on, and the repeat is recognised."""
-        if self.transport is not None:
+        if self.transport is not None and not self.transport.is_closing():
             self._write("".join(f"{line}\r\n" for line in self.replies(reply, len(self.mail.rcpt_tos))).encode())
             self.transport.close()
 

@@ -134,6 +134,10 @@ class MailAccount(AccountSettings):
         """The addresses."""
         return self.addresses
 
+    def web_servers(self) -> tuple[str, ...]:
+        """Where tokens are given out."""
+        return tuple(one.oauth.token_url for one in (self.imap, self.relay) if one is not None and one.oauth)
+
     def sender_name(self) -> str:
         """The display name in From."""
         return (self.from_.name if self.from_ else "") or self.brand

@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 from aiohttp import ClientPayloadError, web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from channels.contract import CLIENT, Intake, Unavailable, Wiring
+from channels.contract import CLIENT, Intake, Unavailable, Wiring, own_time
 from channels.mail.settings import MailAccount, Upload
 from channels.spool import Spool
 from normalizer.message import RawMessage
@@ -86,6 +86,7 @@ class UploadHook:
     def routes(self, intake: Intake) -> list[web.RouteDef]:
         """One route. A refusal is a page with its status; 303 leads to the page that shows the number."""
 
+        @own_time  # `upload.idle_time` and `upload.time`
         async def take(request: web.Request) -> web.StreamResponse:
             try:
                 upload = await self._counted(request, intake)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from channels.contract import Finding
+from channels.contract import Finding, Surroundings
 from channels.credentials import reveal
 from channels.telegram.api import Api, NoAnswer, Refused
 from channels.telegram.polling import explain
@@ -15,7 +15,7 @@ from channels.telegram.settings import TelegramAccount
 from channels.telegram.watch import hook_trouble
 
 
-async def look(accounts: Mapping[str, TelegramAccount]) -> Sequence[Finding]:
+async def look(accounts: Mapping[str, TelegramAccount], _around: Surroundings) -> Sequence[Finding]:
     """Of each bot: its token, and how updates come."""
     found = await asyncio.gather(*(status(name, account) for name, account in accounts.items()))
     return [finding for findings in found for finding in findings]

@@ -99,6 +99,11 @@ class Poller:
         """Why no updates come; "" when they do."""
         return self._rounds.trouble()
 
+    async def troubles(self) -> Mapping[str, str]:
+        """The same, for `Watched`."""
+        why = self.trouble()
+        return {self.name: why} if why else {}
+
     def listening(self) -> dict[str, str]:
         """Nothing listens here."""
         return {}

@@ -49,6 +49,11 @@ class HookWatch:
         """Why no updates come; "" when they do."""
         return self._rounds.trouble() or self._wrong
 
+    async def troubles(self) -> Mapping[str, str]:
+        """The same, for `Watched`."""
+        why = self.trouble()
+        return {self.name: why} if why else {}
+
     def listening(self) -> dict[str, str]:
         """The site listens."""
         return {}

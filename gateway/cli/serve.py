@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from gateway.cli.options import Failed, Invocation, Misused, invocation
+from gateway.settings import Log
 from gateway.settings_files import Configuration, ConfigurationError, load
 
 app = typer.Typer(add_completion=False)
@@ -51,12 +52,16 @@ async def _serve(configuration: Configuration, asked: Invocation, *, confirmed: 
     from gateway.log import configure
 
     settings = configuration.settings
-    configure(settings.log.level, format=settings.log.format)
+
+    def set_log(wanted: Log) -> None:
+        configure(wanted.level, format=wanted.format)
+
+    set_log(settings.log)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stop.set)
-    gateway = Gateway(configuration, var=asked.var, confirmed=confirmed)
+    gateway = Gateway(configuration, var=asked.var, confirmed=confirmed, set_log=set_log)
     recipient = next((endpoint for one in settings.accounts("mail").values() for endpoint in one.endpoints()), "")
 
     def started(listening: dict[str, str]) -> None:

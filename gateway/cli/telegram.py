@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
 
+from channels.contract import Surroundings
 from channels.registry import CHANNELS, Menu
 from gateway.cli.options import Failed, Misused, invocation
 from gateway.settings_files import Configuration, ConfigurationError, load
@@ -41,7 +43,7 @@ def status(account: Name) -> None:
     _, found = _account(account)
     look = CHANNELS["telegram"].online
     assert look is not None
-    findings = asyncio.run(_looked(look({account: found})))
+    findings = asyncio.run(_looked(look({account: found}, Surroundings(clock=lambda: datetime.now(UTC)))))
     for each in findings:
         typer.echo(f"{'TROUBLE' if each.trouble else 'good':<8} {each.what}: {each.trouble or each.good}")
     if any(each.trouble for each in findings):

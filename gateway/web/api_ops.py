@@ -12,7 +12,7 @@ from pydantic import AwareDatetime, Field
 from sqlalchemy import Connection, Row
 
 from gateway import shadow, status
-from gateway.reload import NeedsRestart
+from gateway.reload import CannotAdopt, NeedsRestart
 from gateway.settings_files import ConfigurationError
 from gateway.store import hold, journal, outbox, queries
 from gateway.web import api_show, cursors
@@ -318,7 +318,7 @@ async def reload(call: Call) -> Job:
     except ConfigurationError as error:
         faults = [{"at": "", "problem": str(problem)} for problem in error.problems]
         raise Problem(422, "the configuration has faults; nothing was changed", errors=faults) from None
-    except NeedsRestart as error:
+    except (NeedsRestart, CannotAdopt) as error:
         raise Problem(422, str(error)) from None
     found = InForce(policy=done.policy, policy_changed=done.policy_changed, accounts=done.accounts)
     return lambda _conn: found

@@ -21,6 +21,7 @@ from gateway.web import api, health, pages
 from gateway.web.problems import REQUEST_ID, Problem, answer, problem_of
 from gateway.web.proxies import CLIENT, SCHEME, Network, believed, client_of, networks
 from gateway.web.services import SERVICES, Services
+from gateway.web.slow import timely
 
 __all__ = ["SERVICES", "Services", "build_site"]
 
@@ -41,8 +42,9 @@ def build_site(services: Services) -> web.Application:
     """The application, not yet listening."""
     http = services.ctx.settings.http
     trusted = networks(http.trusted_proxies)
+    slow = timely(lambda: services.ctx.settings.http.body_time)
     site = web.Application(
-        client_max_size=http.max_body, middlewares=[_identified(services, trusted), _counted(services), _guarded]
+        client_max_size=http.max_body, middlewares=[_identified(services, trusted), _counted(services), _guarded, slow]
     )
     site[SERVICES] = services
     site.on_response_prepare.append(_finish)

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from channels.contract import Unavailable
 from gateway.desk_acts import Conflict, DeskError, Invalid, NotFound
+from gateway.web.slow import TooSlow
 
 REQUEST_ID = web.RequestKey("request_id", str)
 _DESK: Mapping[type[DeskError], int] = {NotFound: 404, Conflict: 409, Invalid: 422}
@@ -43,6 +44,8 @@ def problem_of(error: Exception) -> Problem | None:
             return Problem(_DESK.get(type(error), 422), str(error))
         case Unavailable():
             return Problem(503, "nothing can be stored now; ask again in a few seconds", headers={"Retry-After": "5"})
+        case TooSlow():
+            return Problem(408, _WORDS[408], headers={"Connection": "close"})
         case ValidationError():
             return Problem(422, "the request does not fit", errors=faults(error))
         case web.HTTPException():
@@ -94,6 +97,7 @@ def _sentence(detail: str) -> str:
 _WORDS = {
     400: "the request cannot be read",
     404: "there is nothing at this address",
+    408: "the request did not arrive in time",
     405: "this address does not take that method",
     413: "the request is too big",
     415: "this kind of content is not taken here",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -24,10 +24,19 @@ MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 class Watch:
     """The loop's one look, and what it put into the outbox."""
 
-    def __init__(self, db: Any, clock: FrozenClock, checks: Sequence[health.Check] = (), **settings: Any) -> None:
+    def __init__(
+        self,
+        db: Any,
+        clock: FrozenClock,
+        checks: Sequence[health.Check] = (),
+        watched: Callable[[], Awaitable[Mapping[str, str]]] | None = None,
+        **settings: Any,
+    ) -> None:
         self.db, self.woken = db, 0
         given = {"operators": ["op@desk.example"], **settings}
-        self.alerts = Alerts(db, context(**given), clock, checks=checks, metrics=Metrics(), after=self._wake)
+        self.alerts = Alerts(
+            db, context(**given), clock, checks=checks, metrics=Metrics(), after=self._wake, watched=watched
+        )
 
     def _wake(self) -> None:
         self.woken += 1

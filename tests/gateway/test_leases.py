@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from datetime import timedelta
 
 import pytest
@@ -116,16 +117,22 @@ async def test_an_own_lease_that_was_forgotten_is_taken_again(db: Database, node
 
 
 async def test_all_hear_what_is_wrong_with_one_while_it_lives(db: Database, nodes: tuple[Leases, Leases]) -> None:
+    async def full() -> Mapping[str, str]:
+        return {"disk": "only 3 MB free"}
+
+    async def well() -> Mapping[str, str]:
+        return {}
+
     for node in nodes:
         await node.start()
-    nodes[0].trouble = lambda: {"disk": "only 3 MB free"}
+    nodes[0].trouble = full
     await nodes[0].renew()
     await nodes[1].renew()
     assert await db.read(store.troubles) == {"disk (a)": "only 3 MB free"}
-    nodes[0].trouble = dict
+    nodes[0].trouble = well
     await nodes[0].renew()
     assert await db.read(store.troubles) == {}
-    nodes[0].trouble = lambda: {"disk": "only 3 MB free"}
+    nodes[0].trouble = full
     await nodes[0].renew()
     await nodes[0].close()
     assert await db.read(store.troubles) == {}, "a node that is gone is no trouble"

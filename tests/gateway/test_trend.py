@@ -61,13 +61,13 @@ def test_a_certificate_that_ends_is_told(tmp_path: Path, clock: FrozenClock) -> 
     text = pair.certificate.read_text()
     left = certificates.ends(text) - clock.now
     assert timedelta(days=1) < left <= 2 * DAY
-    told = certificates.check([pair.certificate], lambda: 14 * DAY, clock).trouble()
+    told = certificates.check(lambda: [pair.certificate], lambda: 14 * DAY, clock).trouble()
     assert told.endswith("ends in 1 days; renew it")
-    assert certificates.check([pair.certificate], lambda: DAY, clock).trouble() == ""
+    assert certificates.check(lambda: [pair.certificate], lambda: DAY, clock).trouble() == ""
     clock.forward(3 * DAY)
-    assert "has ended" in certificates.check([pair.certificate], lambda: DAY, clock).trouble()
+    assert "has ended" in certificates.check(lambda: [pair.certificate], lambda: DAY, clock).trouble()
     pair.certificate.write_text("nothing")
-    assert health.look([certificates.check([pair.certificate], lambda: DAY, clock)])["certificate"]
+    assert health.look([certificates.check(lambda: [pair.certificate], lambda: DAY, clock)])["certificate"]
 
 
 @pytest.mark.parametrize("text", ["", "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n", "x"])

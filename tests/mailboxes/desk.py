@@ -14,16 +14,20 @@ from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any, TypeVar
 
-from channels.contract import Wiring
+from channels.contract import Clock, Parts, Wiring
 from channels.mail.build import build
+from gateway.alerts import Alerts
 from gateway.app import Folders, Gateway, utc_now
 from gateway.context import Context
 from gateway.keyring import Keyring
 from gateway.ledger import StoreLedger
+from gateway.listening import troubles
+from gateway.metrics import Metrics
 from gateway.pipeline import Pipeline
 from gateway.settings_files import load
+from gateway.store import outbox
 from gateway.store.blobs import Blobs
-from gateway.store.database import migrate, open_database
+from gateway.store.database import Database, migrate, open_database
 from gateway.vault import StoreVault
 from gateway.workers import Limits, WorkerPool
 from tests.services.dovecot import Dovecot
@@ -153,8 +157,38 @@ async def running(var: Path, settings: tuple[str, ...], *, confirmed: bool = Fal
         await task
 
 
+class Alarms:
+    """What operators are told of the parts of a gateway."""
+
+    def __init__(self, db: Database, ctx: Context, clock: Clock, parts: Parts) -> None:
+        watched = [*parts.listeners, *parts.senders.values()]
+        self._db = db
+        self._alerts = Alerts(
+            db, ctx, clock, checks=(), metrics=Metrics(), after=lambda: None, watched=lambda: troubles(watched)
+        )
+
+    async def told(self) -> list[tuple[str, str]]:
+        """(alert, state) of every mail to operators, after another look."""
+        await self._alerts.look()
+        rows = await self._db.read(lambda conn: [row for row in outbox.listing(conn) if row.kind == "alert"])
+        return [(row.variables["alert"], row.variables["state"]) for row in rows]
+
+    async def until(self, *told: tuple[str, str]) -> None:
+        """Look until operators were told exactly this."""
+        ends = time.monotonic() + PATIENCE
+        while (now := await self.told()) != list(told):
+            assert time.monotonic() < ends, f"{now} was told, not {list(told)}"
+            await asyncio.sleep(0.05)
+
+
+class ReadingStore(Store):
+    """A store with the alarms of what reads into it."""
+
+    alarms: Alarms
+
+
 @asynccontextmanager
-async def reading(var: Path, settings: tuple[str, ...]) -> AsyncIterator[Store]:
+async def reading(var: Path, settings: tuple[str, ...], *, clock: Clock = utc_now) -> AsyncIterator[ReadingStore]:
     """The mailbox, the journal and the ledger of a gateway without the parts that make tickets: it starts at once."""
     configuration = load(ROOT / "config", overrides=settings)
     folders = Folders(var=var)
@@ -167,17 +201,20 @@ async def reading(var: Path, settings: tuple[str, ...]) -> AsyncIterator[Store]:
         surveys=configuration.surveys, texts=configuration.texts,
     )  # fmt: skip
     idle = WorkerPool(count=1, limits=Limits(seconds=1, memory=1 << 30), blobs=folders.blobs, policy=ctx.policy)
-    pipeline = Pipeline(db=db, blobs=blobs, pool=idle, ctx=ctx, clock=utc_now)
+    pipeline = Pipeline(db=db, blobs=blobs, pool=idle, ctx=ctx, clock=clock)
     wiring = Wiring(
-        clock=utc_now, spool=folders.spool, outgoing=folders.outgoing, upload_url="",
-        ledger=StoreLedger(db, utc_now), vault=StoreVault(db, ctx.keyring, utc_now),
+        clock=clock, spool=folders.spool, outgoing=folders.outgoing, upload_url="",
+        ledger=StoreLedger(db, clock), vault=StoreVault(db, ctx.keyring, clock),
         options={"smtp": configuration.settings.smtp},
     )  # fmt: skip
-    listeners = build(configuration.settings.accounts("mail"), wiring).listeners  # type: ignore[arg-type]
+    parts = build(configuration.settings.accounts("mail"), wiring)  # type: ignore[arg-type]
+    listeners = parts.listeners
     for listener in listeners:
         await listener.start(pipeline.accept)
     try:
-        yield Store(var)
+        store = ReadingStore(var)
+        store.alarms = Alarms(db, ctx, clock, parts)
+        yield store
     finally:
         for listener in listeners:
             await listener.stop()

@@ -45,6 +45,8 @@ class Provider:
     asked: list[dict[str, str]] = field(default_factory=list)
     life: int = 3600
     status: int = 200
+    days: int = 10
+    """Life of a refresh token."""
 
     async def token(self, request: web.Request) -> web.Response:
         form = {key: str(value) for key, value in (await request.post()).items()}
@@ -57,7 +59,7 @@ class Provider:
         self.valid = f"refresh-{number}"
         self.access = {f"access-{number}"}
         said = {"access_token": f"access-{number}", "expires_in": self.life, "refresh_token": self.valid}
-        return web.json_response({**said, "refresh_token_expires_in": 10 * 86400})
+        return web.json_response({**said, "refresh_token_expires_in": self.days * 86400})
 
     async def introspect(self, request: web.Request) -> web.Response:
         known = request.match_info["token"] in self.access

@@ -226,21 +226,22 @@ class Dovecot:
 
 
 @contextmanager
-def dovecot(*, tls: tuple[Path, Path] | None = None, introspection: str = "") -> Iterator[Dovecot]:
+def dovecot(*, tls: tuple[Path, Path] | None = None, introspection: str = "", more: str = "") -> Iterator[Dovecot]:
     """A running server, stopped and removed at the end.
 
     `tls`: certificate and key (TLS and STARTTLS are offered then). `introspection`: a URL that tells whose an access
-    token is (RFC 7662, the token is appended); logging in by XOAUTH2 is offered then.
+    token is (RFC 7662, the token is appended); logging in by XOAUTH2 is offered then. `more`: lines for its
+    configuration.
     """
     # Not below a test's own folder: sockets have short names, and `nobody` must be able to enter.
     with tempfile.TemporaryDirectory(prefix="dov-", ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o755)
         server = Dovecot(Path(folder), imaps=free_port() if tls else 0)
-        conf = "ssl = no"
+        conf = f"{more}\nssl = no"
         if tls:
             for path, name in zip(tls, ("cert.pem", "key.pem"), strict=True):
                 shutil.copy(path, server.root / name)
-            conf = f"ssl = yes\nssl_cert = <{server.root}/cert.pem\nssl_key = <{server.root}/key.pem"
+            conf = f"{more}\nssl = yes\nssl_cert = <{server.root}/cert.pem\nssl_key = <{server.root}/key.pem"
         if introspection:
             (server.root / "oauth.conf").write_text(f"tokeninfo_url = {introspection}\nusername_attribute = email\n")
             conf += "\nauth_mechanisms = plain login xoauth2\npassdb {\n  driver = oauth2\n  mechanisms = xoauth2\n"

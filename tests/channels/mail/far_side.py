@@ -7,6 +7,7 @@ usual one, `close` closes the connection before the reply, `hang` never replies,
 from __future__ import annotations
 
 import asyncio
+import base64
 import logging
 import ssl
 import warnings
@@ -30,6 +31,10 @@ class FarSide:
     connections: int = 0
     tls: list[bool] = field(default_factory=list)
     port: int = 0
+    tokens: set[str] = field(default_factory=set)
+    """Access tokens that log `user` in."""
+    shown: list[str] = field(default_factory=list)
+    """What was shown by XOAUTH2, good or not."""
     release: asyncio.Event = field(default_factory=asyncio.Event)
     servers: list[Server] = field(default_factory=list)
 
@@ -71,6 +76,12 @@ class FarSide:
         good = (data.login.decode(), data.password.decode()) == (self.user, self.password)
         return AuthResult(success=good, handled=False)
 
+    async def auth_XOAUTH2(self, _server: Any, args: list[str]) -> AuthResult:
+        """What large providers take (developers.google.com/gmail/imap/xoauth2-protocol)."""
+        self.shown.append(base64.b64decode(args[1]).decode())
+        good = self.shown[-1] in {f"user={self.user}\x01auth=Bearer {one}\x01\x01" for one in self.tokens}
+        return AuthResult(success=good, handled=False, auth_data=self.user)
+
     async def hang_up(self) -> None:
         """Close every connection, as a relay does with idle ones."""
         for server in self.servers:
@@ -93,7 +104,12 @@ class Server(SMTP):
 
 @asynccontextmanager
 async def far_side(
-    *, tls: ssl.SSLContext | None = None, inside_tls: bool = False, auth: bool = False, smtputf8: bool = True
+    *,
+    tls: ssl.SSLContext | None = None,
+    inside_tls: bool = False,
+    auth: bool = False,
+    smtputf8: bool = True,
+    greeting: str | None = None,
 ) -> AsyncIterator[FarSide]:
     """A server on a free port of 127.0.0.1: STARTTLS with `tls`, or TLS from the first byte with `inside_tls` too."""
     logging.getLogger("mail.log").setLevel(logging.CRITICAL)
@@ -103,7 +119,7 @@ async def far_side(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # aiosmtpd does not know that it is inside TLS, and warns about AUTH
             server = Server(
-                side, hostname="relay.example", enable_SMTPUTF8=smtputf8, loop=loop, auth_required=auth,
+                side, hostname="relay.example", ident=greeting, enable_SMTPUTF8=smtputf8, loop=loop, auth_required=auth,
                 auth_require_tls=not inside_tls, authenticator=side.authenticate,
                 tls_context=None if inside_tls else tls,
             )  # fmt: skip

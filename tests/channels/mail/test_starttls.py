@@ -132,3 +132,30 @@ async def test_a_client_that_breaks_the_handshake_is_gone_and_nothing_else_is(tm
             await fine.begin()
             await fine.send(stuffed(letter(1)))
             assert (await fine.reply()).startswith("250 ")
+
+
+@pytest.mark.timeout(40)
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_stopping_while_a_connection_inside_tls_is_closing(loop: str, tmp_path: Path) -> None:
+    """After QUIT the server waits for the client's end of TLS; stopping then must not break off half way."""
+    pair = make(tmp_path)
+    closed: list[str] = []
+
+    async def story() -> None:
+        async with running(tmp_path, **options(pair)) as port:
+
+            async def close() -> None:
+                closed.append("a relay's connections")
+
+            port.listener._on_stop = [close]
+            client = await upgraded(port, pair)
+            connection = next(iter(port.listener._open))
+            client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+            await client.send(b"QUIT\r\n")
+            await until(lambda: connection.transport is None or connection.transport.is_closing())
+            await port.listener.stop()
+            client.drop()
+        assert closed[0]
+
+    with loop_of(loop) as runner:
+        runner.run(story())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import smtplib
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from gateway.demo.desk import wait_for
 from gateway.reload import fixed_changes
 from gateway.settings import Settings
+from tests.channels.mail.certificates import make
 from tests.gateway.cli.running import ROOT, Desk, gateway, mail_bytes, serving, told
 
 RULE = """
@@ -78,14 +80,93 @@ def test_a_changed_configuration_is_in_force_at_once_or_not_at_all(tmp_path: Pat
 
         # What only a restart can change is named, and the rest of that file waits, too.
         change(settings, "outbound: loud", 'outbound: "on"')
-        change(settings, "port: 2525", "port: 2526\n  message_size: 1 MB")
-        assert "smtp" in gateway("reload", var=var, config=config, code=2).stderr
+        change(settings, "smtp:\n  host: 127.0.0.1", "smtp:\n  message_size: 1 MB\n  host: localhost")
+        assert "smtp.host" in gateway("reload", var=var, config=config, code=2).stderr
         with pytest.raises(smtplib.SMTPRecipientsRefused):
             desk.mail("nobody", to="other@desk.example")
-        change(settings, "port: 2526\n  message_size: 1 MB", "port: 2525")
+        change(settings, "message_size: 1 MB\n  host: localhost", "host: 127.0.0.1")
         gateway("reload", var=var)
         desk.mail("last", to="other@desk.example")
         wait_for("mail again", lambda: _sent(desk, "last") or None)
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.services("openssl")
+def test_limits_certificate_processes_and_log_are_swapped_under_load(tmp_path: Path, config: Path) -> None:
+    """Whatever is sent while it happens is taken in once, and what cannot be had leaves everything as it is."""
+    var, settings = tmp_path / "var", config / "gateway.yaml"
+    pair = make(tmp_path / "tls")
+    with serving(var, config=config) as desk, Flood(desk, 150) as flood:
+        assert "STARTTLS" not in extensions(desk) and extensions(desk)["SIZE"] == str(50 * 1024**2)
+        assert told("status", var=var)["workers"]["alive"] == 1
+        change(
+            settings, "smtp:\n", f"smtp:\n  message_size: 1 MB\n  certificate: {pair.certificate}\n  key: {pair.key}\n"
+        )
+        settings.write_text(settings.read_text() + "\nworkers: {count: 2, seconds: 5}\nlog: {level: debug}\n")
+        gateway("reload", var=var)
+        assert "STARTTLS" in extensions(desk) and extensions(desk)["SIZE"] == str(1024**2)
+        wait_for("two processes", lambda: told("status", var=var)["workers"]["alive"] == 2 or None)
+
+        # A certificate that is not there: no limit, no process, no rule of that file counts.
+        pair.key.rename(tmp_path / "elsewhere.key")
+        change(settings, "message_size: 1 MB", "message_size: 2 MB")
+        change(settings, "count: 2", "count: 3")
+        refused = gateway("reload", var=var, code=2).stderr
+        assert str(pair.key) in refused
+        assert "nothing was changed" in refused
+        assert extensions(desk)["SIZE"] == str(1024**2) and told("status", var=var)["workers"]["alive"] == 2
+        (tmp_path / "elsewhere.key").rename(pair.key)
+        change(settings, "count: 3", "count: 1")
+        gateway("reload", var=var)
+        assert extensions(desk)["SIZE"] == str(2 * 1024**2)
+        wait_for("one process", lambda: told("status", var=var)["workers"]["alive"] == 1 or None)
+
+        flood.end()
+        desk.filed(flood.acknowledged)
+        assert desk.query("SELECT count(*), count(DISTINCT requester) FROM ticket") == [(flood.acknowledged,) * 2]
+        debug = [line for line in var.with_suffix(".log").read_text().splitlines() if '"debug"' in line]
+        assert any('"accepted"' in line for line in debug)
+
+
+def extensions(desk: Desk) -> dict[str, str]:
+    """What EHLO offers, upper-case -> parameter."""
+    with smtplib.SMTP(*desk.address(), local_hostname="mx.client.example", timeout=30) as client:
+        client.ehlo()
+        return {name.upper(): said.strip() for name, said in client.esmtp_features.items()}
+
+
+class Flood:
+    """Mails, one after the other, from another thread; each acknowledged one is counted."""
+
+    def __init__(self, desk: Desk, count: int) -> None:
+        self._desk, self._count = desk, count
+        self.acknowledged = 0
+        self._failed: list[BaseException] = []
+        self._enough = threading.Event()
+        self._thread = threading.Thread(target=self._send)
+
+    def __enter__(self) -> Flood:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._enough.set()
+        self._thread.join(60)
+
+    def end(self) -> None:
+        """Wait until all of them are sent. Raises what went wrong."""
+        self._thread.join(60)
+        assert not self._thread.is_alive() and not self._failed, self._failed
+
+    def _send(self) -> None:
+        try:
+            for number in range(self._count):
+                if self._enough.is_set():
+                    return
+                self._desk.mail(f"flood{number}")
+                self.acknowledged += 1
+        except (OSError, smtplib.SMTPException) as error:
+            self._failed.append(error)
 
 
 def _sent(desk: Desk, key: str) -> bool:
@@ -104,9 +185,9 @@ def settings(**given: Any) -> Settings:
         ({"desk": {"name": "Other"}, "caps": {"per_address_day": 3}, "operators": ["op@desk.example"]}, []),
         ({"channels": {"mail": {"sales": {"addresses": ["sales@desk.example"]}}}}, []),
         ({"channels": {}}, ["channels.mail"]),
-        ({"smtp": {"port": 25}}, ["smtp"]),
+        ({"smtp": {"port": 25, "connections": 5}, "log": {"level": "debug"}}, ["smtp.port"]),
         ({"http": {"port": 80, "public_url": "https://help.example.com"}}, ["http.port"]),
-        ({"workers": {"count": 2}, "database": {"readers": 8}}, ["database", "workers"]),
+        ({"workers": {"count": 2}, "database": {"readers": 8}}, ["database"]),
     ],
 )
 def test_what_needs_a_restart(given: dict[str, Any], keys: list[str]) -> None:

@@ -182,10 +182,10 @@ async def test_readiness_names_each_trouble(db: Database, blobs: Blobs, clock: F
     switch, alive, listening = _Switch(), [1], {"http": "127.0.0.1:1"}
     checks = (
         health.database(switch),
-        health.workers(lambda: alive[0], 2),
+        health.workers(lambda: alive[0], lambda: 2),
         health.listeners(lambda: listening, ("http", "smtp")),
-        health.disk(tmp_path, 1),
-        health.disk(tmp_path / "gone", 1),
+        health.disk(tmp_path, lambda: 1),
+        health.disk(tmp_path / "gone", lambda: 1),
     )
     async with served(db, blobs, clock, tmp_path, checks=checks[:2]) as running:
         assert (await _get(running, "/readyz"))[:2] == (200, '{"ready": true, "trouble": {}}')
@@ -200,7 +200,7 @@ async def test_readiness_names_each_trouble(db: Database, blobs: Blobs, clock: F
         "listeners": "not listening: smtp",
         "disk": "cannot look: No such file or directory",
     }
-    assert "MB are needed" in health.look([health.disk(tmp_path, 1 << 60)])["disk"]
+    assert "MB are needed" in health.look([health.disk(tmp_path, lambda: 1 << 60)])["disk"]
 
 
 async def test_metrics_count_requests_by_pattern_and_show_what_waits(site: Site) -> None:

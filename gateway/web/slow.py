@@ -1,0 +1,46 @@
+"""A request's body has to arrive within a time: a client that dribbles holds a connection, memory and a handler.
+
+The library limits the size of a body and not its time. Handlers that take hours of upload have limits of their own
+(`channels.contract.own_time`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import TypeAlias
+
+from aiohttp import web
+from aiohttp.typedefs import Middleware
+
+from channels.contract import has_own_time
+
+Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class TooSlow(TimeoutError):
+    """The body did not arrive in time. Raised where the handler reads it; answered with 408."""
+
+
+def timely(limit: Callable[[], timedelta]) -> Middleware:
+    """The middleware. Below the one that answers errors: it raises `TooSlow` within the handler."""
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if not request.can_read_body or has_own_time(request.match_info.handler):
+            return await handler(request)
+        timer = asyncio.get_running_loop().call_later(limit().total_seconds(), _cut, request)
+        try:
+            return await handler(request)
+        finally:
+            timer.cancel()
+
+    return middleware
+
+
+def _cut(request: web.Request) -> None:
+    # One that has arrived and is being worked on has no limit here.
+    # It is a TimeoutError, so that the server answers, waits for no rest and closes the connection.
+    if not request.content.is_eof():
+        request.content.set_exception(TooSlow("the body did not arrive in time"))
