@@ -87,9 +87,12 @@ def may_speak(conn: Connection, case: Case, found: Found) -> bool:
 def _talked_about(conn: Connection, case: Case, conversation: Row[Any]) -> Found | None:
     """The ticket that the conversation is about."""
     raw, talk = case.entry.raw, case.message.conversation
-    topics = chats.told(conn, raw.channel, raw.account, normal(case.sender.address), talk) if talk is not None else []
+    topics = []
     if conversation.ticket_id is not None:
         topics.append(Topic(ticket_id=conversation.ticket_id, at=conversation.last_at))
+    if talk is not None:
+        topics += chats.told(conn, raw.channel, raw.account, normal(case.sender.address), talk)
+    # Of the same moment, the person's own word is the later one.
     topics.sort(key=lambda topic: topic.at, reverse=True)
     about = next((topic for topic in topics if _goes_on(conn, case, topic)), None)
     return None if about is None else Found(ticket_id=about.ticket_id, issued=False)

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Row, Select, and_, bindparam, case, func, sel
 
 from gateway.store.dialect import is_one_of
 from gateway.store.prepared import Prepared
-from gateway.store.schema import attachment, message, outbox
+from gateway.store.schema import attachment, message, outbox, ticket
 from normalizer.message import Conversation
 
 NEVER = datetime.min.replace(tzinfo=UTC)
@@ -36,11 +36,13 @@ _READINGS = Prepared(
 _WHOLE = Prepared(
     select(message).where(message.c.group_key == bindparam("of_group"), message.c.entry_id.is_(None)).limit(1)
 )
-_LATE = case((outbox.c.template.in_(RECEIPTS), None), else_=outbox.c.sending_at)
+_WHEN = case(
+    (outbox.c.template.in_(RECEIPTS), ticket.c.opened_at), else_=func.coalesce(outbox.c.sending_at, outbox.c.created_at)
+)
 _TOLD = (
-    select(outbox.c.ticket_id, func.coalesce(_LATE, outbox.c.created_at).label("at"), outbox.c.destination)
+    select(outbox.c.ticket_id, _WHEN.label("at"), outbox.c.destination)
+    .join(ticket, ticket.c.id == outbox.c.ticket_id)
     .where(
-        outbox.c.ticket_id.is_not(None),
         outbox.c.recipient == bindparam("of_recipient"),
         outbox.c.channel == bindparam("of_channel"),
         outbox.c.account == bindparam("of_account"),

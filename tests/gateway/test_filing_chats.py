@@ -102,6 +102,7 @@ async def test_it_goes_on_with_the_ticket_that_was_talked_about_last(desk: ChatD
     desk.clock.forward(2 * DAY)
     second = await desk.hear("The lamp is broken.", 2)
     assert second.ticket_id != first.ticket_id
+    desk.clock.forward(HOUR)
     await desk.sent(first.ticket_id, "question", key(51))
     desk.clock.forward(HOUR)
     assert (await desk.hear("It is a laser printer.", 3)).ticket_id == first.ticket_id
