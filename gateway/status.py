@@ -10,7 +10,7 @@ from importlib.metadata import version
 from sqlalchemy import Connection, inspect, text
 
 from gateway import health
-from gateway.store import hold, queries
+from gateway.store import hold, media, queries
 from gateway.web.frame import ApiModel
 from gateway.web.services import Services
 
@@ -59,16 +59,20 @@ class Status(ApiModel):
     """Bytes."""
     last_accepted: Mapping[str, datetime]
     """"channel/account" -> when it last brought something."""
+    media_waiting: int = 0
+    """Files of messages that are not here yet."""
+    media_oldest: datetime | None = None
+    """Since when the oldest of them is waited for."""
 
 
 async def gather(services: Services) -> Status:
     """Read everything. Raises Unavailable when the database cannot be read."""
     now = services.clock()
 
-    def read(conn: Connection) -> tuple[queries.Backlog, str, hold.Held | None]:
-        return queries.backlog(conn, now), _schema(conn), hold.get(conn)
+    def read(conn: Connection) -> tuple[queries.Backlog, str, hold.Held | None, tuple[int, datetime | None]]:
+        return queries.backlog(conn, now), _schema(conn), hold.get(conn), media.waiting_since(conn)
 
-    backlog, schema, held = await services.db.read(read)
+    backlog, schema, held, (files, oldest) = await services.db.read(read)
     trouble = await asyncio.to_thread(health.look, services.checks)
     free = await asyncio.to_thread(health.free_bytes, services.var) if services.var is not None else None
     return Status(
@@ -95,6 +99,8 @@ async def gather(services: Services) -> Status:
         workers=dict(services.workers()),
         disk_free=free,
         last_accepted=backlog.last_accepted,
+        media_waiting=files,
+        media_oldest=oldest,
     )
 
 
@@ -114,6 +120,8 @@ def gauges(status: Status) -> dict[str, float]:
         "outbox_oldest_seconds": age(status.outbox.oldest),
         "outbox_unknown": status.outbox.unknown,
         "outbox_dead": status.outbox.dead,
+        "media_waiting": status.media_waiting,
+        "media_oldest_seconds": age(status.media_oldest),
         "outbox_held": status.outbox.held_since is not None,
         **{f"tickets_{name}": status.tickets.get(name, 0) for name in queries.OPEN_STATUSES},
         **{f"workers_{name}": number for name, number in status.workers.items()},

@@ -12,6 +12,7 @@ import pytest
 
 from channels.contract import FetchFailed
 from gateway.circuit import FAILURES
+from gateway.store import media
 from gateway.store.blobs import Blobs
 from gateway.store.database import Database
 from tests.gateway.conftest import FrozenClock
@@ -42,6 +43,15 @@ async def test_a_file_becomes_a_blob_and_the_history_says_so(desk: FetchingDesk)
     (row,) = await desk.media()
     assert (row.state, row.owner) == ("here", None)
     assert await desk.loop.claim() == 0
+
+
+async def test_what_is_not_here_yet_is_counted(desk: FetchingDesk, clock: FrozenClock) -> None:
+    assert await desk.db.read(media.waiting_since) == (0, None)
+    put_at = clock()
+    await desk.with_files(photo())
+    assert await desk.db.read(media.waiting_since) == (1, put_at)
+    await desk.once()
+    assert await desk.db.read(media.waiting_since) == (0, None)
 
 
 async def test_a_failed_try_is_repeated_later_and_later(desk: FetchingDesk, clock: FrozenClock) -> None:
