@@ -13,7 +13,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, SerializeAsAny, create_model, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    SerializeAsAny,
+    create_model,
+    field_validator,
+)
 
 from channels.contract import AccountSettings
 from channels.credentials import reveal
@@ -330,6 +339,20 @@ class Settings(Core):
     """The SMTP port that all mail accounts share; its model is the mail channel's."""
     channels: Mapping[str, Mapping[str, SerializeAsAny[AccountSettings]]] = {}
     """`channels.<channel>.<account>`; each account's model is its channel's."""
+    # Looked up several times for each mail.
+    _own: frozenset[str] = PrivateAttr(frozenset())
+    _agents: Mapping[str, str] = PrivateAttr({})
+
+    def model_post_init(self, _context: object) -> None:
+        """Note whose the addresses are; where two agents claim one, it is the first one's."""
+        self._own = frozenset(
+            endpoint.lower()
+            for channel in CHANNELS
+            for account in self.accounts(channel).values()
+            for endpoint in account.endpoints()
+        )
+        pairs = [(address.lower(), key) for key, agent in self.agents.items() for address in agent.addresses]
+        self._agents = dict(reversed(pairs))
 
     @field_validator("smtp", mode="before")
     @classmethod
@@ -352,12 +375,7 @@ class Settings(Core):
 
     def own_addresses(self) -> frozenset[str]:
         """Our own endpoints on all channels, lower-case."""
-        return frozenset(
-            endpoint.lower()
-            for channel in CHANNELS
-            for account in self.accounts(channel).values()
-            for endpoint in account.endpoints()
-        )
+        return self._own
 
     def is_own(self, address: str) -> bool:
         """One of our own endpoints, with or without a plus tag: `support+x@desk.example`."""
@@ -366,8 +384,7 @@ class Settings(Core):
 
     def agent_by_address(self, address: str) -> str | None:
         """Key of the agent who writes from this mail address."""
-        wanted = address.lower()
-        return next((key for key, agent in self.agents.items() if wanted in map(str.lower, agent.addresses)), None)
+        return self._agents.get(address.lower())
 
 
 def database_url(settings: Core, var: Path) -> str:
