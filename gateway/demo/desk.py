@@ -11,7 +11,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from email import message_from_bytes
 from email.message import Message
 from email.policy import default
@@ -22,6 +22,13 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 PATIENCE = 30.0
 """Seconds to wait for anything before the demo says what did not happen."""
+
+
+_OWN = (
+    # Whatever the configuration says: no mailbox is read, no relay used, no bot polled, no database shared.
+    "http={host: 127.0.0.1, port: 0}", "smtp={host: 127.0.0.1, port: 0}", "database={}", "agents={}", "lines={}",
+    'secret_key=""', "watchers=[]", "operators=[]",
+)  # fmt: skip
 
 
 class NotInTime(Exception):
@@ -41,15 +48,17 @@ def wait_for(what: str, look: Callable[[], T | None]) -> T:
 class Desk:
     """A gateway started for the demo, in a folder of its own."""
 
-    def __init__(self, folder: Path, config: Path) -> None:
+    def __init__(self, folder: Path, config: Path, channels: Mapping[str, Any], *settings: str) -> None:
+        """`channels` are its accounts, instead of those of the configuration; `settings` are more words of `--set`."""
         self.var = folder / "var"
         self.var.mkdir()
         self._log = (folder / "gateway.log").open("wb")
         # Its own ports, and nothing of the caller's environment that could send mail to anybody.
         environment = {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")}
+        given: Sequence[str] = (*_OWN, f"channels={json.dumps(channels)}", *settings)
         self._process = subprocess.Popen(
             [sys.executable, "-m", "gateway", "serve", "--config", str(config), "--var", str(self.var),
-             "--set", "smtp.port=0", "--set", "http.port=0"],
+             *(word for each in given for word in ("--set", each))],
             stdout=self._log, stderr=self._log, env=environment,
         )  # fmt: skip
         self._listening: dict[str, str] = {}

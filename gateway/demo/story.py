@@ -1,4 +1,4 @@
-"""The story that the demo tells: mails in, what each became and why, an answer, a result, a rating."""
+"""The story that the demo tells: mails in, what each became and why, an answer, a result, a rating; then a bot."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from gateway.demo import talk
+from gateway.demo.chat import telegram
 from gateway.demo.desk import Desk, NotInTime, Page, wait_for
 from gateway.demo.mails import DESK, MAILS, REPEATED, Mail, build
 
@@ -19,6 +21,7 @@ REPLY = "Видим ошибку на сервере приложений, пе�
 RESULT = "перезапустили сервер приложений и добавили ему памяти, портал открывается."
 COMMENT = "Быстро починили, спасибо"
 SCORE = 5
+MAILBOX = {"addresses": [DESK], "from": {"name": "Support", "address": DESK}, "language": "en", "timezone": "UTC"}
 _LINK = re.compile(r"https?://\S+?/rate/[A-Za-z0-9_-]+(?:\?score=\d)?")
 
 
@@ -37,18 +40,23 @@ class Became:
 
 def tell(folder: Path, config: Path, console: Console) -> None:
     """Tell the whole story. Raises NotInTime when a part of it does not happen."""
-    desk = Desk(folder, config)
-    try:
-        listening = desk.started()
-        console.print(f"A gateway of its own runs in {folder}: SMTP {listening['smtp']}, HTTP {listening['http']}.\n")
-        became = _send_all(desk, console)
-        _show(became, console)
-        first = became[0].ticket
-        _answer(desk, first, console)
-        _rate(desk, first, console)
-        console.print("\nThe gateway is stopped and its folder removed; nobody was mailed. Next: [bold]make run[/bold]")
-    finally:
-        desk.stop()
+    with telegram() as chat:
+        channels = {"mail": {"support": MAILBOX}, "telegram": {"demo": chat.account(folder)}}
+        # A chat waits some seconds for a burst to end; nobody shall wait for that here.
+        desk = Desk(folder, config, channels, "outbox.chat_acknowledgement_delay=0s", "outbox.debounce=0s")
+        try:
+            listening = desk.started()
+            where = f"SMTP {listening['smtp']}, HTTP {listening['http']}"
+            console.print(f"A gateway of its own runs in {folder}: {where}.\n")
+            became = _send_all(desk, console)
+            _show(became, console)
+            first = became[0].ticket
+            _answer(desk, first, console)
+            _rate(desk, first, console)
+            talk.tell(desk, chat, console)
+        finally:
+            desk.stop()
+    console.print("\nThe gateway is stopped and its folder removed; nobody was written to. Next: [bold]make run[/bold]")
 
 
 def _send_all(desk: Desk, console: Console) -> list[Became]:

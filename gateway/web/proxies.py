@@ -25,6 +25,8 @@ def networks(texts: Sequence[str]) -> tuple[Network, ...]:
 
 def believed(address: str, trusted: Sequence[Network]) -> bool:
     """Whether this address is a proxy of ours."""
+    if not trusted:
+        return False
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import smtplib
 import subprocess
@@ -20,8 +21,8 @@ from gateway.demo.mails import MAILS, build
 ROOT = Path(__file__).parents[3]
 
 
-def gateway(*words: str, var: Path) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"COLUMNS": "200"}
+def gateway(*words: str, var: Path, **more: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"COLUMNS": "200"} | more
     return subprocess.run(
         [sys.executable, "-m", "gateway", *words, "--var", str(var)],
         cwd=ROOT, env=environment, capture_output=True, text=True, timeout=100,
@@ -45,9 +46,29 @@ def serving(var: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
             process.stdout.close()
 
 
+OURS = """
+http: {public_url: "https://help.example.com"}
+database: {url: "env:NO_SUCH_VARIABLE"}
+operators: [operator@desk.example]
+channels:
+  mail:
+    main:
+      addresses: [help@desk.example]
+      imap: {host: 127.0.0.1, port: 1, tls: none, user: main, password: "env:NO_SUCH_VARIABLE"}
+      relay: {host: 127.0.0.1, port: 1, tls: none}
+  telegram:
+    main: {token: "env:NO_SUCH_VARIABLE", api_url: "http://127.0.0.1:1"}
+"""
+"""A desk that works: a demo that used it would end in an error, or write to people."""
+
+
 @pytest.mark.timeout(180)
-def test_the_demo_comes_to_its_end(tmp_path: Path) -> None:
-    result = gateway("demo", var=tmp_path)
+def test_the_demo_comes_to_its_end_whatever_is_configured(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    (tmp_path / "config" / "gateway.yaml").write_text(OURS)
+    (tmp_path / "var").mkdir()
+    (tmp_path / "tmp").mkdir()
+    result = gateway("demo", "--config", str(tmp_path / "config"), var=tmp_path / "var", TMPDIR=str(tmp_path / "tmp"))
     assert result.returncode == 0, result.stderr
     shown = " ".join(result.stdout.split())
     for words in (
@@ -57,10 +78,16 @@ def test_the_demo_comes_to_its_end(tmp_path: Path) -> None:
         "bounce",
         "a repeat of entry 1",
         "5 of 5",
-        "nobody was mailed",
+        "in channel telegram: class",
+        "[Українська]",
+        "was fetched",
+        "[Проблема залишилася]",
+        "2 of 5, with its comment",
+        "nobody was written to",
     ):
-        assert words in shown
-    assert not list(tmp_path.iterdir()), "the demo left something behind"
+        assert words in shown, words
+    for folder in ("var", "tmp"):
+        assert not list((tmp_path / folder).iterdir()), "the demo left something behind"
 
 
 @pytest.mark.timeout(180)
