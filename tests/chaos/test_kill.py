@@ -34,6 +34,9 @@ class Server:
         self.var, self.environment = var, {**os.environ, **(environment or {})}
         self.process: asyncio.subprocess.Process | None = None
         self.port: int | None = None
+        """Of SMTP."""
+        self.site = ""
+        """Where its web server listens."""
 
     async def start(self, *failpoint: str) -> None:
         listening = self.var / "listening.json"
@@ -51,7 +54,8 @@ class Server:
                     assert failpoint and self.process.returncode == -signal.SIGKILL, self.log()
                     return
                 await asyncio.sleep(0.02)
-        self.port = int(json.loads(listening.read_text())["smtp"].rpartition(":")[2])
+        found = json.loads(listening.read_text())
+        self.port, self.site = int(found["smtp"].rpartition(":")[2]), f"http://{found['http']}"
 
     async def kill(self) -> None:
         assert self.process is not None

@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from io import BytesIO
 from typing import Any
 
 import aiohttp
@@ -156,7 +157,7 @@ class Deliverer:
         headers = {"Content-Type": "application/json"}
         if hook.secret:
             headers[SECRET] = hook.secret
-        data: Any = content
+        data: Any = BytesIO(content)
         if fault is not None and fault.kind in _BROKEN:
             headers["Content-Length"] = str(len(content))
             data = _BROKEN[fault.kind](content)
