@@ -15,6 +15,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, help="List, show, 
 
 app.add_typer(acts)
 
+_FILES = {"pending": "not fetched yet", "failed": "could not be fetched"}
 _DIRECTIONS = {"in": "<-", "out": "->", "note": "##"}
 
 
@@ -70,7 +71,10 @@ def show(number: Number, url: Url = "", token: Token = "", json: AsJson = False)
     typer.echo(
         f"{ticket['status']}, class {plain(ticket['class'])}, {line_of(ticket)}, contract {plain(ticket['contract'])}"
     )
-    typer.echo(f"requester {plain(who['name'])} <{plain(who['address'])}>, assignee {plain(ticket['assignee'])}")
+    typer.echo(
+        f"requester {plain(who['name'])} <{plain(who['address'])}> by {ticket['channel']},"
+        f" assignee {plain(ticket['assignee'])}"
+    )
     for name, clock in ticket["deadlines"].items():
         typer.echo(f"{name}: due {when(clock['due'])}, met {when(clock['met_at'])}")
     for reason in ticket["because"]:
@@ -81,7 +85,8 @@ def show(number: Number, url: Url = "", token: Token = "", json: AsJson = False)
         typer.echo(f"\n{_DIRECTIONS[message['direction']]} {when(message['at'])} {author}{doubt}")
         typer.echo(plain(message["visible_text"]))
         for item in message["attachments"]:
-            typer.echo(f"  [{item['id']}] {plain(item['filename'])} ({item['size']} bytes)")
+            state = f"{item['size']} bytes" if item["state"] == "here" else _FILES.get(item["state"], item["state"])
+            typer.echo(f"  [{item['id']}] {plain(item['filename'])} ({state})")
     return None
 
 

@@ -86,10 +86,10 @@ async def test_a_ticket_is_worked_on_from_the_terminal(site: Site, run: Run, tmp
     code, out, _ = await run("tickets", "show", number)
     for part in (
         "closed, class 5, L3 on site, contract acme",
-        "Bob <bob@client.example>",
+        "Bob <bob@client.example> by mail",
         "pavlo",
         "Готово",
-        "журнал.txt",
+        "журнал.txt (3 bytes)",
         "## ",
     ):
         assert part in out
