@@ -49,12 +49,15 @@ from gateway.suspects import StoreSuspects
 from gateway.trend import Trend
 from gateway.trend import check as disk_full
 from gateway.vault import StoreVault
+from gateway.waiting import gathered
 from gateway.web.application import build_site
 from gateway.web.services import Services
 from gateway.web.upload import UploadAnswers
 from gateway.workers import Limits, WorkerPool
 
 log = get_logger(__name__)
+UNHURRIED = 0.1
+"""Seconds after which loops look that nobody waits for."""
 
 
 class CannotStart(Exception):
@@ -231,10 +234,13 @@ class Gateway:
         fetching = self._fetching(core, outbox)
         fired = timers.Timers(db, ctx, CHECKS, self._clock, after=outbox.wake)
 
+        # Timers and files are not in a hurry, and a look at them after each message costs more than the message.
+        timers_soon, files_soon = gathered(fired.wake, UNHURRIED), gathered(fetching.wake, UNHURRIED)
+
         def filed() -> None:
             outbox.wake()
-            fired.wake()
-            fetching.wake()
+            timers_soon()
+            files_soon()
 
         pipeline = Pipeline(
             db=db, blobs=core.blobs, pool=core.pool, ctx=ctx, clock=self._clock, metrics=core.metrics,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 
 async def wait_for_any(*events: asyncio.Event, seconds: float) -> None:
@@ -14,3 +15,22 @@ async def wait_for_any(*events: asyncio.Event, seconds: float) -> None:
         for wait in waits:
             wait.cancel()
         await asyncio.gather(*waits, return_exceptions=True)
+
+
+def gathered(wake: Callable[[], object], seconds: float) -> Callable[[], None]:
+    """A wake-up that comes at most once in so many seconds, that much later: for loops whose look costs more than the
+    wait. Called within the running loop."""
+    waiting = False
+
+    def now() -> None:
+        nonlocal waiting
+        waiting = False
+        wake()
+
+    def soon() -> None:
+        nonlocal waiting
+        if not waiting:
+            waiting = True
+            asyncio.get_running_loop().call_later(seconds, now)
+
+    return soon
