@@ -30,5 +30,5 @@ def test_many_mailboxes_come_back_one_after_the_other() -> None:
 )
 def test_it_is_never_nothing_and_never_for_ever(first: int, failures: int, chance: float) -> None:
     pause = back_off(timedelta(seconds=first), failures, chance)
-    assert SHORTEST_PAUSE <= pause < LONGEST_PAUSE * 1.5
+    assert SHORTEST_PAUSE <= pause <= LONGEST_PAUSE * 1.5
     assert pause == SHORTEST_PAUSE or pause >= back_off(timedelta(seconds=first), failures, 0.0)
