@@ -85,8 +85,8 @@ def _for_people(
     due, due_short = reply_due(ctx, ticket, account, row.language, now)
     visit, visit_short = visit_window(ctx, ticket, account, row.language, now)
     return {
-        # People in copy get what was written, but the ticket is the requester's to look at.
-        "url": view_url(ctx, ticket, ticket.requester) if is_requesters(row, ticket) else "",
+        # People in copy and in a group get what was written, but the ticket is the requester's to look at.
+        "url": view_url(ctx, ticket, ticket.requester) if is_requesters(row, ticket) and not row.overheard else "",
         "phone": ctx.settings.desk.phone,
         "due": due,
         "due_short": due_short,

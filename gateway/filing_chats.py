@@ -74,14 +74,16 @@ def _names_what_is_being_sent(conn: Connection, case: Case) -> bool:
 def may_speak(conn: Connection, case: Case, found: Found) -> bool:
     """Rule 8 in a chat, where the far side vouches for the sender, and a group reads every key that we issue there.
 
-    In private the person who was written to may answer. In a group only who takes part in the ticket: what others
-    answer there is for staff to see, and what they ask without naming a message opens a ticket of their own.
+    In private the person who was written to may answer; what was said to others in a group can be named from there,
+    too. In a group only who takes part in the ticket: what others answer there is for staff to see, and what they ask
+    without naming a message opens a ticket of their own.
     """
     ticket = tickets.get(conn, found.ticket_id)
     if (ticket.conversation or {}).get("id") == case.peer or is_participant(conn, ticket.id, case.sender.address):
         return True
     talk = case.message.conversation
-    return found.issued and talk is not None and talk.private
+    theirs = found.issued and found.recipient == normal(case.sender.address)
+    return theirs and talk is not None and talk.private
 
 
 def _talked_about(conn: Connection, case: Case, conversation: Row[Any]) -> Found | None:

@@ -27,6 +27,8 @@ class Found:
     """Named by a key that we chose; else by one that we only saw."""
     others: tuple[int, ...] = ()
     """Further tickets that the message names."""
+    recipient: str | None = None
+    """Whom the key was issued to."""
     ours: bool = False
     """The message bears an id that we chose: one of our own notices came back."""
 
@@ -79,7 +81,9 @@ def find(conn: Connection, message: Message) -> Found | None:
     best = next((row for row in rows if row.issued), rows[0])
     others = dict.fromkeys(row.ticket_id for row in rows if row.ticket_id != best.ticket_id)
     ours = own is not None and own in known and bool(known[own].issued)
-    return Found(ticket_id=best.ticket_id, issued=best.issued, others=tuple(others), ours=ours)
+    return Found(
+        ticket_id=best.ticket_id, issued=best.issued, others=tuple(others), recipient=best.recipient, ours=ours
+    )
 
 
 def find_issued(conn: Connection, keys: Sequence[ThreadKey], message_id: str = "") -> Row[Any] | None:

@@ -34,12 +34,6 @@ class Way:
     address: str
 
 
-def is_a_place(row: Row) -> bool:
-    """It went to a place where others are, too: that this failed says nothing about the person."""
-    where = [str(value) for value in (row.destination or {}).values()]
-    return bool(where) and row.recipient not in where
-
-
 def hand_on(conn: Connection, ctx: Context, row: Row, now: datetime) -> Way | None:
     """Queue the same notice for the next way to the requester. None: there is none, or it is no notice for them."""
     if row.ticket_id is None or row.act != "send" or MARK in row.variables:

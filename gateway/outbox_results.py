@@ -104,7 +104,8 @@ def apply(conn: Connection, ctx: Context, compose: Compose, row: Row, settlement
         chats_moved.follow(conn, row, settlement.moved_to)
     if settlement.state == "sent":
         _went_out(conn, row, settlement, now)
-    if settlement.state == "unreachable" and not next_channel.is_a_place(row):
+    if settlement.state == "unreachable" and not row.overheard:
+        # That a group was not reached says nothing about the person.
         people.mark_unreachable(conn, identity_kind(row.channel), row.recipient, settlement.detail, now)
     failure = ctx.texts.failures.why(row.id)
     if failure and row.ticket_id is not None:

@@ -254,12 +254,17 @@ class Rating:
     conversation: Conversation | None = None
 
 
+OWN_NUMBER = "own-number"
+"""Name of the command that says the sender's own telephone, as the far side vouches for it. No parser of typed commands
+or of buttons' data may give a name with a hyphen: what people write themselves is no proof."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
     """Somebody tells the gateway itself what to do: a bot command, a button of a menu, a shared contact."""
 
     name: str
-    """start, help, new, status, language, stop, phone …, without a slash and in lower case; unknown ones, too."""
+    """start, help, new, status, language, stop, `OWN_NUMBER` …, without a slash, in lower case; unknown ones, too."""
     argument: str = ""
     sender: Address
     conversation: Conversation

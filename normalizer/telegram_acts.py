@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from normalizer.message import Command, Event, Ignored, Press, Rating, Reachability
+from normalizer.message import OWN_NUMBER, Command, Event, Ignored, Press, Rating, Reachability
 from normalizer.telegram_place import Bot, Place, address_of, author, person_id, privately
 from normalizer.telegram_wire import Obj, identifier, line, obj, text
 
@@ -63,7 +63,7 @@ def own_number(update: Obj, place: Place) -> Command | None:
     if not (7 <= len(digits) <= 15):  # ITU-T E.164: at most 15
         return None
     return Command(
-        name="phone",
+        name=OWN_NUMBER,
         argument=f"+{digits}",
         sender=sender,
         conversation=place.conversation(sender.address),

@@ -45,6 +45,7 @@ from gateway.dialogs.states import (
     VoteOutcome,
     Wish,
 )
+from normalizer.message import OWN_NUMBER
 
 Step: TypeAlias = tuple[State, tuple[Action, ...]]
 
@@ -204,7 +205,7 @@ COMMANDS: Mapping[str, Callable[[State, Commanded], Step]] = {
 """What people can type."""
 _HANDLERS: Mapping[str, Callable[[State, Commanded], Step]] = {
     **COMMANDS,
-    "phone": _phone,
+    OWN_NUMBER: _phone,
     "no_surveys": _about("no_surveys"),
     "reopen": _about("reopened"),
     "change": _about("change"),

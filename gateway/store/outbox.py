@@ -127,6 +127,12 @@ class Row:
     target: str = ""
     part: int = 0
 
+    @property
+    def overheard(self) -> bool:
+        """It goes to a place where others are, too: a group."""
+        where = [str(value) for value in (self.destination or {}).values()]
+        return bool(where) and self.recipient not in where
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settlement:

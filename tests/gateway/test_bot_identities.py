@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -13,9 +14,10 @@ from gateway.identities import Identity
 from gateway.store import people, schema
 from gateway.store.blobs import Blobs
 from gateway.store.database import Database
-from normalizer.message import Command, Notice
+from normalizer.message import OWN_NUMBER, Command, Notice
 from tests.gateway.bot_desk import ANN, ANNA, BOB, GROUP, BotDesk, data_of, labels, place
 from tests.gateway.conftest import FrozenClock
+from tests.normalizer.telegram_cases import read
 
 TOKEN = "0123456789abcdef" * 3
 TELEGRAM = Identity(kind="telegram", value=ANN)
@@ -179,7 +181,8 @@ async def test_codes_are_rationed_by_person_and_by_address(desk: BotDesk) -> Non
 
 
 async def share(desk: BotDesk, number: str, who: str = ANN) -> list[Notice]:
-    command = Command(name="phone", argument=number, sender=desk.command("/x", who).sender, conversation=place(who))
+    sender = desk.command("/x", who).sender
+    command = Command(name=OWN_NUMBER, argument=number, sender=sender, conversation=place(who))
     await desk.bot(command, who)
     return await desk.heard()
 
@@ -189,6 +192,16 @@ async def test_an_own_number_joins_the_contact_and_a_typed_one_does_not(desk: Bo
     assert await desk.known_as("telegram", ANN) == ["phone:+380671112233", f"telegram:{ANN}"]
     await desk.writes("My number is +380 67 999 00 00")
     assert "phone:+380679990000" not in await desk.known_as("telegram", ANN)
+    for typed in (
+        "/phone +380679990000",
+        f"/{OWN_NUMBER} +380679990000",
+        f"/{OWN_NUMBER.replace('-', '_')} 380679990000",
+    ):
+        update = {"update_id": 1, "message": {
+            "message_id": 7, "date": 1773136800, "text": typed, "chat": {"id": int(ANN)}, "from": {"id": int(ANN)},
+        }}  # fmt: skip
+        await desk.bot(read(json.dumps(update).encode(), {}), ANN)
+        assert "phone:+380679990000" not in await desk.known_as("telegram", ANN), typed
     await desk.heard()
     [shrug] = await share(desk, "not a number", who=BOB)
     assert "/help" in shrug.text

@@ -180,6 +180,17 @@ async def test_who_is_no_part_of_a_ticket_writes_there_for_staff_only(desk: Chat
     assert (await desk.ticket(ann.ticket_id)).status == "open"
 
 
+async def test_from_a_private_chat_nobody_answers_what_was_said_to_another_in_a_group(desk: ChatDesk) -> None:
+    ann = await desk.hear("The printer is on fire.", 1, group=True)
+    await desk.sent(ann.ticket_id, "resolved", key(50, GROUP))
+    await desk.set_status(ann.ticket_id, "resolved")
+    stranger = await desk.hear("It still burns, send somebody!", 2, who=BOB, answers=key(50, GROUP))
+    assert (stranger.kind, stranger.ticket_id) == ("unverified", ann.ticket_id)
+    assert (await desk.ticket(ann.ticket_id)).status == "resolved"
+    own = await desk.hear("It does not.", 3, answers=key(50, GROUP))
+    assert (own.kind, own.ticket_id) == ("appended", ann.ticket_id)
+
+
 async def test_what_names_a_message_being_sent_waits_for_its_name(desk: ChatDesk) -> None:
     first = await desk.hear("The printer is on fire.", 1)
     row = await desk.sent(first.ticket_id, "reply", key(50))
@@ -212,6 +223,20 @@ async def test_a_reply_to_a_group_goes_to_the_group_once_and_to_nobody_elses_cha
     )  # fmt: skip
     [told] = [row for row in await desk.outbox() if row.recipient == "carol@client.example"]
     assert told.destination is None, "not into the former requester's chat"
+
+
+async def test_a_group_never_gets_the_link_by_which_the_requester_looks_at_the_ticket(desk: ChatDesk) -> None:
+    for group in (False, True):
+        filed = await desk.hear("The printer is on fire.", 1, group=group)
+        await desk.do(
+            lambda conn, ticket=filed.ticket_id: acts.reply(
+                conn, desk.ctx, ticket, actor="agent:olena", now=desk.clock(), key=f"r{ticket}", text="We come."
+            )
+        )
+        row = [row for row in await desk.outbox() if row.kind == "reply"][-1]
+        notice = await rendered(desk, row.id)
+        assert notice.destination == {"chat": int(GROUP if group else ANN)}
+        assert bool(notice.link) is not group, "everybody there could open it, and act in the requester's name"
 
 
 async def test_in_private_an_answer_stands_alone(desk: ChatDesk) -> None:

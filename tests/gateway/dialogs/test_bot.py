@@ -43,6 +43,7 @@ from gateway.dialogs.states import (
     from_json,
 )
 from gateway.text_names import BOT_TEXTS, TO_REQUESTER
+from normalizer.message import OWN_NUMBER
 
 NOW = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
 TOKEN = "0123456789abcdef" * 3
@@ -75,7 +76,7 @@ texts = st.one_of(
 commands = st.builds(
     Commanded,
     name=st.one_of(
-        st.sampled_from([*bot.COMMANDS, "phone", "no_surveys", "reopen", "change", "comment", "", "rate"]),
+        st.sampled_from([*bot.COMMANDS, OWN_NUMBER, "no_surveys", "reopen", "change", "comment", "", "rate"]),
         st.text(max_size=10),
     ),
     argument=st.one_of(texts, st.just(TOKEN), st.sampled_from(["ru", "UK", "+380 67 000 00 00", "x" * 400])),
@@ -148,7 +149,7 @@ def _has_texts(actions: Sequence[Action]) -> None:
                 assert f"bot_press_{text}" in BOT_TEXTS
 
 
-NAMES = [*bot.COMMANDS, "phone", "no_surveys", "reopen", "change", "comment", "unknown"]
+NAMES = [*bot.COMMANDS, OWN_NUMBER, "no_surveys", "reopen", "change", "comment", "unknown"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -214,7 +215,9 @@ def test_a_language_is_chosen_by_button_or_word() -> None:
     assert after(told("language", "de"))[1] == (Say(text="language", choices=bot.language_choices()),)
 
 
-@pytest.mark.parametrize("name", ["no_surveys", "reopen", "change", "comment", "phone", "rate", "ünknown", ""])
+@pytest.mark.parametrize(
+    "name", ["no_surveys", "reopen", "change", "comment", "phone", OWN_NUMBER, "rate", "ünknown", ""]
+)
 def test_what_is_no_command_gets_the_help_line(name: str) -> None:
     assert after(told(name))[1] == (Say(text="unknown"),)
 
