@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from functools import partial
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection, update
@@ -227,12 +229,10 @@ async def test_a_reply_to_a_group_goes_to_the_group_once_and_to_nobody_elses_cha
 
 async def test_a_group_never_gets_the_link_by_which_the_requester_looks_at_the_ticket(desk: ChatDesk) -> None:
     for group in (False, True):
-        filed = await desk.hear("The printer is on fire.", 1, group=group)
-        await desk.do(
-            lambda conn, ticket=filed.ticket_id: acts.reply(
-                conn, desk.ctx, ticket, actor="agent:olena", now=desk.clock(), key=f"r{ticket}", text="We come."
-            )
-        )
+        ticket = (await desk.hear("The printer is on fire.", 1, group=group)).ticket_id
+        assert ticket is not None
+        said: dict[str, Any] = {"actor": "agent:olena", "now": desk.clock(), "key": f"r{ticket}", "text": "We come."}
+        await desk.do(partial(acts.reply, ctx=desk.ctx, ticket_id=ticket, **said))
         row = [row for row in await desk.outbox() if row.kind == "reply"][-1]
         notice = await rendered(desk, row.id)
         assert notice.destination == {"chat": int(GROUP if group else ANN)}
