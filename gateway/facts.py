@@ -53,8 +53,7 @@ def _for_bot(ctx: Context, row: outbox.Row, ticket: Row[Any] | None, said: Seque
         return identities.code_values(ctx, row.variables)
     known: dict[str, Any] = {"phone": ctx.settings.desk.phone}
     if ticket is not None:
-        private = (ticket.conversation or {}).get("private", True)
-        known |= {"number": ticket.number, "result": (ticket.result or "") if private else ""}
+        known |= {"number": ticket.number, "result": (ticket.result or "") if _in_private(row, ticket) else ""}
     return {name: value for name, value in known.items() if name in said} | dict(row.variables)
 
 
@@ -90,7 +89,7 @@ def _for_people(
         "phone": ctx.settings.desk.phone,
         "due": due,
         "due_short": due_short,
-        "private": bool((ticket.conversation or {}).get("private", True)),
+        "private": _in_private(row, ticket),
         **_hours(ctx, ticket, account, row.language, now),
         "emergency": contract.emergency_phone if contract else "",
         "registered": bool(given.get("registered") or ticket.registered_by),
@@ -103,6 +102,11 @@ def _for_people(
         "survey": _survey(conn, ctx, given.get("survey"), now),
         **_incident(conn, given.get("incident"), row.language),
     }
+
+
+def _in_private(row: outbox.Row, ticket: Row[Any]) -> bool:
+    """It was asked in private, and goes nowhere where others are."""
+    return bool((ticket.conversation or {}).get("private", True)) and not row.overheard
 
 
 def is_requesters(row: outbox.Row, ticket: Row[Any]) -> bool:

@@ -11,9 +11,9 @@ from channels.registry import identity_kind
 from gateway.context import Context
 from gateway.dialogs.states import State, as_json, from_json
 from gateway.identities import Identity
-from gateway.store import dialogs, people
+from gateway.store import dialogs, people, threads
 from gateway.store.journal import Entry
-from normalizer.message import Address, Conversation, Press
+from normalizer.message import Address, Conversation, KeyKind, Press
 
 LANGUAGES = ("ru", "uk", "en")
 
@@ -55,8 +55,10 @@ class Talk:
 
     @property
     def edits(self) -> bool:
-        """The message with the pressed button is there and can be changed."""
-        return self.press is not None and bool(self.press.under)
+        """The message with the pressed button is there, and is this person's to change."""
+        under = self.press.under if self.press is not None else ""
+        # What a press says of itself is made up by whoever sends it, so it may stand under another one's message.
+        return bool(under) and threads.told(self.conn, KeyKind.EXTERNAL, under) in (None, self.person)
 
 
 def talk_of(

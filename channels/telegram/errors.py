@@ -19,6 +19,8 @@ from normalizer.message import Act, Delivery, Fault, Notice, Receipt
 
 USUAL_PAUSE = 5.0
 """Seconds, after a 429 that does not say how long."""
+LONGEST_PAUSE = 86400.0
+"""Seconds: who asks for more is asked again after a day; infinity is a number in JSON, too."""
 _DETAIL = 300
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 _TOKEN = re.compile(r"\b\d{3,}:[\w-]{3,}")
@@ -41,7 +43,7 @@ def too_many(status: int, payload: bytes) -> TooMany | None:
         seconds = float(said["parameters"]["retry_after"])
     except (ValueError, TypeError, KeyError, RecursionError):
         return TooMany(USUAL_PAUSE) if status == 429 else None
-    return TooMany(max(seconds, 0.0)) if status >= 400 else None
+    return TooMany(min(max(seconds, 0.0), LONGEST_PAUSE)) if status >= 400 else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +134,10 @@ def receipt_for(failure: Failure, notice: Notice) -> Receipt:
             return Receipt(
                 delivery=Delivery.RETRY, fault=Fault.MESSAGE, detail="429: too fast for Telegram", retry_after=seconds
             )
+        case api.ChatMigrated() if notice.act == "edit":
+            # Messages keep their place and their number in the former group, and nobody can change them there.
+            detail = "there is nothing left to edit: the group became a supergroup"
+            return Receipt(delivery=Delivery.SENT, external_ids=(notice.target,), detail=detail)
         case api.ChatMigrated() as moved:
             destination = {**notice.destination, "chat": moved.new_chat_id}
             return Receipt(

@@ -19,6 +19,7 @@ _PLACE = (
     dialog.c.peer == bindparam("of_peer"),
 )
 _FIND = Prepared(select(dialog.c.state).where(*_PLACE).with_for_update())
+_LOOK = Prepared(select(dialog.c.state).where(*_PLACE))
 
 
 def find(conn: Connection, channel: str, account: str, peer: str) -> Mapping[str, Any] | None:
@@ -37,7 +38,8 @@ def lock(conn: Connection, channel: str, account: str, peer: str, now: datetime)
 def private_place(conn: Connection, channel: str, account: str, person: str) -> Mapping[str, Any] | None:
     """Where somebody is written to alone (`Conversation.answer_to`); None when they never wrote to us in private."""
     place = {"of_channel": channel, "of_account": account, "of_peer": normal(person)}
-    row = _FIND.first(conn, place)
+    # Not locked: whoever asks holds a ticket, and who is heard locks the dialog before the ticket.
+    row = _LOOK.first(conn, place)
     if row is not None and row.state.get("private"):
         return dict(row.state["private"])
     theirs = (

@@ -88,6 +88,12 @@ def find_keys(conn: Connection, keys: Iterable[tuple[str, str]]) -> list[Row[Any
     return found
 
 
+def told(conn: Connection, kind: str, value: str) -> str | None:
+    """Whom a key that we issued was sent to; None where we do not know."""
+    wanted = select(thread_key.c.recipient).where(thread_key.c.kind == kind, thread_key.c.value == key_value(value))
+    return conn.scalar(wanted)
+
+
 def keys_of(conn: Connection, ticket_id: int) -> Sequence[Row[Any]]:
     """Every key of a ticket."""
     return conn.execute(select(thread_key).where(thread_key.c.ticket_id == ticket_id)).all()

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from gateway import desk as staff
-from gateway.store import people
+from gateway.store import people, threads
 from gateway.store.blobs import Blobs
 from gateway.store.database import Database
 from normalizer.message import Attachment
@@ -195,6 +195,19 @@ async def test_without_a_private_chat_it_is_asked_in_the_group(desk: BotDesk) ->
     filed = await desk.writes("The printer does not print", group=True)
     [question] = await desk.resolved(filed.ticket_id)
     assert question.destination == {"chat": -500} and EXCELLENT in labels(question)
+
+
+async def test_a_made_up_press_changes_nobody_elses_message_and_tells_a_group_nothing(desk: BotDesk) -> None:
+    # A press bears whatever data its sender makes up, below any message that has buttons.
+    _, buttons = await asked(desk)
+    ann = await desk.writes("The lamp is broken", who=BOB, group=True)
+    key = "telegram:bot:-500:77"
+    await desk.do(lambda conn: threads.add_key(conn, ann.ticket_id or 0, "external", key, issued=True, recipient=BOB))
+    await desk.heard()
+    said = await desk.presses(buttons[EXCELLENT], group=True, under=key)
+    assert [notice.act for notice in said] == ["send", "press"]
+    assert not any("The cable was replaced." in notice.text for notice in said)
+    assert await desk.votes() == [(5, "")]
 
 
 async def test_staff_may_ask_in_private_too(desk: BotDesk) -> None:

@@ -80,7 +80,13 @@ async def test_every_answer_has_its_receipt(case: Case) -> None:
 
 @pytest.mark.parametrize(
     ("said", "seconds"),
-    [({"retry_after": 7}, 7.0), ({"retry_after": "3"}, 3.0), ({}, 5.0), ({"retry_after": None}, 5.0)],
+    [
+        ({"retry_after": 7}, 7.0),
+        ({"retry_after": "3"}, 3.0),
+        ({}, 5.0),
+        ({"retry_after": None}, 5.0),
+        ({"retry_after": float("inf")}, 86400.0),
+    ],
 )
 async def test_how_long_to_wait_is_read_however_it_is_written(said: dict[str, Any], seconds: float) -> None:
     from channels.telegram.errors import too_many

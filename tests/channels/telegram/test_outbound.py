@@ -261,6 +261,8 @@ async def test_a_group_that_moved_says_where() -> None:
         assert receipt.delivery is Delivery.RETRY
         assert receipt.moved_to == {"chat": GROUP, "topic": 3}
         assert (await tg.send(destination=receipt.moved_to)).delivery is Delivery.SENT
+        edit = await tg.send(act="edit", target="telegram:desk:-77:5", destination={"chat": -77})
+        assert (edit.delivery, edit.moved_to) == (Delivery.SENT, {}), "tried again it would be told the same for days"
 
 
 async def test_a_topic_that_is_gone_does_not_keep_the_answer_from_its_group() -> None:
