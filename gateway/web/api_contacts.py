@@ -21,6 +21,8 @@ from gateway.web.frame import ApiModel, Asked, Call, Job
 from gateway.web.problems import Problem
 from normalizer.message import Facts
 
+LATELY = 20_000
+"""Messages, of all accounts, among which the last one of an account is looked for."""
 _PHONE = re.compile(r"\+[0-9]{7,15}")
 Kind = Annotated[str, StringConstraints(pattern=r"^[a-z]{1,20}$")]
 Value = Annotated[Text, StringConstraints(max_length=people.IDENTITY_LIMIT)]
@@ -121,11 +123,14 @@ async def invite(call: Call) -> Job:
     account = accounts.get(name)
     if account is None:
         raise Problem(422, "there is no such account; accounts are named in the configuration under `channels`")
+    # Before the writer's turn: looking for a name takes longer than accepting a message.
+    url = account.start_url(token, {}) or account.start_url(
+        token, await call.read(lambda conn: _seen(conn, asked.channel, name))
+    )
+    if not url:
+        raise Problem(409, "nobody knows yet how this account is called; `username` in its settings says it")
 
     def job(conn: Connection) -> OneTimeLink:
-        url = account.start_url(token, _seen(conn, asked.channel, name))
-        if not url:
-            raise Problem(409, "nobody knows yet how this account is called; `username` in its settings says it")
         expires_at = identities.make_link(conn, contact_id, token, actor=caller.actor, now=now)
         return OneTimeLink(url=url, expires_at=expires_at)
 
@@ -173,9 +178,11 @@ def _identity(kind: str, value: str) -> Identity:
 
 
 def _seen(conn: Connection, channel: str, account: str) -> Facts:
-    """Facts of the last message that came to an account: with it the channel tells what it is called."""
-    wanted = select(entry.c.facts).where(entry.c.channel == channel, entry.c.account == account)
-    return dict(conn.scalar(wanted.order_by(entry.c.id.desc()).limit(1)) or {})
+    """Facts of the last message that came to an account lately: with it the channel tells what it is called."""
+    columns = (entry.c.id, entry.c.channel, entry.c.account, entry.c.facts)
+    newest = select(*columns).order_by(entry.c.id.desc()).limit(LATELY).subquery()
+    wanted = select(newest.c.facts).where(newest.c.channel == channel, newest.c.account == account)
+    return dict(conn.scalar(wanted.order_by(newest.c.id.desc()).limit(1)) or {})
 
 
 def _detail(conn: Connection, contact_id: int) -> ContactDetail:
