@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import assert_never
 
@@ -95,16 +95,17 @@ def listen(conn: Connection, case: Case) -> Listened:
     """Ask the bot whether a message of a conversation is meant for it."""
     said, entry = case.message, case.entry
     place = said.conversation
-    if place is None or said.edited_at is not None:
+    kept = dialogs.find(conn, entry.raw.channel, entry.raw.account, place.id) if place is not None else None
+    if place is None or kept is None:
         return Listened()
-    kept = dialogs.find(conn, entry.raw.channel, entry.raw.account, place.id)
-    if kept is None:
-        return Listened()
+    state = from_json(kept)
+    if said.edited_at is not None:
+        edited = bool(said.external_key) and said.external_key == state.taken
+        return Listened(filed=Filed(kind="command", because="an edit of what was taken") if edited else None)
     if bot_answers.answered(conn, entry):
         return Listened(filed=Filed(kind="command", because="taken before"))
     talk = talk_of(conn, case.ctx, entry, case.sender, place, said.language, None, case.now)
     talk.said = said.external_key
-    state = from_json(kept)
     event = Heard(
         text=said.visible_text or said.text,
         plain=not said.attachments and not said.group and _answers_nothing_else(conn, said, state),
@@ -118,7 +119,8 @@ def listen(conn: Connection, case: Case) -> Listened:
         bot_answers.hush(talk)
         filed = _take(talk, case, actions)
         after = carry_out(talk, after, actions)
-        save(talk, after)
+        # An address or a code is no message of a ticket, and neither is its edit.
+        save(talk, after if filed.message_id else replace(after, taken=said.external_key))
         return Listened(filed=filed)
     return Listened(fresh=passed.fresh, after=(talk, after) if after != state else None)
 

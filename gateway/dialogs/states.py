@@ -49,6 +49,8 @@ class State:
     awaits: Awaits = Nothing()
     fresh: bool = False
     """The next message opens a new ticket, although one is open."""
+    taken: str = ""
+    """External key of the last message that was for the bot alone: an address, a code. Its edits are, too."""
 
 
 # -- events -------------------------------------------------------------------------------
@@ -266,6 +268,8 @@ Action: TypeAlias = (
 def as_json(state: State) -> dict[str, Json]:
     """What `from_json` reads."""
     kept: dict[str, Json] = {"fresh": True} if state.fresh else {}
+    if state.taken:
+        kept["taken"] = state.taken
     match state.awaits:
         case AwaitsCode(until=until, tries=tries):
             kept["code"] = {"until": until.isoformat(), "tries": tries}
@@ -290,7 +294,8 @@ def from_json(kept: object) -> State:
         awaits = AwaitsComment(survey=_count(comment.get("survey")), until=until)
     elif kept.get("address") is True:
         awaits = AwaitsAddress()
-    return State(awaits=awaits, fresh=kept.get("fresh") is True)
+    taken = kept.get("taken")
+    return State(awaits=awaits, fresh=kept.get("fresh") is True, taken=taken if isinstance(taken, str) else "")
 
 
 def _instant(value: object) -> datetime | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -174,6 +175,17 @@ async def test_a_mail_address_is_asked_for_in_two_steps(desk: BotDesk) -> None:
     assert (filed.kind, filed.ticket_id) == ("command", None)
     mail, chat = sorted(await desk.heard(), key=lambda notice: notice.channel)
     assert (mail.recipient.address, chat.channel) == (ANNA, "telegram")
+
+
+async def test_the_edit_of_what_the_bot_took_opens_no_ticket(desk: BotDesk) -> None:
+    await desk.types("/link")
+    address, later = desk.words("anna@cleint.example"), desk.clock() + timedelta(seconds=5)
+    await desk.bot(address, ANN)
+    await desk.types("/help")
+    edited = replace(address, text=ANNA, visible_text=ANNA, edited_at=later)
+    assert (await desk.bot(edited, ANN)).kind == "command"
+    assert await desk.count(schema.ticket) == 0
+    assert (await desk.bot(replace(edited, external_key="telegram:bot:101:m1"), ANN)).kind == "opened"
 
 
 def test_the_menu_shows_commands_that_there_are_in_every_language() -> None:
