@@ -12,6 +12,7 @@ from channels.registry import identity_kind
 from gateway import clocks, updates
 from gateway.automatic import Asked, why_silent
 from gateway.context import Context
+from gateway.coverage import widened
 from gateway.filing_append import relate
 from gateway.filing_case import Case, Filed, keep_files
 from gateway.filing_open import language_of
@@ -166,6 +167,8 @@ def reroute(conn: Connection, case: Case, ticket: Row[Any]) -> list[tuple[str, i
 
     Returns (kind, event, data) of what changed.
     """
+    # As at the opening: who writes from a chat may be under a contract by another name, or by the chat.
+    case = widened(conn, case)
     columns = case.columns()
     columns["tags"] = list(dict.fromkeys([*ticket.tags, *columns["tags"]]))
     if UNREADABLE in columns["tags"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -308,3 +309,15 @@ async def test_a_contract_covers_a_group(desk: BotDesk) -> None:
     ticket = await desk.ticket((await desk.writes("The printer does not print", who=BOB, group=True)).ticket_id)
     assert ticket.contract == "club"
     assert any(GROUP in reason["detail"] for reason in ticket.because if reason["what"] == "contract")
+
+
+async def test_an_edit_leaves_the_ticket_under_the_contract_of_its_group(desk: BotDesk) -> None:
+    said = desk.words("The printer does not print", group=True)
+    ticket_id = (await desk.bot(said, ANN)).ticket_id
+    assert ticket_id is not None
+    before = await desk.ticket(ticket_id)
+    text, later = "The printer does not print at all", desk.clock() + timedelta(minutes=1)
+    edited = await desk.bot(replace(said, text=text, visible_text=text, edited_at=later), ANN)
+    after = await desk.ticket(ticket_id)
+    assert (edited.kind, before.contract, after.contract) == ("revised", "club", "club")
+    assert "contract" not in await desk.kinds(ticket_id)
