@@ -199,7 +199,7 @@ class Gateway:
         """Everything that the rest stands on; closed in the opposite order."""
         folders = self._folders
         folders.make()
-        nodes.lock_folder(stack, self._configuration.settings, folders.var)
+        nodes.lock_folder(stack, folders.var)
         (folders.var / "listening.json").unlink(missing_ok=True)
         bound = bind(self._configuration.settings)
         stack.callback(bound.close)

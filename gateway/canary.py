@@ -18,13 +18,14 @@ from sqlalchemy import Connection, select
 
 from channels.contract import Clock, Cursor, Sender, Unavailable
 from gateway.context import Context
+from gateway.despatch import NoAnswer, limited
 from gateway.filing_case import Filed
 from gateway.keyring import Keyring
 from gateway.log import get_logger
 from gateway.store import cursors, hold, schema
 from gateway.store.database import Database
 from gateway.waiting import wait_for_any
-from normalizer.message import Address, Delivery, Message, Notice, Receipt
+from normalizer.message import Address, Delivery, Message, Notice
 
 CHANNEL = "mail"
 LONGEST = 30.0
@@ -99,7 +100,8 @@ class Canary:
 
     async def look(self) -> float:
         """Send one if it is due. Returns the seconds until the next look. Raises Unavailable."""
-        wanted, now = self.ctx.settings.canary, self._clock()
+        ctx, now = self.ctx, self._clock()  # a reload on the way changes nothing for this one
+        wanted = ctx.settings.canary
         if wanted is None:
             return LONGEST
         sender = self._senders().get((CHANNEL, wanted.account))
@@ -110,27 +112,30 @@ class Canary:
         sent = int(now.timestamp())
         # Written before it goes out: one that is lost with us is missed all the same.
         await self._db.write(lambda conn: _sent(conn, wanted.account, sent))
-        receipt = await sender.send(self._notice(wanted.account, sent, now))
-        if receipt.delivery is not Delivery.SENT:
-            await self._db.write(lambda conn: _refused(conn, wanted.account, receipt))
-        log.info("canary", account=wanted.account, result=receipt.delivery.value)
+        limit = ctx.settings.outbox.send_timeout.total_seconds()
+        answer = await limited(sender.send(_notice(ctx, wanted.account, sent, now)), limit)
+        if isinstance(answer, NoAnswer) or answer.delivery is not Delivery.SENT:
+            await self._db.write(lambda conn: _refused(conn, wanted.account, answer.detail))
+        result = "no answer" if isinstance(answer, NoAnswer) else answer.delivery.value
+        log.info("canary", account=wanted.account, result=result)
         return min(wanted.every.total_seconds(), LONGEST)
 
-    def _notice(self, account: str, sent: int, now: datetime) -> Notice:
-        own = self.ctx.settings.accounts(CHANNEL)[account].endpoints()[0]
-        mark = token(self.ctx.keyring, sent)
-        return Notice(
-            id=sent,
-            channel=CHANNEL,
-            account=account,
-            recipient=Address(address=own),
-            kind="canary",
-            language="en",
-            subject=f"Canary of the intake gateway [{mark}]",
-            text="The gateway sends this to itself, to see that mail goes out and comes in. There is nothing to do.\n",
-            message_id=f"{mark}@{own.rpartition('@')[2]}",
-            created_at=now,
-        )
+
+def _notice(ctx: Context, account: str, sent: int, now: datetime) -> Notice:
+    own = ctx.settings.accounts(CHANNEL)[account].endpoints()[0]
+    mark = token(ctx.keyring, sent)
+    return Notice(
+        id=sent,
+        channel=CHANNEL,
+        account=account,
+        recipient=Address(address=own),
+        kind="canary",
+        language="en",
+        subject=f"Canary of the intake gateway [{mark}]",
+        text="The gateway sends this to itself, to see that mail goes out and comes in. There is nothing to do.\n",
+        message_id=f"{mark}@{own.rpartition('@')[2]}",
+        created_at=now,
+    )
 
 
 def _due(known: State | None, account: str, every: timedelta) -> datetime:
@@ -147,10 +152,10 @@ def _sent(conn: Connection, account: str, sent: int) -> None:
     _write(conn, replace(known, waiting=(*waiting[:1], *waiting[1:][-(KEPT - 1) :]), sent=sent))
 
 
-def _refused(conn: Connection, account: str, receipt: Receipt) -> None:
+def _refused(conn: Connection, account: str, detail: str) -> None:
     known = _locked(conn)
     if known is not None and known.account == account:
-        _write(conn, replace(known, why=receipt.detail[:300]))
+        _write(conn, replace(known, why=detail[:300]))
 
 
 def _locked(conn: Connection) -> State | None:

@@ -132,7 +132,7 @@ class Despatch:
             if not self._may_send():
                 return Receipt(delivery=Delivery.RETRY, detail="not sent: this node's lease is over", fault=Fault.OURS)
             begun = loop.time()
-            answer = await _limited(sender.send(notice), self._limit)
+            answer = await limited(sender.send(notice), self._limit)
         took = loop.time() - begun
         sent = isinstance(answer, Receipt) and answer.delivery is Delivery.SENT
         self._pace[account] = 0.8 * self._pace.get(account, took) + 0.2 * took if sent else QUICK
@@ -163,7 +163,7 @@ class Despatch:
         prober = self.wires.probers.get((row.channel, row.account))
         if prober is None:
             return self._of_doubt(row, detail, at_once=at_once)
-        found = await _limited(prober.find(notice, row.sending_at or row.created_at), self._limit)
+        found = await limited(prober.find(notice, row.sending_at or row.created_at), self._limit)
         match found:
             case Receipt():
                 return self._of_receipt(row, found)
@@ -203,7 +203,7 @@ class Despatch:
         )
 
 
-async def _limited(work: Coroutine[Any, Any, T], seconds: float) -> T | NoAnswer:
+async def limited(work: Coroutine[Any, Any, T], seconds: float) -> T | NoAnswer:
     """The result of `work`, or why there is none. One that does not let itself be cancelled holds up nobody."""
     task = asyncio.ensure_future(work)
     try:

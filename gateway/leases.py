@@ -45,6 +45,8 @@ class Leases:
         self.trouble: Callable[[], Awaitable[Mapping[str, str]]] = _nothing_wrong
         """What is wrong with this node alone, name -> reason: told to all with each renewal."""
         self._db, self.owner, self.length, self._monotonic = db, owner, length, monotonic
+        self._said: Mapping[str, str] = {}
+        """What was wrong when it was last found out."""
         self._until: dict[str, float] = {}
         self._lost: dict[str, asyncio.Event] = {}
 
@@ -96,8 +98,8 @@ class Leases:
 
     async def renew(self) -> None:
         """Renew everything once. A lease that somebody else has now is lost. Raises Unavailable."""
+        trouble = await self._trouble_soon()
         before, names = self._monotonic(), sorted(self._until)
-        trouble = await self.trouble()
 
         def job(conn: Connection) -> frozenset[str]:
             store.tell(conn, self.node, trouble)
@@ -111,6 +113,15 @@ class Leases:
                 await self.start()  # its row was forgotten; what it had claimed is others' by now
             else:
                 self._lose(name)
+
+    async def _trouble_soon(self) -> Mapping[str, str]:
+        """What is wrong; what was said last when that cannot be found out in time: a slow disk must cost no lease."""
+        try:
+            async with asyncio.timeout(self.pause / 2):
+                self._said = await self.trouble()
+        except TimeoutError:
+            log.warning("what is wrong with this node cannot be found out in time", owner=self.owner)
+        return self._said
 
     def _lose(self, name: str) -> None:
         self._until.pop(name, None)

@@ -71,10 +71,14 @@ class Ports:
         return partial(self._exchange, ended, begun)
 
     async def _exchange(self, ended: Sequence[Any], begun: Sequence[Any]) -> None:
-        await asyncio.gather(*(self._stop(one) for one in ended))
-        for one in begun:
-            await self._start(one)
-        log.info("listeners replaced", ended=len(ended), begun=len(begun))
+        """One that does not end or begin as it should keeps no other from it. Raises ExceptionGroup at the end."""
+        stopped = await asyncio.gather(*(self._stop(one) for one in ended), return_exceptions=True)
+        started = await asyncio.gather(*(self._start(one) for one in begun), return_exceptions=True)
+        failed = [one for one, result in zip(begun, started, strict=True) if result is not None]
+        self.listeners = [one for one in self.listeners if one not in failed]  # the next reload begins them
+        log.info("listeners replaced", ended=len(ended), begun=len(begun) - len(failed))
+        if errors := [result for result in (*stopped, *started) if isinstance(result, Exception)]:
+            raise ExceptionGroup("listeners", errors)
 
     async def _start(self, listener: Listener) -> None:
         assert self._begin is not None

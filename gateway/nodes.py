@@ -28,10 +28,9 @@ class NoCommonKey(Exception):
     """Several nodes would each have a key of their own; the text says what to do."""
 
 
-def lock_folder(stack: AsyncExitStack, settings: Settings, var: Path) -> None:
+def lock_folder(stack: AsyncExitStack, var: Path) -> None:
     """One server for each data folder, and on SQLite one for each desk. Raises AlreadyRunning."""
-    if not is_postgres_url(database_url(settings, var.resolve())):
-        stack.enter_context(ServerLock(var / "lock"))
+    stack.enter_context(ServerLock(var / "lock"))
 
 
 def common_keyring(settings: Settings, var: Path) -> Keyring:

@@ -56,6 +56,7 @@ def make_engine(url: str, role: Role, *, pool_size: int = 1, lock_timeout: int =
         max_overflow=0,
         isolation_level="REPEATABLE READ" if role == "reader" else "READ COMMITTED",
         connect_args=_CONNECT,
+        hide_parameters=True,  # people's words and sealed tokens; an error's text reaches terminals and logs
         use_native_hstore=False,  # one question less for each engine
     )
     event.listen(engine, "connect", lambda raw, _record: _prepare(raw, role, lock_timeout))

@@ -14,7 +14,7 @@ from secrets import token_hex
 from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.store.blobs import ORPHAN_AGE, Blobs, is_old
+from gateway.store.blobs import ORPHAN_AGE, Blobs, is_old, sync_file
 from gateway.store.dialect import database_clock, insert_new
 from gateway.store.failpoints import FailPoint, nowhere
 from gateway.store.schema import blob, blob_content
@@ -92,6 +92,8 @@ class SharedBlobs(Blobs):
         if temporary.stat().st_size != size:
             temporary.unlink()
             raise BlobsAway("a blob in the database is not complete")
+        # The name is believed without reading: after a loss of power it must not stand for an empty file.
+        sync_file(temporary)
         path.parent.mkdir(exist_ok=True)
         temporary.replace(path)
 

@@ -95,6 +95,7 @@ def make_engine(url: str, role: Role, *, busy_timeout: float, pool_size: int = 1
         URL.create("sqlite", database=str(database_path(url))),
         pool_size=pool_size,
         max_overflow=0,
+        hide_parameters=True,  # as for PostgreSQL
         connect_args={"isolation_level": None, "check_same_thread": False, "timeout": busy_timeout},
     )
     event.listen(engine, "connect", lambda raw, _record: _prepare(raw, role, synchronous))

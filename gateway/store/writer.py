@@ -259,8 +259,7 @@ class Writer:
         except Exception as error:  # noqa: BLE001 - whatever keeps us from beginning: the callers must hear of it
             taken.extend(jobs)
             return self._fail(taken, error)
-        for group in self._groups(jobs):
-            taken.extend(group)
+        for group in self._groups(_noted(jobs, taken)):
             try:
                 _run_all(conn, group)
                 if not self._backend.in_transaction(conn):
@@ -390,6 +389,13 @@ class Writer:
             conn.close()
         if engine is not None:
             engine.dispose()
+
+
+def _noted(jobs: Iterator[Job], taken: list[Job]) -> Iterator[Job]:
+    """Each job is noted when it leaves its queue: who looks ahead for neighbours must not lose one."""
+    for job in jobs:
+        taken.append(job)
+        yield job
 
 
 def _same(one: Job, other: Job) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -108,6 +109,24 @@ async def test_a_late_one_clears_only_what_was_sent_before_it(bird: Bird) -> Non
     assert await bird.watch.look() == [("canary mail/support", "cleared")], "the second has time"
     bird.clock.forward(9 * MINUTE)
     assert await bird.watch.look() == [("canary mail/support", "raised")]
+
+
+@pytest.mark.parametrize(("way", "why"), [("breaks", "broke: RuntimeError"), ("hangs", "no answer within")])
+async def test_a_sender_that_breaks_or_hangs_ends_nothing(bird: Bird, way: str, why: str) -> None:
+    async def send(_notice: Notice) -> Receipt:
+        if way == "breaks":
+            raise RuntimeError("a fault of the library")
+        await asyncio.Event().wait()
+        raise AssertionError("nobody wakes it")
+
+    bird.canary.ctx = context(canary=WANTED, outbox={"send_timeout": "1s"})
+    bird.wire.send = send  # type: ignore[method-assign]
+    async with asyncio.timeout(20):
+        await bird.canary.look()
+    bird.clock.forward(10 * MINUTE)
+    assert await bird.watch.look() == [("canary mail/support", "raised")]
+    (row,) = await bird.db.read(canary_alerts)
+    assert why in row.variables["detail"]
 
 
 async def test_what_the_relay_said_stands_in_the_alarm(bird: Bird) -> None:

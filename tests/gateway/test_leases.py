@@ -136,3 +136,26 @@ async def test_all_hear_what_is_wrong_with_one_while_it_lives(db: Database, node
     await nodes[0].renew()
     await nodes[0].close()
     assert await db.read(store.troubles) == {}, "a node that is gone is no trouble"
+
+
+async def test_leases_are_renewed_although_what_is_wrong_cannot_be_found_out(db: Database) -> None:
+    node = Leases(db, "a:1:x", timedelta(seconds=0.6))
+    known = {"disk": "only 3 MB free"}
+
+    async def full() -> Mapping[str, str]:
+        return known
+
+    async def stuck() -> Mapping[str, str]:
+        await asyncio.Event().wait()
+        return {}
+
+    await node.start()
+    node.trouble = full
+    await node.renew()
+    node.trouble = stuck
+    before = await db.read(lambda conn: conn.scalar(select(lease.c.until)))
+    async with asyncio.timeout(20):
+        await node.renew()
+    after = await db.read(lambda conn: conn.scalar(select(lease.c.until)))
+    assert before is not None and after is not None and after > before
+    assert await db.read(store.troubles) == {"disk (a)": "only 3 MB free"}, "what was said last stands"

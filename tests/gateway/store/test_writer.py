@@ -17,6 +17,7 @@ from channels.contract import Unavailable
 from gateway.store.blobs import Blobs
 from gateway.store.database import Database, Limits, open_database
 from gateway.store.schema import counter, entry
+from gateway.store.together import Together
 from tests.gateway.store.mails import accept, digests, mail, recording
 
 Write = Callable[[Connection], Any]
@@ -277,6 +278,20 @@ async def test_a_job_may_be_run_twice_but_counts_once(db: Database) -> None:
     assert await names(db) == {"good"}
 
 
+async def test_who_comes_behind_a_shared_turn_that_fails_gets_an_answer(db: Database) -> None:
+    def refuse(_conn: Connection, wanted: Sequence[str]) -> list[str]:
+        if "bad" in wanted:
+            raise KeyError("mine")
+        return list(wanted)
+
+    jobs: list[Write] = [Together(refuse, "good"), Together(refuse, "bad"), count_up("behind")]
+    async with asyncio.timeout(20):
+        good, bad, _behind = await together(db, jobs)
+    assert good == "good"
+    assert isinstance(bad, KeyError)
+    assert await names(db) == {"behind"}
+
+
 async def test_closing_finishes_what_waits_and_refuses_the_rest(db: Database) -> None:
     waiting = [asyncio.ensure_future(db.write(count_up(f"{n}"))) for n in range(20)]
     await asyncio.sleep(0)
@@ -300,6 +315,17 @@ async def test_a_fault_of_the_statement_is_the_callers(db: Database) -> None:
         with pytest.raises(DBAPIError, match=r"no such table|does not exist"):
             await call(lambda conn: conn.execute(text("SELECT 1 FROM nowhere")))
     assert db.healthy
+
+
+async def test_an_error_shows_no_parameters(db: Database) -> None:
+    def twice(conn: Connection) -> None:
+        for _ in range(2):
+            conn.execute(insert(counter).values(name="what a person wrote", bucket=0, count=1))
+
+    with pytest.raises(IntegrityError) as refused:
+        await db.write(twice)
+    assert "INSERT INTO counter" in str(refused.value)
+    assert "parameters hidden" in str(refused.value)
 
 
 async def test_a_cancelled_caller_harms_nobody(db: Database) -> None:
