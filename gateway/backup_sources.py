@@ -72,8 +72,8 @@ class PostgresSource:
     """The tables, read in one transaction, as a SQLite file: `gateway db copy` brings it back to PostgreSQL."""
 
     def __init__(self, url: str, blobs: Path) -> None:
-        """`blobs` is where blobs that are fetched are kept."""
-        self._url, self._folder = url, blobs
+        """`blobs` is the node's own folder: what it has need not be fetched."""
+        self._url = url
         self._blobs = blobs_of(url, blobs)
 
     def snapshot(self, copy: Path) -> None:

@@ -54,8 +54,8 @@ def export(
     if settings is None:
         raise Misused("\n".join(map(str, problems)))
     times = (_time("--since", since), _time("--until", until))
-    url = database_url(settings, asked.var.resolve())
     try:
+        url = database_url(settings, asked.var.resolve())
         engine, blobs = reading_engine(url), blobs_of(url, asked.var / "blobs")
         target = FORMS[form.value](into)
         try:
@@ -65,6 +65,8 @@ def export(
             engine.dispose()
     except UnsafeDatabase as error:
         raise Failed(str(error)) from None
+    except KeyError as error:
+        raise Failed(f"the environment has no {error}") from None
     except SQLAlchemyError as error:
         raise Failed(f"the database could not be read: {error}") from None
     except OSError as error:

@@ -45,7 +45,13 @@ def restore(
     if settings is None:
         raise Misused("\n".join(map(str, problems)))
     numbers = settings.numbers
-    if is_postgres_url(database_url(settings, asked.var.resolve())):
+    try:
+        url = database_url(settings, asked.var.resolve())
+    except KeyError as error:
+        raise Failed(f"the environment has no {error}") from None
+    except OSError as error:
+        raise Failed(f"{error.filename}: {error.strerror}") from None
+    if is_postgres_url(url):
         raise Failed(
             "restore to a folder first, with `--set database.url=` (empty: SQLite in --var), then "
             "`gateway db copy sqlite:///VAR/gateway.db postgresql://…` into a fresh database; it stays held"
@@ -54,7 +60,7 @@ def restore(
         done = bring_back(
             folder,
             var=asked.var,
-            database=database_path(database_url(settings, asked.var)),
+            database=database_path(url),
             numbering=Numbering(first_digit=numbers.first_digit, width=numbers.width),
             skip=skip,
             now=datetime.now(UTC),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from sqlalchemy import Engine
 
@@ -10,6 +12,9 @@ from gateway.store import sqlite
 from gateway.store.blobs import Blobs
 from gateway.store.postgres_url import is_postgres_url
 from gateway.store.shared_blobs import SharedBlobs
+
+FETCHED_MOST = 64
+"""Fetched blobs that a reading command keeps at a time: more than it loads at once."""
 
 
 def reading_engine(url: str, *, busy_timeout: float = 30.0) -> Engine:
@@ -28,8 +33,30 @@ def reading_engine(url: str, *, busy_timeout: float = 30.0) -> Engine:
 
 
 def blobs_of(url: str, folder: Path) -> Blobs:
-    """The blobs that belong to the database; `folder` holds them, or is where fetched ones are kept. Raises OSError."""
-    if is_postgres_url(url):
-        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return SharedBlobs(folder, url)
-    return Blobs(folder)
+    """The blobs that belong to the database, for reading; `folder` has them, or some of them. Raises OSError."""
+    return _Borrowed(folder, url) if is_postgres_url(url) else Blobs(folder)
+
+
+class _Borrowed(SharedBlobs):
+    """A node's blobs as another process reads them, which may be another user's: nothing is left in the node's folder.
+
+    What the node does not have is fetched to a folder of our own, where the last `FETCHED_MOST` are kept.
+    """
+
+    def __init__(self, theirs: Path, url: str) -> None:
+        self._own = TemporaryDirectory(prefix="gateway-")
+        self._theirs = theirs
+        self._fetched: deque[Path] = deque()
+        super().__init__(Path(self._own.name) / "blobs", url)
+
+    def local(self, name: str) -> Path:
+        """As the node itself finds it. Raises OSError."""
+        there = self._theirs / name[:2] / name
+        if there.is_file():
+            return there
+        found = super().local(name)
+        if found not in self._fetched:
+            self._fetched.append(found)
+        while len(self._fetched) > FETCHED_MOST:
+            self._fetched.popleft().unlink(missing_ok=True)
+        return found

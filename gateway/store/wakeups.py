@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from gateway.log import get_logger
 from gateway.store.postgres import CHANNEL
 from gateway.store.postgres_url import driver_url
 
@@ -17,6 +18,8 @@ LOOK = 0.5
 """Seconds between two looks at whether to end."""
 PAUSE = 2.0
 """Seconds before the next try to connect."""
+
+log = get_logger(__name__)
 
 
 class Wakeups:
@@ -40,10 +43,16 @@ class Wakeups:
         self._thread.join()
 
     def _run(self) -> None:
+        told = False
         while not self._stopping.is_set():
             try:
                 self._listen()
-            except psycopg.Error:
+            except psycopg.Error as error:
+                if self.listening.is_set() or not told:
+                    log.warning(
+                        "other nodes are not heard at once until the database is back", error=type(error).__name__
+                    )
+                    told = True
                 self.listening.clear()
                 self._stopping.wait(PAUSE)
 

@@ -47,6 +47,7 @@ async def test_a_backup_is_restored_held_and_brought_back(desk: str, postgres: S
     var.mkdir()
     done = await asyncio.to_thread(gateway, "backup", str(back), var=var, **{URL: postgres.url(desk)})
     assert "1 blobs" in done.stdout
+    assert not list(var.iterdir()), "it only reads: what is fetched is not left for the server, who may be another user"
     manifest = json.loads((back / "manifest.json").read_text())
     assert [file["size"] for name, file in manifest["files"].items() if name.startswith("blobs/")] == [len(BIG)]
 
@@ -75,5 +76,6 @@ async def test_every_byte_is_exported(desk: str, postgres: Server, tmp_path: Pat
     into, var = tmp_path / "mail", tmp_path / "var"
     done = await asyncio.to_thread(gateway, "journal", "export", str(into), var=var, **{URL: postgres.url(desk)})
     assert "2 messages" in done.stdout
+    assert not var.exists()
     sizes = sorted(path.stat().st_size for path in (into / "new").iterdir())
     assert sizes[1] == len(BIG) and sizes[0] < 10_000
