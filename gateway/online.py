@@ -238,10 +238,12 @@ def _database(place: Place) -> Finding | None:
     """PostgreSQL: settings that lose nothing, and its clock, by which leases are counted. None on SQLite."""
     try:
         url = database_url(place.settings, place.var.resolve())
+        if not is_postgres_url(url):
+            return None
     except (KeyError, OSError) as error:
         return Finding(what="database", trouble=f"its secret is not there: {error}")
-    if not is_postgres_url(url):
-        return None
+    except UnsafeDatabase as error:
+        return Finding(what="database", trouble=str(error))
     from gateway.store.postgres import make_engine  # loads the driver
 
     engine = make_engine(url, "reader")

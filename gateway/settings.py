@@ -70,6 +70,11 @@ class Database(Section):
     lease: Duration = timedelta(seconds=30)
     """How long a node that says nothing keeps its work from the others; PostgreSQL only. Renewed at a third of it."""
 
+    @field_validator("url", mode="before")
+    @classmethod
+    def _empty(cls, value: object) -> object:
+        return "" if value is None else value  # `--set database.url=`, for a restoration
+
 
 class Journal(Section):
     """The raw bytes of everything that came in."""

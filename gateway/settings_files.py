@@ -117,12 +117,22 @@ def _semantics(document: Document, settings: Settings) -> list[Problem]:
                     )
                 owners[endpoint] = f"channels.{channel}.{name}"
     found += [document.problem(loc, wrong) for loc, wrong in _wrong_secrets(settings)]
+    if why := _wrong_database(settings.database.url):
+        found.append(document.problem(("database", "url"), why))
     if settings.canary is not None and (why := _no_canary(settings, settings.canary.account)):
         found.append(document.problem(("canary", "account"), why))
     for address, keys in _agents_by_address(settings).items():
         if len(keys) > 1:
             found.append(document.problem(("agents", keys[1]), f"{address} belongs to the agent {keys[0]} already"))
     return found
+
+
+def _wrong_database(url: str) -> str:
+    if not url or url.startswith(("env:", "file:")):
+        return ""
+    from gateway.store.postgres_url import wrong_in_a_file  # loads SQLAlchemy
+
+    return wrong_in_a_file(url)
 
 
 def _wrong_secrets(settings: Settings) -> list[tuple[tuple[str | int, ...], str]]:

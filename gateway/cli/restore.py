@@ -47,11 +47,14 @@ def restore(
     numbers = settings.numbers
     try:
         url = database_url(settings, asked.var.resolve())
+        elsewhere = is_postgres_url(url)
+    except UnsafeDatabase as error:
+        raise Failed(str(error)) from None
     except KeyError as error:
         raise Failed(f"the environment has no {error}") from None
     except OSError as error:
         raise Failed(f"{error.filename}: {error.strerror}") from None
-    if is_postgres_url(url):
+    if elsewhere:
         raise Failed(
             "restore to a folder first, with `--set database.url=` (empty: SQLite in --var), then "
             "`gateway db copy sqlite:///VAR/gateway.db postgresql://…` into a fresh database; it stays held"

@@ -55,7 +55,8 @@ async def test_a_backup_is_restored_held_and_brought_back(desk: str, postgres: S
     done = await asyncio.to_thread(gateway, "restore", str(back), var=new, code=1, **{URL: postgres.url(fresh)})
     assert "gateway db copy" in done.stderr and "--set database.url=" in done.stderr
 
-    done = await asyncio.to_thread(gateway, "restore", str(back), var=new)
+    elsewhere = {URL: postgres.url(fresh)}  # as the configuration says it
+    done = await asyncio.to_thread(gateway, "restore", str(back), "--set=database.url=", var=new, **elsewhere)
     assert "1 notices wait" in done.stdout
     source = f"sqlite:///{new / 'gateway.db'}"
     done = await asyncio.to_thread(gateway, "db", "copy", source, postgres.url(fresh), var=new)

@@ -21,7 +21,7 @@ HEADERS = {
     "sender": f"From: ann@client.example\r\nSender: {LONG}@client.example",
     "copies": f"From: ann@client.example\r\nCc: {LONG} <{LONG}@client.example>, bob@{LONG}.example",
     "subject": f"From: ann@client.example\r\nSubject: {LONG * 9}",
-    "ids": f"From: ann@client.example\r\nMessage-ID: <{LONG}@x.example>\r\nReferences: <{LONG}@y.example> <{LONG}@z.example>",
+    "ids": f"From: ann@client.example\r\nMessage-ID: <{LONG}@x.example>\r\nReferences: <{LONG}@y.example> <{LONG}@z>",
     "language": f"From: ann@client.example\r\nContent-Language: {LONG}",
     "type": f"From: ann@client.example\r\nX-Priority: {LONG}\r\nPrecedence: {LONG}",
 }
@@ -29,12 +29,13 @@ HEADERS = {
 
 def content(header: str) -> bytes:
     part = (
-        f"Content-Type: application/{LONG}; name=\"{LONG}.bin\"\r\nContent-ID: <{LONG}@x.example>\r\n"
-        f"Content-Disposition: attachment; filename=\"{LONG}.{LONG}\"\r\n\r\nfile\r\n"
+        f'Content-Type: application/{LONG}; name="{LONG}.bin"\r\nContent-ID: <{LONG}@x.example>\r\n'
+        f'Content-Disposition: attachment; filename="{LONG}.{LONG}"\r\n\r\nfile\r\n'
     )
     return (
         f"{header}\r\nTo: support@desk.example\r\nMIME-Version: 1.0\r\n"
-        'Content-Type: multipart/mixed; boundary="b"\r\n\r\n--b\r\nContent-Type: text/plain\r\n\r\nThe lift stands still.\r\n'
+        'Content-Type: multipart/mixed; boundary="b"\r\n\r\n--b\r\nContent-Type: text/plain\r\n\r\n'
+        "The lift stands still.\r\n"
         f"--b\r\n{part}--b--\r\n"
     ).encode()
 
