@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+import weakref
 from collections import deque
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 
 from sqlalchemy import Engine
 
@@ -44,10 +46,11 @@ class _Borrowed(SharedBlobs):
     """
 
     def __init__(self, theirs: Path, url: str) -> None:
-        self._own = TemporaryDirectory(prefix="gateway-")
+        own = Path(mkdtemp(prefix="gateway-"))
+        weakref.finalize(self, shutil.rmtree, own, ignore_errors=True)
         self._theirs = theirs
         self._fetched: deque[Path] = deque()
-        super().__init__(Path(self._own.name) / "blobs", url)
+        super().__init__(own / "blobs", url)
 
     def local(self, name: str) -> Path:
         """As the node itself finds it. Raises OSError."""
