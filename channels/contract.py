@@ -450,6 +450,8 @@ class Wiring:
     """An operator has said yes to whatever asks before it answers many people at once."""
     suspects: Suspects | None = None
     """Where webhooks put requests that they do not believe; None: nowhere."""
+    public_url: str = ""
+    """`http.public_url`: what stands before "/channels/…" in the address that a far side was told, and signs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,9 @@ from pydantic import BaseModel
 
 from channels.contract import AccountSettings, Finding, Parts, Surroundings, Wiring
 from channels.mail.settings import MailAccount, SmtpOptions
+from channels.sms.settings import SmsAccount
 from channels.telegram.settings import TelegramAccount
+from channels.whatsapp.settings import WhatsappAccount
 
 Build: TypeAlias = Callable[[Mapping[str, Any], Wiring], Parts]
 """Accounts by name, each of the channel's own model, and the wiring -> the channel's parts."""
@@ -100,6 +102,8 @@ CHANNELS: Mapping[str, Channel] = MappingProxyType(
             setup=_telegram_setup,
             online=_online("channels.telegram.online"),
         ),
+        "sms": Channel(settings=SmsAccount, build=_later("channels.sms.build"), identity="phone"),
+        "whatsapp": Channel(settings=WhatsappAccount, build=_later("channels.whatsapp.build"), identity="phone"),
     }
 )
 

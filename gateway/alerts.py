@@ -21,7 +21,7 @@ from gateway.context import Context
 from gateway.log import get_logger
 from gateway.metrics import Metrics
 from gateway.notices import domain_of
-from gateway.store import alerts, outbox, queries, suspects
+from gateway.store import alerts, outbox, queries, send_status, suspects
 from gateway.store.alerts import Raised
 from gateway.store.database import Database
 from gateway.store.queries import Backlog
@@ -31,6 +31,8 @@ CHANNEL = "mail"
 """Operators are named by mail addresses."""
 UNVERIFIED_MOST, UNVERIFIED_WITHIN = 3, timedelta(minutes=10)
 """So many requests of one account within this time that were not believed are trouble."""
+MISFIT_WITHIN = timedelta(hours=1)
+"""After the last message that did not arrive because of an account's setup its trouble is taken to be over."""
 
 log = get_logger(__name__)
 
@@ -46,6 +48,8 @@ class View:
     unverified: Mapping[tuple[str, str], int]
     """(channel, account) -> requests of the last minutes that a webhook did not believe."""
     canary: canary.State | None
+    misfits: Mapping[tuple[str, str], str]
+    """(channel, account) -> what of its setup keeps messages from arriving."""
     checks: Mapping[str, str]
     """Checks of the gateway's health that are in trouble, with the reason."""
     started_at: datetime
@@ -143,6 +147,17 @@ def _canary(view: View) -> Sequence[Trouble]:
     return [Trouble(name=f"canary mail/{wanted.account}", detail=f"{detail}{said}", accounts=here)]
 
 
+def _setup(view: View) -> Sequence[Trouble]:
+    return [
+        Trouble(
+            name=f"setup {channel}/{account}",
+            detail=f"the far side does not deliver what {channel}/{account} sends, because of how it is set up: {why}",
+            accounts=frozenset({(channel, account)}),
+        )
+        for (channel, account), why in view.misfits.items()
+    ]
+
+
 def _health(view: View) -> Sequence[Trouble]:
     return [Trouble(name=name, detail=detail, accounts=_named(name)) for name, detail in view.checks.items()]
 
@@ -154,7 +169,7 @@ def _named(cause: str) -> frozenset[tuple[str, str]]:
 
 
 CONDITIONS: tuple[Condition, ...] = (
-    _quarantine, _journal, _overdue, _dead, _silent, _unverified, _canary, _health,
+    _quarantine, _journal, _overdue, _dead, _silent, _unverified, _setup, _canary, _health,
 )  # fmt: skip
 
 
@@ -236,6 +251,7 @@ class Alerts:
             stuck=frozenset(outbox.overdue_accounts(conn, since)),
             unverified=suspects.counts_since(conn, now - UNVERIFIED_WITHIN),
             canary=canary.state(conn),
+            misfits=send_status.alarms_since(conn, now - MISFIT_WITHIN),
             checks={**checks, **self._elsewhere(conn)},
             started_at=self._started_at,
             now=now,

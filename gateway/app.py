@@ -350,6 +350,7 @@ class Gateway:
             answer_age=settings.tickets.automatic_age,
             confirmed=self._confirmed,
             suspects=StoreSuspects(db, self._clock, metrics),
+            public_url=settings.http.public_url,
         )
         return {
             name: channel.build(settings.accounts(name), wiring)

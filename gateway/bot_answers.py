@@ -15,6 +15,7 @@ from gateway.dialogs.states import Choices, Edit, Say, Toast
 from gateway.store import counters, outbox, people, schema
 from gateway.store.journal import Entry
 from gateway.talks import Talk
+from gateway.text_names import WORD_TEXTS
 from normalizer.message import Act, Conversation, Json
 
 PREFIX = "bot_"
@@ -105,7 +106,7 @@ def _put(
         recipient=talk.person,
         recipient_name=talk.sender.name,
         language=talk.language,
-        template=text if text == SURVEY else f"{PREFIX}{text}",
+        template=text if text == SURVEY or text in WORD_TEXTS else f"{PREFIX}{text}",
         variables=variables,
         # A second "done" would be odd, a second edit changes nothing.
         repeatable=act == "edit",

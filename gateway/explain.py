@@ -23,14 +23,18 @@ from normalizer.message import (
     RawMessage,
     Reachability,
     ReportedRecipient,
+    SendStatus,
 )
 from normalizer.normalize import normalize
 
 Explained: TypeAlias = dict[str, Json]
 
-CHANNELS: Mapping[str, str] = {"telegram/1": "telegram"}
+CHANNELS: Mapping[str, str] = {"telegram/1": "telegram", "twilio_message/1": "sms", "twilio_status/1": "sms"}
 """Format -> channel that it comes by; all others come by mail."""
 _UPDATE = re.compile(rb"(?:\xef\xbb\xbf)?\s*\{.{0,2000}?\"update_id\"\s*:", re.DOTALL)
+_FORM = re.compile(
+    rb"(?:[A-Za-z][A-Za-z0-9]{0,60}=[^&\s]{0,8000}&)*(?:Message|Sms)Sid=(?:SM|MM)[0-9a-f]{32}(?:&|\s*\Z)"
+)
 _CARRIED = {"delivered", "relayed", "expanded"}
 
 
@@ -58,7 +62,9 @@ def raw_of(
 
 
 def format_of(content: bytes) -> str:
-    """What a file seems to be: an update of Telegram's Bot API, else a mail."""
+    """What a file seems to be: an update of Telegram's Bot API, a request of Twilio's, else a mail."""
+    if _FORM.match(content):
+        return "twilio_status/1" if b"MessageStatus=" in content else "twilio_message/1"
     return "telegram/1" if _UPDATE.match(content) else "mail/1"
 
 
@@ -93,6 +99,15 @@ def describe(event: Event, *, source: str) -> Explained:
             return {"source": source, "kind": "reachability", "reachable": event.reachable, "because": event.why}
         case Consent():
             return {"source": source, "kind": "consent", "from": _address(event.sender), "wish": event.wish}
+        case SendStatus():
+            return {
+                "source": source,
+                "kind": "status",
+                "to": [event.recipient],
+                "state": event.state,
+                "verdict": event.verdict,
+                "because": event.detail,
+            }
         case Ignored():
             return {"source": source, "kind": "ignored", "because": event.reason}
 

@@ -13,7 +13,7 @@ from channels.contract import AccountSettings
 from gateway import identities, notices, survey_asking, wording
 from gateway.context import Context
 from gateway.store import chats, incidents, outbox, schema, surveys
-from gateway.text_names import BOT_TEXTS, CODE_TEXTS, TO_STAFF
+from gateway.text_names import BOT_TEXTS, CODE_TEXTS, TO_STAFF, WORD_TEXTS
 from router.hours import is_open, next_opening
 from router.policy import Calendar
 
@@ -36,7 +36,7 @@ def of_row(
 ) -> dict[str, Any]:
     """The values for one notice; which names there are depends on the template's reader only."""
     values: dict[str, Any] = {"desk": desk_name(ctx, account)}
-    said = BOT_TEXTS.get(row.template, CODE_TEXTS.get(row.template))
+    said = ({**BOT_TEXTS, **CODE_TEXTS, **WORD_TEXTS}).get(row.template)
     if said is not None:
         return dict.fromkeys(said, "") | values | _for_bot(ctx, row, ticket, said)
     if ticket is None:

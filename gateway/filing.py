@@ -20,15 +20,17 @@ from gateway.filing_append import append_to
 from gateway.filing_case import Case, Conflict, Filed, author, keep_files
 from gateway.filing_chats import file_chat
 from gateway.filing_commands import file_command, listen, settle
+from gateway.filing_consent import file_consent
 from gateway.filing_open import open_for
 from gateway.filing_replay import revise, unreadable
 from gateway.filing_robots import file_reachability, file_report, file_robot
+from gateway.filing_status import file_status
 from gateway.filing_threads import Found, find, may_write
 from gateway.filing_votes import file_rating, thank
 from gateway.store import claims, journal, threads, tickets
 from gateway.store.journal import Entry
 from gateway.worker_protocol import Parsed
-from normalizer.message import Command, Consent, DeliveryReport, Ignored, Message, Rating, Reachability
+from normalizer.message import Command, Consent, DeliveryReport, Ignored, Message, Rating, Reachability, SendStatus
 from router.assignment import Assignment
 
 __all__ = ["Conflict", "Filed", "file_entry", "give_up"]
@@ -79,9 +81,10 @@ def _dispatch(conn: Connection, ctx: Context, entry: Entry, parsed: Parsed, now:
             return Filed(kind="ignored", because=reason)
         case Command() as command:
             return file_command(conn, ctx, entry, command, now)
-        case Consent():
-            # Nothing on this channel understands it yet; the journal keeps what was said.
-            return Filed(kind="ignored", because="nobody listens to this on the channel")
+        case Consent() as said:
+            return file_consent(conn, ctx, entry, said, now)
+        case SendStatus() as status:
+            return file_status(conn, ctx, entry, status, now)
         case _ as never:
             assert_never(never)
 

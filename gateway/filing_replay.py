@@ -24,7 +24,8 @@ from gateway.subjects import subject_of
 from normalizer.message import Attachment, InlineBody
 
 UNREADABLE = "unreadable"
-FILES = {"mail": ("message.eml", "message/rfc822"), "telegram": ("update.json", "application/json")}
+FILES = {"mail": ("message.eml", "message/rfc822"), "telegram": ("update.json", "application/json"),
+         "twilio_message": ("message.txt", "application/x-www-form-urlencoded")}  # fmt: skip
 """First part of a format -> what its raw bytes are called as an attachment."""
 
 

@@ -53,7 +53,8 @@ def _unreachable(person: _Person) -> bool:
 
 def _stopped(person: _Person) -> bool:
     ticket = person.ticket
-    return consents.stopped(person.conn, ticket.channel, ticket.account, ticket.requester)
+    ours = consents.endpoint(ticket.account, (ticket.conversation or {}).get("answer_to"))
+    return consents.stopped(person.conn, ticket.channel, ours, ticket.requester)
 
 
 def _no_way_out(person: _Person) -> bool:

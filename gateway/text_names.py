@@ -96,13 +96,16 @@ PRESSES = tuple(name for name in BOT_TEXTS if name.startswith("bot_press_"))
 CODE_TEXTS: Mapping[str, tuple[str, ...]] = {"link_code": ("code", "minutes", "where")}
 """By mail: the code that shows that an address and a chat are one person's; `where` is the name of the channel."""
 
+WORD_TEXTS: Mapping[str, tuple[str, ...]] = {"word_stop": (), "word_start": (), "word_help": ("phone",)}
+"""The answers to STOP, START and HELP -> the variables of each. As a text message they are one part."""
+
 TEMPLATES = (*TO_REQUESTER, *TO_STAFF)
 """Every template that a change of a ticket, or an alert, is told by."""
 
 EXPECTED: tuple[tuple[Form, tuple[str, ...]], ...] = (
     ("mail", (*TEMPLATES, *CODE_TEXTS)),
-    ("chat", (*TO_REQUESTER, *BOT_TEXTS)),
-    ("short", TO_REQUESTER),
+    ("chat", (*TO_REQUESTER, *BOT_TEXTS, *WORD_TEXTS)),
+    ("short", (*TO_REQUESTER, *WORD_TEXTS)),
 )
 """Form -> every template that must be there in every language."""
 

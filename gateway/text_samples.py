@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gateway.text_names import BOT_TEXTS, CODE_TEXTS
+from gateway.text_names import BOT_TEXTS, CODE_TEXTS, WORD_TEXTS
 
 URL = "https://help.example/t/sample"
 RATE = "https://help.example/rate/sample"
@@ -154,7 +154,7 @@ def samples(template: str) -> Iterator[Mapping[str, Any]]:
 
 
 def _full(template: str) -> Mapping[str, Any]:
-    own = BOT_TEXTS.get(template, CODE_TEXTS.get(template))
+    own = ({**BOT_TEXTS, **CODE_TEXTS, **WORD_TEXTS}).get(template)
     if own is not None:
         return {"desk": PEOPLE["desk"], **{name: BOT[name] for name in own}}
     if template == "alert":

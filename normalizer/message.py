@@ -294,6 +294,35 @@ class Consent:
     """The far side has answered it itself."""
 
 
+SendState: TypeAlias = Literal[
+    "accepted", "queued", "sending", "sent", "undelivered", "failed", "canceled", "delivered", "read"
+]
+"""How far a message of ours has got at the far side."""
+Verdict: TypeAlias = Literal["", "temporary", "permanent", "unreachable", "consent", "alarm"]
+"""Why it did not arrive. temporary: later it may; permanent: this text will never, or not on this channel; unreachable:
+nothing ever arrives at this address; consent: the person wants none; alarm: our account is set up wrongly."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendStatus:
+    """The far side says how far a message of ours has got. Such reports come late, twice, in any order, or never."""
+
+    external_key: str
+    """The key that the sender's `Receipt.external_ids` has for it."""
+    state: SendState
+    recipient: str
+    endpoint: str = ""
+    """The address of ours that it went out from."""
+    verdict: Verdict = ""
+    """Beside undelivered, failed and canceled."""
+    code: str = ""
+    """The far side's number for why."""
+    detail: str = ""
+    """Safe to show to staff."""
+    notice: int = 0
+    """Row of the outbox, where the report bears it (it was in the address that we gave); 0: not known."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ignored:
     """Nothing for a ticket, and why: a service message, somebody joined a group."""
@@ -302,7 +331,7 @@ class Ignored:
     """A stable name: "service:pinned_message", "from:bot" …"""
 
 
-Event: TypeAlias = Message | DeliveryReport | Rating | Command | Reachability | Consent | Ignored
+Event: TypeAlias = Message | DeliveryReport | Rating | Command | Reachability | Consent | SendStatus | Ignored
 
 
 # -- notice: one thing to tell one person -------------------------------------------------

@@ -8,11 +8,15 @@ from normalizer.form import read as read_form
 from normalizer.mail.read import read as read_mail
 from normalizer.message import Event, RawMessage
 from normalizer.telegram import read as read_telegram
+from normalizer.twilio_message import read as read_twilio_message
+from normalizer.twilio_status import read as read_twilio_status
 
 PARSERS: Mapping[str, Callable[[RawMessage], Event]] = {
     "mail/1": read_mail,
     "form/1": read_form,
     "telegram/1": read_telegram,
+    "twilio_message/1": read_twilio_message,
+    "twilio_status/1": read_twilio_status,
 }
 """Format of a raw message -> its parser."""
 

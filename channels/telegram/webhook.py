@@ -13,9 +13,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from aiohttp import ClientPayloadError, web
-from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp import web
 
+from channels.arriving import BROKEN, TooBig, whole
 from channels.contract import Clock, Intake, Suspects, Unavailable, Unverified
 from channels.spool import Spool
 from channels.telegram.inbound import raw_message
@@ -31,13 +31,7 @@ SECONDS = 60.0
 """A body that has not arrived by then is given up; it is repeated."""
 LONGEST_SECRET = 512
 """Characters of a wrong secret that are kept."""
-BROKEN = (ClientPayloadError, HttpProcessingError, ConnectionError)
-"""How a body ends that does not arrive whole."""
 _TRY_LATER = {"Retry-After": "5"}
-
-
-class TooBig(Exception):
-    """More than `LONGEST` bytes."""
 
 
 @dataclass(slots=True)
@@ -78,7 +72,7 @@ class TelegramHook:
                 return await self._doubted(request, reason)
             spool: Spool | None = None
             try:
-                content = await _whole(request, LONGEST)
+                content = await whole(request, LONGEST, SECONDS)
                 if len(content) <= INLINE_LIMIT:
                     raw = self._raw(content, InlineBody(content=content))
                 else:
@@ -124,7 +118,7 @@ class TelegramHook:
         if self._suspects is None:
             return answer
         try:
-            content = await _whole(request, INLINE_LIMIT)
+            content = await whole(request, INLINE_LIMIT, SECONDS)
         except (TooBig, TimeoutError, *BROKEN):
             return answer
         shown = request.headers.get(HEADER)
@@ -141,19 +135,3 @@ class TelegramHook:
         return raw_message(
             content, account=self._name, bot_id=self._account.bot_id, body=body, now=self._clock(), facts=facts
         )
-
-
-async def _whole(request: web.Request, most: int) -> bytes:
-    """The body. Raises TooBig, TimeoutError, and what BROKEN has."""
-    if (request.content_length or 0) > most:
-        raise TooBig
-    pieces: list[bytes] = []
-    size = 0
-    # A body that is there already, as most are, needs no time limit.
-    async with asyncio.timeout(None if request.content.is_eof() else SECONDS):
-        while piece := await request.content.readany():
-            size += len(piece)
-            if size > most:
-                raise TooBig
-            pieces.append(piece)
-    return b"".join(pieces)

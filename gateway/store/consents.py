@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from sqlalchemy import Connection, bindparam, select, update
 
@@ -21,6 +22,12 @@ _FIND = Prepared(
         consent.c.peer == bindparam("of_peer"),
     )
 )
+
+
+def endpoint(account: str, answer_to: Mapping[str, Any] | None) -> str:
+    """Whom of us a wish concerns: the number of ours where the conversation names one, else the account."""
+    ours = (answer_to or {}).get("from")
+    return ours if isinstance(ours, str) and ours else account
 
 
 def stopped(conn: Connection, channel: str, endpoint: str, peer: str) -> bool:

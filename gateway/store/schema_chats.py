@@ -92,3 +92,18 @@ consent = Table(
     Column("how", String(24), nullable=False),  # word, button, far side
     Column("at", Instant, nullable=False),
 )
+
+send_status = Table(
+    "send_status",  # how far a message of ours has got, where the far side reports it; one row each, never going back
+    metadata,
+    Column("external_key", String(255), primary_key=True),
+    Column("outbox_id", ID, ForeignKey("outbox.id"), nullable=False),
+    Column("channel", String(20), nullable=False),
+    Column("account", String(64), nullable=False),
+    Column("state", String(12), nullable=False),  # normalizer.message.SendState
+    Column("verdict", String(12), nullable=False),  # normalizer.message.Verdict
+    Column("detail", Text, nullable=False),
+    Column("at", Instant, nullable=False),
+)
+Index("send_status_outbox", send_status.c.outbox_id)
+Index("send_status_at", send_status.c.at)

@@ -23,6 +23,7 @@ from gateway.text_names import (
     PRESSES,
     TO_REQUESTER,
     TO_STAFF,
+    WORD_TEXTS,
     parts,
 )
 from gateway.text_samples import BARE, PEOPLE, samples
@@ -117,7 +118,7 @@ def test_a_text_message_names_nobody(loaded: Texts, language: str, name: str) ->
     text = loaded.fill(language, name, "short", {**PEOPLE, **NAMED, "private": True}).text
     assert not [key for key, value in NAMED.items() if value in text]
     assert PEOPLE["desk"] not in text
-    assert PEOPLE["number"] in text
+    assert (PEOPLE["number"] in text) == (name not in WORD_TEXTS)
 
 
 # -- how long -----------------------------------------------------------------------------
@@ -145,7 +146,7 @@ def longest(language: str) -> dict[str, Any]:
 def test_every_text_message_is_one_part_whatever_it_says(loaded: Texts, language: str) -> None:
     found = longest(language)
     lengths = {}
-    for name in TO_REQUESTER:
+    for name in (*TO_REQUESTER, *WORD_TEXTS):
         for extra in ({}, {"closed": False}, {"survey": None}, {"due_short": ""}, {"closed": False, "due_short": ""}):
             told = {**found, **extra} | ({LONGER[name][0]: ""} if name in LONGER else {})
             lengths[name, str(extra)] = len(loaded.fill(language, name, "short", told).text.encode("utf-16-le")) // 2
@@ -203,6 +204,9 @@ def test_each_channel_has_the_form_that_it_can_carry() -> None:
     assert form_of("unheard_of", "later") == "mail"
     assert {form_of(channel, name) for channel in BY_CHANNEL for name in BOT_TEXTS} == {"chat"}
     assert {form_of(channel, name) for channel in BY_CHANNEL for name in (*TO_STAFF, *CODE_TEXTS)} == {"mail"}
+    assert {channel: form_of(channel, "word_stop") for channel in ("whatsapp", "sms")} == {
+        "whatsapp": "chat", "sms": "short",
+    }  # fmt: skip
 
 
 def test_whatever_form_a_channel_asks_for_there_is_a_text(loaded: Texts) -> None:
