@@ -43,6 +43,6 @@ def verdict(state: SendState, code: str) -> tuple[Verdict, str]:
     """(what it comes to, words for staff); ("", "") for what went well or is under way."""
     if state not in FAILED:
         return "", ""
-    if not code or code == "0":
+    if not code:
         return UNKNOWN, "no reason is given"
-    return VERDICTS.get(code, (UNKNOWN, f"Twilio's error {code}"))
+    return VERDICTS.get(code, (UNKNOWN, "an error of Twilio's that has no meaning here"))

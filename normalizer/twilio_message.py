@@ -36,7 +36,7 @@ def read(raw: RawMessage) -> Event:
     Raises TypeError for a body that is still on disk.
     """
     request = request_of(raw)
-    if not request.fields:
+    if not (request.sid or request.number("From") or request.text("Body")):
         return Ignored(reason=next(iter(request.odd), "form:empty"))
     return _vote(request, raw) or _consent(request, raw) or _message(request, raw)
 

@@ -27,7 +27,7 @@ def read(raw: RawMessage) -> Event:
     if state is None or not request.sid:
         return Ignored(reason=f"status:{said}" if re.fullmatch(r"[a-z_]{1,40}", said) else "status:unreadable")
     code = request.line("ErrorCode", 8)
-    code = code if _CODE.fullmatch(code) else ""
+    code = code if _CODE.fullmatch(code) and int(code) else ""
     found, words = verdict(state, code)
     row = request.query.get(NOTICE, "") or request.line(NOTICE, 20)
     return SendStatus(

@@ -7,6 +7,7 @@ It has no time in it: a request that somebody saw is good for ever, so what is i
 
 from __future__ import annotations
 
+import hmac
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -123,7 +124,11 @@ def _json(request: Signed) -> str:
 
 def _fits(validator: RequestValidator, url: str, params: _Parameters | str, signature: str, algorithm: str) -> bool:
     try:
-        return bool(validator.validate(url, params, signature, algorithm))
+        if validator.validate(url, params, signature, algorithm):
+            return True
+        # The library drops an empty query; whoever wrote one into their address has it signed.
+        exact = url.endswith("?") and not isinstance(params, str)
+        return exact and hmac.compare_digest(validator.compute_signature(url, params, algorithm), signature)
     except _NO_SIGNATURE:
         return False
 
