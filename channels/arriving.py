@@ -7,7 +7,7 @@ import asyncio
 from aiohttp import ClientPayloadError, web
 from aiohttp.http_exceptions import HttpProcessingError
 
-BROKEN = (ClientPayloadError, HttpProcessingError, ConnectionError)
+BROKEN = (web.RequestPayloadError, ClientPayloadError, HttpProcessingError, ConnectionError)
 """How a body ends that does not arrive whole."""
 
 

@@ -78,10 +78,10 @@ def wiring(folder: Path, *, public_url: str = "", suspects: List | None = None) 
     )  # fmt: skip
 
 
-def hook(folder: Path, channel: str = "sms", *, public_url: str = "https://desk.example", suspects: List | None = None,
+def hook(folder: Path, channel: str = "sms", *, base: str = "https://desk.example", suspects: List | None = None,
          **account: Any) -> TwilioHook:  # fmt: skip
     settings = CHANNELS[channel].settings.model_validate({**ACCOUNT, **account})
-    made = CHANNELS[channel].build({"main": settings}, wiring(folder, public_url=public_url, suspects=suspects))
+    made = CHANNELS[channel].build({"main": settings}, wiring(folder, public_url=base, suspects=suspects))
     found = made.webhooks["main"]
     assert isinstance(found, TwilioHook)
     return found
@@ -94,7 +94,7 @@ async def mounted(
     """A hook on a server that knows by which address it is reached; yields that of messages."""
     bound = socket.create_server(("127.0.0.1", 0))
     base = f"http://127.0.0.1:{bound.getsockname()[1]}"
-    made, below = hook(folder, channel, public_url=base, suspects=suspects, **account), f"/channels/{channel}/main"
+    made, below = hook(folder, channel, base=base, suspects=suspects, **account), f"/channels/{channel}/main"
     site = web.Application()
     site.add_routes(
         [web.RouteDef(one.method, below + one.path.rstrip("/"), one.handler, one.kwargs) for one in made.routes(intake)]

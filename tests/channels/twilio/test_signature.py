@@ -28,6 +28,7 @@ FORM = [
     ("Twice", "x"),
     ("Twice", "y"),
 ]
+BY = "X-Twilio-Webhooks-Signature-Settings"
 SHARED = ("webhooks_sharedkey_1", "a-shared-secret")
 KEYS = Keys(tokens=(TOKEN, "the-next-token"), shared=(SHARED,))
 
@@ -159,9 +160,9 @@ def test_whatever_is_sent_it_is_doubted_and_nothing_raises(body: bytes, sign: st
 # -- keys -----------------------------------------------------------------------------------
 
 
-X
-
-
+@pytest.mark.parametrize(
+    "keys", [{"tokens": ()}, {"tokens": ("",)}, {"tokens": ("a", "")}, {"tokens": ("a",), "shared": (("k", ""),)}]
+)
 def test_an_empty_key_is_refused(keys: Any) -> None:
     with pytest.raises(ValueError, match="not empty"):
         Keys(**keys)
