@@ -75,16 +75,31 @@ def _dispatch(conn: Connection, ctx: Context, entry: Entry, parsed: Parsed, now:
             return _message(conn, ctx, entry, message, parsed, now)
         case Message() as message:
             return file_robot(conn, entry, message)
-        case Reachability() as heard:
-            return file_reachability(conn, entry, heard, now)
         case Ignored(reason=reason):
             return Filed(kind="ignored", because=reason)
-        case Command() as command:
-            return file_command(conn, ctx, entry, command, now)
-        case Consent() as said:
-            return file_consent(conn, ctx, entry, said, now)
-        case SendStatus() as status:
-            return file_status(conn, ctx, entry, status, now)
+        case Reachability() | Command() | Consent() | SendStatus() as told:
+            return _told(conn, ctx, entry, told, now)
+        case _ as never:
+            assert_never(never)
+
+
+def _told(
+    conn: Connection,
+    ctx: Context,
+    entry: Entry,
+    told: Reachability | Command | Consent | SendStatus,
+    now: datetime,
+) -> Filed:
+    """What is said to us and not to the desk."""
+    match told:
+        case Reachability():
+            return file_reachability(conn, entry, told, now)
+        case Command():
+            return file_command(conn, ctx, entry, told, now)
+        case Consent():
+            return file_consent(conn, ctx, entry, told, now)
+        case SendStatus():
+            return file_status(conn, ctx, entry, told, now)
         case _ as never:
             assert_never(never)
 
