@@ -17,3 +17,7 @@ class WhatsappAccount(TwilioAccount):
         if not isinstance(numbers, list | tuple):
             return numbers
         return [one.removeprefix("whatsapp:") if isinstance(one, str) else one for one in numbers]
+
+    def endpoints(self) -> tuple[str, ...]:
+        """Our senders as Twilio writes them: the same number may take text messages, too."""
+        return tuple(f"whatsapp:{number}" for number in self.numbers)

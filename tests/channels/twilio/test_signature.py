@@ -207,4 +207,6 @@ def test_settings_that_cannot_be_right(wrong: dict[str, Any]) -> None:
 
 def test_numbers_of_whatsapp_may_be_written_as_twilio_does() -> None:
     account = CHANNELS["whatsapp"].settings.model_validate({**ACCOUNT, "numbers": ["whatsapp:+380440000001"]})
-    assert account.endpoints() == ("+380440000001",)
+    # The same number may take text messages, too: it is another endpoint.
+    assert account.endpoints() == ("whatsapp:+380440000001",)
+    assert account.reading() == {"numbers": ["+380440000001"]}
