@@ -16,12 +16,14 @@ from sqlalchemy import Connection, Row, bindparam, func, select, update
 from channels.contract import AccountSettings
 from channels.registry import identity_kind
 from gateway.context import Context
-from gateway.store import outbox, people, schema
+from gateway.store import consents, outbox, people, schema
 from gateway.store.dialect import insert_new
 from gateway.store.prepared import Prepared
 from normalizer.message import Json
 
 LANGUAGES = ("ru", "uk", "en")
+PHONE = "phone"
+"""Kind of the identities of those who are known by a telephone number."""
 STATUS = "status"
 """What status notices of one ticket replace each other by (rule 13)."""
 VIEW_LIFE = timedelta(days=90)
@@ -182,10 +184,20 @@ def to_requester(scene: Scene, kind: str, template: str, key: str, **changes: An
         channel=ticket.channel,
         account=ticket.account,
         language=language_for(known, ticket.language),
-        unreachable=known.unreachable,
+        unreachable=known.unreachable or _wants_none(scene),
         destination=destination_of(ticket),
         **changes,
     )
+
+
+def _wants_none(scene: Scene) -> bool:
+    """The requester said STOP to the number of ours that the ticket came to: networks let nothing through after that,
+    so there another channel is used. What a bot was told stops only what nobody asked for."""
+    ticket = scene.ticket
+    if identity_kind(ticket.channel) != PHONE:
+        return False
+    ours = consents.endpoint(ticket.account, (ticket.conversation or {}).get("answer_to"))
+    return consents.stopped(scene.conn, ticket.channel, ours, ticket.requester)
 
 
 def destination_of(ticket: Row[Any]) -> Mapping[str, Json] | None:

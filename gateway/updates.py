@@ -93,7 +93,8 @@ people write, and the result."""
 
 
 def _stopped(scene: Scene, letter: Letter) -> bool:
-    return consents.stopped(scene.conn, letter.channel, letter.account, letter.recipient)
+    ours = consents.endpoint(letter.account, letter.destination)
+    return consents.stopped(scene.conn, letter.channel, ours, letter.recipient)
 
 
 def _counted_before(scene: Scene) -> bool:

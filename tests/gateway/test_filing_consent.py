@@ -75,6 +75,29 @@ async def test_a_replay_changes_no_wish_and_a_second_reading_says_nothing_more(t
     assert (await texts.filed(entry_id)).because in ("a replay changes no wish", "answered before")
     assert await texts.wishes() == [("sms", OURS, ANNA, "start")]
     assert [row[0] for row in await texts.answers()] == ["word_stop", "word_start"]
+    # Nothing was said to this one, so nothing but the replay itself tells that it is old.
+    answered_there = await texts.taken(texts.network.message("STOP", sender=ANNA, to=OURS), "message", "sms")
+    await texts.filed(answered_there)
+    await texts.say("START")
+    await texts.replay(answered_there)
+    await texts.filed(answered_there)
+    assert await texts.wishes() == [("sms", OURS, ANNA, "start")]
+
+
+@pytest.mark.parametrize("mail", [True, False])
+async def test_who_stopped_is_told_by_another_channel_or_not_at_all(texts: TextDesk, mail: bool) -> None:
+    await texts.say("STOP")
+    if mail:
+        await texts.also_by_mail()
+    filed = await texts.say("Не печатает принтер")
+    told = [(row.channel, row.recipient, row.template) for row in await texts.outbox()]
+    assert told == ([("mail", "anna@client.example", "acknowledgement")] if mail else [])
+    silent = [one.data["reason"] for one in await texts.events(filed.ticket_id) if one.kind == "silent"]
+    assert silent == ([] if mail else ["unreachable"])
+    # The other number of ours was not told to stop.
+    await texts.say("STOP", sender=BOB)
+    await texts.say("Не печатает сканер", sender=BOB, to=OTHER)
+    assert ("sms", BOB) in [(row.channel, row.recipient) for row in await texts.outbox()]
 
 
 async def test_who_stopped_still_has_their_ticket_and_is_asked_for_no_rating(texts: TextDesk) -> None:
