@@ -47,5 +47,5 @@ def _first(talk: Talk, said: Consent, ours: str) -> bool:
     """Nothing changed: is it the first time in a while that this is said? Two machines must not talk for ever."""
     if said.wish == "stop":
         return False
-    name = f"word:{said.wish}:{talk.channel}:{ours}:{talk.person}"
+    name = f"auto:day:word:{said.wish}:{talk.channel}:{ours}:{talk.person}"
     return counters.count_up(talk.conn, name, counters.bucket(talk.now, AGAIN)) <= 1

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from itertools import permutations
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 
+from gateway.alerts import Alerts
 from gateway.filing_status import PAUSE
-from gateway.store import people, schema, send_status
+from gateway.metrics import Metrics
+from gateway.store import people, schema
 from gateway.store.schema_chats import send_status as table
+from tests.gateway.filing_desk import context
 from tests.gateway.text_desk import ANNA, BOB, OURS, TextDesk, texts
 
 __all__ = ["texts"]
@@ -151,12 +153,20 @@ async def test_what_became_of_an_earlier_try_says_nothing_about_the_notice(texts
     assert (await texts.row(row)).state == "sent"
 
 
-async def test_trouble_of_the_setup_is_known_for_operators(texts: TextDesk) -> None:
+async def test_operators_hear_of_an_account_that_is_set_up_wrongly_and_when_it_is_over(texts: TextDesk) -> None:
+    ctx = context(operators=["op@desk.example"])
+    alerts = Alerts(texts.db, ctx, texts.clock, checks=(), metrics=Metrics(), after=lambda: None)
+
+    async def told() -> list[tuple[str, str]]:
+        await alerts.look()
+        rows = [row for row in await texts.outbox() if str(row.variables.get("alert")).startswith("setup")]
+        assert all("token" in row.variables["detail"] for row in rows)
+        return [(row.variables["alert"], row.variables["state"]) for row in rows]
+
     ticket = await texts.say("Не печатает")
     await texts.sent(ticket, MINE)
+    assert await told() == []
     await texts.report(MINE, "failed", ErrorCode="20003")
-    since = texts.clock() - timedelta(minutes=1)
-    found = await texts.db.read(lambda conn: send_status.alarms_since(conn, since))
-    assert list(found) == [("sms", "main")]
-    assert "token" in found["sms", "main"]
-    assert await texts.db.read(lambda conn: send_status.alarms_since(conn, texts.clock())) == {}
+    assert await told() == [("setup sms/main", "raised")]
+    texts.later(hours=1)
+    assert await told() == [("setup sms/main", "raised"), ("setup sms/main", "cleared")]
