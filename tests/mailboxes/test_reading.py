@@ -48,6 +48,23 @@ async def test_moved_after_the_commit_and_the_received_time_is_the_servers(serve
         assert desk.store.acknowledgements() == 1, "mail older than a day is not answered"
 
 
+async def test_of_the_mail_that_is_there_only_what_came_since_a_day_is_taken_in(
+    server: Dovecot, tmp_path: Path
+) -> None:
+    day = (datetime.now(UTC) - timedelta(days=3)).replace(hour=0, minute=0, second=0, microsecond=0)
+    server.append(letter(1), at=day - timedelta(seconds=1))
+    server.append(letter(2), at=day)
+    async with running(tmp_path, overrides(server, imap={"existing": f"since {day:%Y-%m-%d}"})) as desk:
+        await desk.tickets(1)
+        await desk.until(lambda: desk.store.states() == {"old": 1, "settled": 1}, "the ledger")
+        server.append(letter(3))
+        await desk.tickets(2)
+        bodies = [row[0] for row in desk.store.rows("SELECT content FROM raw ORDER BY entry_id")]
+        assert bodies == [letter(2), letter(3)]
+        assert desk.store.acknowledgements() == 1, "mail older than a day is not answered"
+    assert server.flags()[0] == (), "what is older is not touched"
+
+
 async def test_read_only_touches_nothing(server: Dovecot, tmp_path: Path) -> None:
     server.append(letter(1), letter(2))
     async with running(tmp_path, overrides(server, imap={"read_only": True, "after": "move Elsewhere"})) as desk:
