@@ -48,6 +48,8 @@ class FarSide:
         self.plan: dict[str, list[Exception]] = {}
         self.gate: asyncio.Event | None = None
         self.asked: list[str] = []
+        self.spoken: set[str] = set()
+        """Sources of which it is known that somebody speaks there, whatever their type says."""
         self.under_way = self.most = 0
 
     async def fetch(self, source: str, limit: int, into: Path) -> Fetched:
@@ -65,7 +67,7 @@ class FarSide:
             path = into / f"fetched-{len(self.asked)}"
             path.write_bytes(content)
             digest = hashlib.sha256(content).hexdigest()
-            return Fetched(path=path, content_type="", size=len(content), sha256=digest)
+            return Fetched(path=path, content_type="", size=len(content), sha256=digest, spoken=source in self.spoken)
         finally:
             self.under_way -= 1
 
@@ -75,7 +77,7 @@ class FetchingDesk(Desk):
 
     def __init__(self, db: Database, blobs: Blobs, clock: FrozenClock, ctx: Context, folder: Path) -> None:
         super().__init__(db, blobs, clock, ctx)
-        self.far = FarSide({"photo": b"a roof", "voice": b"OggS words"})
+        self.far = FarSide({"photo": b"a roof", "voice": b"OggS words", "note": b"a face and words"})
         self.spool = folder / "spool"
         self.spool.mkdir(exist_ok=True)
         self.woken = 0

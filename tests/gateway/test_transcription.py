@@ -163,6 +163,17 @@ async def test_a_voice_message_is_here_first_and_then_written_down(make: Any, tm
     assert [row.state for row in await desk.media()] == ["here", "here"]
 
 
+@pytest.mark.parametrize(("spoken", "text"), [({"note"}, "Сервер недоступен, ничего words .mp4"), (set(), None)])
+async def test_a_video_is_written_down_when_the_channel_knows_that_somebody_speaks(
+    make: Any, tmp_path: Path, spoken: set[str], text: str | None
+) -> None:
+    desk = make(**listening(tmp_path, SAYS))
+    desk.far.spoken = spoken
+    await desk.with_files(photo("note", filename="note.mp4", content_type="video/mp4"))
+    await desk.once()
+    assert [(file.state, file.transcript) for file in await desk.files()] == [("here", text)]
+
+
 async def test_without_a_program_nobody_waits_for_one(make: Any) -> None:
     desk = make()
     await desk.with_files(voice())
