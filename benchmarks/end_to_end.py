@@ -90,11 +90,12 @@ class Round:
 class Bench:
     """The pair of servers of one run, and the mail."""
 
-    def __init__(self, sink: Sink, gateway: Gateway, scale: float) -> None:
+    def __init__(self, sink: Sink, gateway: Gateway, scale: float, *, apart: int = 0) -> None:
+        """`apart` keeps the mails of several benches on one store from being the same."""
         self._sink, self._gateway, self._scale = sink, gateway, scale
         self._templates = {kind: templates(kind) for kind in RATES}
         # Two runs on one store must not send the same mails, or they would be repeats.
-        self._next = time.time_ns() // 1_000_000 % 10**12 * 10
+        self._next = time.time_ns() // 1_000_000 % 10**12 * 10 + apart * 10**13
 
     def _mails(self, load: Load) -> list[bytes]:
         count = load.count(self._scale)

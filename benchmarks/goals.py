@@ -41,7 +41,7 @@ def rounds_of(place: Path, rounds: int) -> tuple[dict[str, list[Round]], float]:
         try:
             time.sleep(2.0)
             idle = used(gateway.pid).resident
-            burst, long = Bench(sink, gateway, 1.0), Bench(sink, gateway, LONG)
+            burst, long = Bench(sink, gateway, 1.0), Bench(sink, gateway, LONG, apart=1)
             burst.warm()
             found: dict[str, list[Round]] = {"burst": [], "long": []}
             for _ in range(rounds):
