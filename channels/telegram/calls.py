@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from channels.telegram.formatting import DATA_LIMIT
+from channels.telegram.parts import fits
 from normalizer.message import Notice
 
 PHONE = "phone:"
@@ -83,6 +84,8 @@ def check(notice: Notice) -> None:
     """Raises Unaddressed for what Telegram would refuse for sure."""
     if notice.act == "send" and not notice.text.strip() and not notice.attachments:
         raise Unaddressed("there is nothing to send")
+    if lost := [item.filename or item.content_type for item in notice.attachments if not fits(item)]:
+        raise Unaddressed(f"empty, or more than Telegram takes, and no link may be given here: {', '.join(lost)}")
     for row in notice.buttons:
         for button in row:
             if len(button.data.encode("utf-8", "replace")) > DATA_LIMIT:

@@ -19,26 +19,32 @@ def divide(notice: Notice) -> Sequence[Notice]:
     """The calls, in order; each is the notice with its own share of text, file, buttons, and `part`.
 
     A short text goes with a single file as its caption; else files follow the text, one call each. Files that are
-    too big, or that are not here, are named in the text with the link to the ticket. Buttons stand under the last
-    text; only the first call is an answer to a message.
+    too big, or that are not here, are named in the text with the link to the ticket; where no link may be given they
+    are a last call of their own, which is refused: staff must know that the person has not got them. Buttons stand
+    under the last text; only the first call is an answer to a message.
     """
     if notice.act != "send":
         return [notice]
-    files = [item for item in notice.attachments if _fits(item)]
-    text = _with_links(notice, [item for item in notice.attachments if not _fits(item)])
-    if len(files) == 1 and units(text) <= CAPTION_LIMIT:
+    files = [item for item in notice.attachments if fits(item)]
+    others = [item for item in notice.attachments if not fits(item)]
+    text = _with_links(notice, others) if notice.link else notice.text
+    lost = tuple(others) if not notice.link else ()
+    if len(files) == 1 and not lost and units(text) <= CAPTION_LIMIT:
         return [replace(notice, text=text, attachments=(files[0],), part=0)]
     texts = [part for part in split(text, TEXT_LIMIT) if part.strip()]
     calls = [replace(notice, text=part, attachments=(), buttons=()) for part in texts]
     if calls:
         calls[-1] = replace(calls[-1], buttons=notice.buttons)
     calls += [replace(notice, text="", attachments=(item,), buttons=()) for item in files]
+    if lost:
+        calls.append(replace(notice, text="", attachments=lost, buttons=()))
     if not calls:
         return [replace(notice, attachments=())]
     return [replace(call, part=part, answers="" if part else notice.answers) for part, call in enumerate(calls)]
 
 
-def _fits(item: Attachment) -> bool:
+def fits(item: Attachment) -> bool:
+    """Telegram takes it from a bot."""
     return item.content is not None and 0 < len(item.content) <= UPLOAD_LIMIT
 
 

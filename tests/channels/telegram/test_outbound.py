@@ -204,6 +204,15 @@ async def test_a_file_over_the_limit_is_a_link() -> None:
         assert sent.text == "Здравствуйте!\n\n\N{PAPERCLIP} video.mp4 https://desk.example/t/abc"
 
 
+async def test_a_file_over_the_limit_is_refused_where_no_link_may_be_given_and_the_rest_goes() -> None:
+    large = replace(file("video.mp4", "video/mp4"), content=b"\0" * (50 * 1024 * 1024 + 1))
+    async with far() as tg:
+        receipts = await tg.deliver(attachments=(large, file("a.pdf", "application/pdf")))
+        assert [(item.kind, item.text) for item in tg.chats.sent] == [("text", "Здравствуйте!"), ("document", "")]
+    assert [item.delivery for item in receipts] == [Delivery.SENT, Delivery.SENT, Delivery.REFUSED]
+    assert "video.mp4" in receipts[-1].detail, "staff read which one has not arrived"
+
+
 async def test_what_is_no_picture_for_telegram_goes_as_a_document() -> None:
     async with far() as tg:
         (receipt,) = await tg.deliver(attachments=(file("a.png", "image/png", b"not an image"),))
