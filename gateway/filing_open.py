@@ -14,8 +14,8 @@ from gateway.coverage import widened
 from gateway.filing_case import Case, Conflict, Filed, keep_files
 from gateway.filing_threads import Key, keys_to_tie, numbered_tickets, tie
 from gateway.store import people, tickets
-from gateway.store.ticket_numbers import number_for
 from gateway.subjects import subject_of
+from gateway.ticket_numbers import number_for
 from normalizer.message import Address, Message, Trust
 
 LANGUAGES = ("ru", "uk", "en")

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, select
 
 from gateway.store import schema, threads, tickets
 from gateway.store.people import normal
-from gateway.store.ticket_numbers import is_number
+from gateway.ticket_numbers import is_number
 from normalizer.message import KeyKind, Message, ThreadKey, Trust
 
 REFERENCES = 50

@@ -22,7 +22,7 @@ from gateway.store.blobs import sync_file, sync_folder
 from gateway.store.lock import ServerLock
 from gateway.store.migrate import migrate
 from gateway.store.sqlite import make_engine
-from gateway.store.ticket_numbers import number_for
+from gateway.ticket_numbers import number_for
 
 LEAST_GAP = 1000
 """Ids that are left out at least."""

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from gateway.store.database import migrate
-from gateway.store.ticket_numbers import number_for
+from gateway.ticket_numbers import number_for
 
 CHUNK = 50_000
 BODY = 600

@@ -15,7 +15,7 @@ from gateway.store.dialect import insert_new
 from gateway.store.people import normal
 from gateway.store.prepared import Prepared
 from gateway.store.schema import attachment, event, message, participant, ticket
-from gateway.store.ticket_numbers import number_for
+from gateway.ticket_numbers import number_for
 from normalizer.message import Attachment
 
 # Made once: building a statement costs more than running it.

@@ -11,7 +11,7 @@ from benchmarks.endtoend.fill import fill
 from gateway.store import journal, people, tickets
 from gateway.store.blobs import Blobs
 from gateway.store.database import open_database
-from gateway.store.ticket_numbers import is_number, number_for
+from gateway.ticket_numbers import is_number, number_for
 from tests.gateway.conftest import FrozenClock
 from tests.gateway.filing_desk import Desk, context, said
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.store.ticket_numbers import is_number, number_for
+from gateway.ticket_numbers import is_number, number_for
 
 ids = st.integers(1, 10**9)
 
