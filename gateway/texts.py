@@ -42,7 +42,7 @@ __all__ = [
 FOLDER = "texts"
 LANGUAGES = ("ru", "uk", "en")
 SUFFIX = ".txt"
-PAGES = "pages.yaml"
+PAGES, CALLS = "pages.yaml", "calls.yaml"
 NO_SUBJECT = "no subject"
 KEPT_FAILURES = 1000
 SUBJECT = "subject"
@@ -91,6 +91,8 @@ class Texts:
     """(language, template, form) -> subject and body."""
     pages: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Language -> words of the web pages by name."""
+    calls: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Language -> what callers hear, by name."""
     failures: Failures = field(default_factory=Failures)
 
     def fill(self, language: str, template: str, form: str, variables: Variables) -> Rendered:
@@ -132,11 +134,13 @@ def load(config: Path) -> tuple[Texts | None, list[Problem]]:
     found: list[Problem] = []
     templates: dict[tuple[str, str, str], tuple[Template, Template]] = {}
     pages: dict[str, Mapping[str, str]] = {}
+    calls: dict[str, Mapping[str, str]] = {}
     for language in LANGUAGES:
         folders = tuple(dict.fromkeys(folder / language for folder in (shipped(), (config / FOLDER).resolve())))
         templates |= _language(folders, language, found)
-        pages[language] = _pages([folder / PAGES for folder in folders], found)
-    return (None if found else Texts(templates=templates, pages=pages)), sorted(set(found))
+        pages[language] = _named([folder / PAGES for folder in folders], found)
+        calls[language] = _named([folder / CALLS for folder in folders], found)
+    return (None if found else Texts(templates=templates, pages=pages, calls=calls)), sorted(set(found))
 
 
 def problems(config: Path) -> list[Problem]:
@@ -247,10 +251,10 @@ def _problem(path: Path, line: int, message: str) -> Problem:
     return Problem(file=str(path), line=line, column=1 if line else 0, key="", message=message)
 
 
-# -- words of pages -----------------------------------------------------------------------
+# -- words by name: of pages, of calls ----------------------------------------------------
 
 
-def _pages(paths: Sequence[Path], found: list[Problem]) -> Mapping[str, str]:
+def _named(paths: Sequence[Path], found: list[Problem]) -> Mapping[str, str]:
     """The words of one language, the later file's in front."""
     merged: dict[str, str] = {}
     for path in paths:

@@ -38,7 +38,6 @@ from gateway.dialogs.ivr_states import (
 from gateway.dialogs.ivr_states import File as FileIt
 from gateway.ticket_numbers import is_number
 from normalizer.call import Connected, Ended, Pressed, Recorded
-from normalizer.message import Json
 
 Step: TypeAlias = tuple[State, tuple[Action, ...]]
 
@@ -95,7 +94,7 @@ def _begun(plan: Plan, state: State, event: Known) -> Step:
         if event.answered_by == "machine":
             return _end(state, "machine")
         state = replace(state, language=language or plan.languages[0])
-        return _ask_mark(plan, state, Prompt(text="rating_call"))
+        return _ask_mark(plan, state, Prompt(text="rating_call", variables={"date": event.date}))
     if not language and len(plan.languages) > 1:
         return _ask_language(plan, state)
     return _ask_menu(plan, replace(state, language=language or plan.languages[0]), Prompt(text="greeting"))
@@ -243,15 +242,17 @@ def _recording(plan: Plan, state: State, event: object) -> Step:
 
 
 def _filed(plan: Plan, state: State, event: Filed) -> Step:
-    variables: dict[str, Json] = {"digits": spoken(event.number), "sms": event.sms}
-    told = Prompt(text="number_told", variables=variables) if event.number else Prompt(text="told_without_number")
+    told = (Prompt(text="told_without_number"),)
+    if event.number:
+        by_sms = (Prompt(text="number_by_sms"),) if event.sms else ()
+        told = (Prompt(text="number_told", variables={"digits": spoken(event.number)}), *by_sms)
     state = replace(state, told=event.number)
     if not plan.call_back:
-        return replace(state, node="over"), (Close(reason="ticket"), Bye(prompts=(told, Prompt(text="goodbye"))))
+        return replace(state, node="over"), (Close(reason="ticket"), Bye(prompts=(*told, Prompt(text="goodbye"))))
     if event.hidden:
-        return _ask_back_number(plan, state, told)
+        return _ask_back_number(plan, state, *told)
     asked = Prompt(text="call_back", variables={"this": THIS_NUMBER, "another": ANOTHER_NUMBER})
-    return _goto(state, "back"), (Ask(prompts=(told, asked), seconds=plan.wait),)
+    return _goto(state, "back"), (Ask(prompts=(*told, asked), seconds=plan.wait),)
 
 
 def _back(plan: Plan, state: State, event: object) -> Step:

@@ -108,6 +108,8 @@ class Known:
     """What everybody knows is down, in words for callers; "" when nothing is."""
     survey: int = 0
     """Our own call, about this survey."""
+    date: str = ""
+    """Beside it, when the ticket was solved, in words for the person who is called."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

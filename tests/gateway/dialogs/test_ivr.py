@@ -347,3 +347,11 @@ def test_whatever_the_store_gives_back_is_a_state(kept: dict[str, object]) -> No
     state = from_json(kept)
     assert from_json(as_json(state)) == state
     ivr.step(PLAN, state, Pressed(digits="1"))
+
+
+def test_a_number_that_goes_out_by_sms_too_is_said_to() -> None:
+    call = Call(language="uk")
+    call.filed = Filed(number=NUMBER, sms=True)
+    call.press("2")
+    call.speak()
+    assert call.said() == ["number_told", "number_by_sms", "call_back"]
