@@ -10,8 +10,9 @@ import asyncio
 import socket
 import struct
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Literal, TypeAlias
 from urllib.parse import urlsplit
 
@@ -23,6 +24,10 @@ never: it begins and does not end. lost: it is done, but the answer is not read.
 PIECE_PAUSE = 0.05
 HTTP_FAILED = "11200"
 """Error for a webhook that was not answered with 2xx: https://www.twilio.com/docs/api/errors/11200"""
+
+
+def _present() -> datetime:
+    return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +62,19 @@ class Network:
     tried: list[Tried] = field(default_factory=list)
     kept: list[dict[str, str]] = field(default_factory=list)
     """Every message that people sent, whether it reached us or not."""
+    clock: Callable[[], datetime] = _present
+    dates: dict[str, datetime] = field(default_factory=dict)
+    """SID -> when Twilio got it, of every message that people sent; to the second."""
     _numbers: dict[str, _Number] = field(default_factory=dict)
     _count: int = 0
 
     def number(self, number: str, url: str, *, fallback: str = "") -> None:
         """What comes to this number goes to this address."""
         self._numbers[number] = _Number(url=url, fallback=fallback, status_url=f"{url}/status")
+
+    def numbers(self) -> tuple[str, ...]:
+        """The account's own."""
+        return tuple(self._numbers)
 
     def new_sid(self, kind: str = "SM") -> str:
         """A SID that nothing had before."""
@@ -79,6 +91,7 @@ class Network:
             "ApiVersion": "2010-04-01", **more,
         }  # fmt: skip
         self.kept.append(made)
+        self.dates[sid] = self.clock().astimezone(UTC).replace(microsecond=0)
         return made
 
     async def say(self, text: str, *, sender: str, to: str, **more: str) -> bool:
@@ -88,12 +101,12 @@ class Network:
     async def bring(self, message: dict[str, str]) -> bool:
         """Bring a message to its number's address, else to the other one; True when one of them took it."""
         number = self._numbers[message["To"].removeprefix("whatsapp:")]
-        if await self._told(number.url, list(message.items())):
+        if await self.tell(number.url, list(message.items())):
             return True
         if not number.fallback:
             return False
         failed = {**message, "ErrorCode": HTTP_FAILED, "ErrorUrl": number.url}
-        return await self._told(number.fallback, list(failed.items()))
+        return await self.tell(number.fallback, list(failed.items()))
 
     async def report(self, sid: str, state: str, *, sender: str, to: str, query: str = "", **more: str) -> bool:
         """Tell what has become of a message of ours; `sender` is our number. True when we have it."""
@@ -102,11 +115,12 @@ class Network:
             "AccountSid": self.account_sid, "From": sender, "ApiVersion": "2010-04-01", **more,
         }  # fmt: skip
         url = self._numbers[sender.removeprefix("whatsapp:")].status_url
-        return await self._told(f"{url}?{query}" if query else url, list(fields.items()))
+        return await self.tell(f"{url}?{query}" if query else url, list(fields.items()))
 
     # -- one request ------------------------------------------------------------------------
 
-    async def _told(self, url: str, fields: Fields) -> bool:
+    async def tell(self, url: str, fields: Fields) -> bool:
+        """One webhook, repeated as `repeats` has it; True when it was answered with 2xx."""
         for number in range(self.repeats + 1):
             if number:
                 await asyncio.sleep(self.pause)
