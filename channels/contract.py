@@ -83,6 +83,11 @@ class AccountSettings(BaseModel):
         """Key -> what would be right, for secrets that are there but cannot be ones; never quotes them."""
         return {}
 
+    def most_a_day(self) -> int | None:
+        """Messages that may go out in a day; None: any number. What has a number costs money: a contract may have a
+        number for it, too."""
+        return None
+
     def upload_limit(self) -> int | None:
         """The most bytes that the upload page takes for this account; None: it takes none."""
         return None

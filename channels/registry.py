@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
@@ -52,6 +53,8 @@ class Channel:
     """For channels whose accounts log in at a provider."""
     setup: Setup | None = None
     """For channels whose far side must be told where we are."""
+    window: timedelta | None = None
+    """How long after somebody wrote last free words may go to them; a sender is told when it ends. None: always."""
     online: Online | None = None
     """Tries what accounts name on the network, for `gateway check --online`."""
 
@@ -102,8 +105,19 @@ CHANNELS: Mapping[str, Channel] = MappingProxyType(
             setup=_telegram_setup,
             online=_online("channels.telegram.online"),
         ),
-        "sms": Channel(settings=SmsAccount, build=_later("channels.sms.build"), identity="phone"),
-        "whatsapp": Channel(settings=WhatsappAccount, build=_later("channels.whatsapp.build"), identity="phone"),
+        "sms": Channel(
+            settings=SmsAccount,
+            build=_later("channels.sms.build"),
+            identity="phone",
+            online=_online("channels.sms.online"),
+        ),
+        "whatsapp": Channel(
+            settings=WhatsappAccount,
+            build=_later("channels.whatsapp.build"),
+            identity="phone",
+            online=_online("channels.whatsapp.online"),
+            window=timedelta(hours=24),
+        ),
     }
 )
 

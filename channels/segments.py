@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable
+from functools import partial
 from typing import Literal, TypeAlias
 
 Encoding: TypeAlias = Literal["GSM-7", "UCS-2"]
@@ -61,9 +62,14 @@ def divided(text: str, most: int) -> tuple[str, ...]:
     """
     if most < 1:
         raise ValueError("a message has at least one part")
+    return divided_by(text, lambda piece: segments(piece) <= most)
+
+
+def divided_by(text: str, fits: Callable[[str], bool]) -> tuple[str, ...]:
+    """The same by another measure: where a text fits, its every beginning must."""
     rest, made = text.strip(), list[str]()
-    while segments(rest) > most:
-        end = _border(rest, _fitting(rest, most))
+    while not fits(rest):
+        end = _border(rest, max(_longest(len(rest), partial(_begins, rest, fits)), 1))
         made.append(rest[:end].rstrip())
         rest = rest[end:].lstrip()
     return (*made, rest) if rest or not made else tuple(made)
@@ -91,9 +97,8 @@ def _weight(used: Encoding) -> Callable[[str], int]:
     return lambda char: 2 if ord(char) > 0xFFFF else 1
 
 
-def _fitting(text: str, most: int) -> int:
-    """The longest beginning of at most `most` parts: a longer one never takes fewer."""
-    return max(_longest(len(text), lambda end: segments(text[:end]) <= most), 1)
+def _begins(text: str, fits: Callable[[str], bool], end: int) -> bool:
+    return fits(text[:end])
 
 
 def _longest(most: int, fits: Callable[[int], bool]) -> int:

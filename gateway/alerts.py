@@ -16,7 +16,7 @@ from typing import TypeAlias
 from sqlalchemy import Connection
 
 from channels.contract import Clock, Unavailable
-from gateway import canary, health
+from gateway import canary, daily_caps, health
 from gateway.context import Context
 from gateway.log import get_logger
 from gateway.metrics import Metrics
@@ -50,6 +50,8 @@ class View:
     canary: canary.State | None
     misfits: Mapping[tuple[str, str], str]
     """(channel, account) -> what of its setup keeps messages from arriving."""
+    over: Mapping[str, str]
+    """Daily limits that something ran into, with the words for it."""
     checks: Mapping[str, str]
     """Checks of the gateway's health that are in trouble, with the reason."""
     started_at: datetime
@@ -158,6 +160,11 @@ def _setup(view: View) -> Sequence[Trouble]:
     ]
 
 
+def _limits(view: View) -> Sequence[Trouble]:
+    # What did not go out is told by mail, which costs nothing: no account is in trouble itself.
+    return [Trouble(name=name, detail=detail) for name, detail in view.over.items()]
+
+
 def _health(view: View) -> Sequence[Trouble]:
     return [Trouble(name=name, detail=detail, accounts=_named(name)) for name, detail in view.checks.items()]
 
@@ -169,7 +176,7 @@ def _named(cause: str) -> frozenset[tuple[str, str]]:
 
 
 CONDITIONS: tuple[Condition, ...] = (
-    _quarantine, _journal, _overdue, _dead, _silent, _unverified, _setup, _canary, _health,
+    _quarantine, _journal, _overdue, _dead, _silent, _unverified, _setup, _limits, _canary, _health,
 )  # fmt: skip
 
 
@@ -252,6 +259,7 @@ class Alerts:
             unverified=suspects.counts_since(conn, now - UNVERIFIED_WITHIN),
             canary=canary.state(conn),
             misfits=send_status.alarms_since(conn, now - MISFIT_WITHIN),
+            over=daily_caps.exceeded(conn, self.ctx, now),
             checks={**checks, **self._elsewhere(conn)},
             started_at=self._started_at,
             now=now,

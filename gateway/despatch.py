@@ -11,6 +11,7 @@ from typing import Any, TypeAlias, TypeVar
 from sqlalchemy import Connection
 
 from channels.contract import CannotTell, Clock, Divides, Prober, Sender, Unavailable
+from gateway import daily_caps
 from gateway import outbox_results as results
 from gateway.circuit import Circuit
 from gateway.context import Context
@@ -105,14 +106,17 @@ class Despatch:
         if row.part >= len(calls):
             return results.of_state(row, "sent", "nothing was left to say: the text is shorter now")
         notice = calls[row.part]
+        if not captured and (stopped := await self._over_limit(row)) is not None:
+            return stopped
         self._failpoint("sending-committed")
         answer = await self._call(sender, notice, (row.channel, row.account))
         self._failpoint("sent-unsettled")
         if not captured:
             self._judge(row, answer)
         if isinstance(answer, NoAnswer) or answer.uncertain:
-            return await self._in_doubt(row, notice, answer.detail, at_once=False)
-        settlement = self._of_receipt(row, answer, captured=captured)
+            settlement = await self._in_doubt(row, notice, answer.detail, at_once=False)
+        else:
+            settlement = self._of_receipt(row, answer, captured=captured)
         return replace(settlement, more=settlement.state == "sent" and row.part + 1 < len(calls))
 
     def _calls(self, row: Row, sender: Sender, notice: Notice) -> Sequence[Notice] | Settlement:
@@ -124,6 +128,20 @@ class Despatch:
         except Exception as error:  # noqa: BLE001  as a text that cannot be rendered: it blocks nothing behind it
             log.error("notice could not be divided", outbox=row.id, error=type(error).__name__)
             return results.of_state(row, "dead", f"could not be divided: {type(error).__name__}", Fault.OURS)
+
+    async def _over_limit(self, row: Row) -> Settlement | None:
+        """What a message comes to that is one too many for the day: the next channel may tell it."""
+        if not daily_caps.is_counted(self.ctx, row):
+            return None
+        try:
+            why = await self._db.write(lambda conn: daily_caps.count(conn, self.ctx, row, self._clock()))
+        except Unavailable as error:
+            detail = f"could not be counted: {type(error).__name__}"
+            return self._of_receipt(row, Receipt(delivery=Delivery.RETRY, detail=detail, fault=Fault.OURS))
+        if not why:
+            return None
+        over = Receipt(delivery=Delivery.UNREACHABLE, about="channel", detail=why, fault=Fault.OURS)
+        return self._of_receipt(row, over)
 
     async def _call(self, sender: Sender, notice: Notice, account: Account) -> Receipt | NoAnswer:
         loop = asyncio.get_running_loop()
@@ -144,9 +162,12 @@ class Despatch:
         if (row.channel, row.account) not in self.wires.probers:
             return self._of_doubt(row, detail, at_once=True)
         notice = await self._rendered(row)
-        if isinstance(notice, Settlement):
+        sender = self.wires.senders[row.channel, row.account]
+        calls = notice if isinstance(notice, Settlement) else self._calls(row, sender, notice)
+        if isinstance(calls, Settlement) or row.part >= len(calls):
             return self._of_doubt(row, detail, at_once=True)
-        return await self._in_doubt(row, notice, detail, at_once=True)
+        settlement = await self._in_doubt(row, calls[row.part], detail, at_once=True)
+        return replace(settlement, more=settlement.state == "sent" and row.part + 1 < len(calls))
 
     async def _rendered(self, row: Row) -> Notice | Settlement:
         try:

@@ -13,7 +13,7 @@ from channels.registry import identity_kind
 from gateway import chats_moved, next_channel
 from gateway.context import Context
 from gateway.settings import Outbox as OutboxSettings
-from gateway.store import outbox, people, threads, tickets
+from gateway.store import consents, outbox, people, threads, tickets
 from gateway.store.outbox import Row, Settlement, State
 from gateway.updates import Change
 from normalizer.message import Delivery, Fault, Json, KeyKind, Receipt
@@ -81,6 +81,7 @@ def _settlement(row: Row, state: State, receipt: Receipt, due_at: datetime | Non
         detail=receipt.detail,
         fault=receipt.fault.value,
         moved_to=receipt.moved_to,
+        about=receipt.about,
     )
 
 
@@ -106,7 +107,7 @@ def apply(conn: Connection, ctx: Context, compose: Compose, row: Row, settlement
         _went_out(conn, row, settlement, now)
     if settlement.state == "unreachable" and not row.overheard:
         # That a group was not reached says nothing about the person.
-        people.mark_unreachable(conn, identity_kind(row.channel), row.recipient, settlement.detail, now)
+        _not_reached(conn, ctx, row, settlement, now)
     failure = ctx.texts.failures.why(row.id)
     if failure and row.ticket_id is not None:
         data: dict[str, Json] = {"outbox": row.id, "template": row.template, "detail": failure[:500]}
@@ -118,6 +119,21 @@ def apply(conn: Connection, ctx: Context, compose: Compose, row: Row, settlement
     if row.ticket_id is not None and (shown or silenced):
         _show(conn, ctx, compose, row, row.ticket_id, settlement, now)
     return True
+
+
+def _not_reached(conn: Connection, ctx: Context, row: Row, settlement: Settlement, now: datetime) -> None:
+    """What that says about the person: the address is dead, they want nothing from us there, or nothing."""
+    if settlement.about == "address":
+        people.mark_unreachable(conn, identity_kind(row.channel), row.recipient, settlement.detail, now)
+    if settlement.about == "consent":
+        consents.wish(conn, row.channel, _ours(ctx, row), row.recipient, "stop", how="far side", now=now)
+
+
+def _ours(ctx: Context, row: Row) -> str:
+    """Whom of us the notice came from: the number of its conversation, else the account's first one."""
+    account = ctx.settings.account(row.channel, row.account)
+    first = next(iter(account.endpoints()), row.account) if account is not None and account.most_a_day() else ""
+    return consents.endpoint(first or row.account, row.destination)
 
 
 def _went_out(conn: Connection, row: Row, settlement: Settlement, now: datetime) -> None:

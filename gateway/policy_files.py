@@ -210,6 +210,7 @@ class _Reader:
             lines=value.lines,
             first_line=value.first_line,
             emergency_phone=value.emergency_phone,
+            messages_daily=value.messages_daily,
             terms={class_: Terms(**dict(terms)) for class_, terms in value.classes.items()},
         )
 

@@ -158,6 +158,9 @@ class ContractFile(Section):
     """direct: a confident class goes to its line at once; confirm: line 1 accepts it with one action."""
     emergency_phone: MaybePhone = ""
     """Number of the engineer on duty, told out of hours."""
+    messages_daily: int | None = Field(None, ge=0)
+    """The most messages a day (UTC) that cost money, text messages and WhatsApp together, to people of this contract;
+    above it the next channel is used, and operators hear of it. Nothing: only the accounts' own `daily_limit`."""
     classes: dict[Class, TermsFile] = {}
     """Class 1-6 -> what is promised. A class that is not named is covered without a promised time."""
 

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, bindparam, or_, select
 from sqlalchemy import Row as Found
 
 from channels.contract import AccountSettings
-from gateway import buttons, facts
+from gateway import buttons, facts, windows
 from gateway.context import Context
 from gateway.log import get_logger
 from gateway.notices import domain_of, is_overheard
@@ -80,7 +80,7 @@ def render(conn: Connection, ctx: Context, row: Row, blobs: Blobs) -> Notice:
         automatic=row.automatic,
         attachments=_attachments(conn, row, blobs),
         created_at=row.created_at,
-        destination=row.destination or {},
+        destination={**(row.destination or {}), **windows.of_row(conn, row)},
         act=row.act,
         target=row.target,
         part=row.part,

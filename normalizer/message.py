@@ -423,5 +423,9 @@ class Receipt:
     moved_to: Facts = field(default_factory=dict)
     """The notice's destination has these values from now on: the chat got another id. Whatever names a conversation by
     a value that changed (at the front of its id) is renamed, too."""
+    about: Literal["address", "channel", "consent"] = "address"
+    """Beside UNREACHABLE. address: nothing ever arrives there. channel: the person is reached, only not by this channel
+    now: the next one is used, and the address stays good. consent: as channel, and they want nothing from the number or
+    account of ours that it was to go out from."""
     uncertain: bool = False
     """Beside RETRY: nobody knows whether it went out (the answer to a complete send was lost). Rule 12 decides."""

@@ -102,6 +102,8 @@ class Contract:
     first_line: FirstLine = "direct"
     """`direct`: a confident class goes to its line at once; `confirm`: it stands on L1 as a proposal."""
     emergency_phone: str = ""
+    messages_daily: int | None = None
+    """The most messages that cost money in a day; None: not said."""
     terms: Mapping[int, Terms] = field(default_factory=dict)
     """By class 1-6; a class that is absent is covered without a promised time."""
 

@@ -5,21 +5,12 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 
-from channels.contract import Parts, Sender, Webhook, Wiring
+from channels.contract import Parts, Prober, Sender, Webhook, Wiring
 from channels.credentials import reveal
+from channels.twilio.outbound import Line, TwilioProber, TwilioSender
 from channels.twilio.settings import TwilioAccount
 from channels.twilio.signature import Keys
 from channels.twilio.webhook import TwilioHook
-from normalizer.message import Delivery, Fault, Notice, Receipt
-
-
-class NoWayOut:
-    """The sender of an account that only takes in; its notices are captured or off, so nobody asks it."""
-
-    async def send(self, notice: Notice) -> Receipt:
-        """REFUSED."""
-        detail = f"{notice.channel}/{notice.account} takes messages in and sends none"
-        return Receipt(delivery=Delivery.REFUSED, detail=detail, fault=Fault.OURS)
 
 
 def parts(channel: str, accounts: Mapping[str, TwilioAccount], wiring: Wiring) -> Parts:
@@ -27,22 +18,26 @@ def parts(channel: str, accounts: Mapping[str, TwilioAccount], wiring: Wiring) -
     one."""
     webhooks: dict[str, Webhook] = {}
     senders: dict[str, Sender] = {}
+    probers: dict[str, Prober] = {}
     for name, account in accounts.items():
         for key, said in account.wrong_secrets().items():
             raise ValueError(f"channels.{channel}.{name}.{key}: {said}")
+        public_url = account.public_url or wiring.public_url.rstrip("/")
         webhooks[name] = TwilioHook(
             channel,
             name,
             account,
             keys_of(account),
-            public_url=account.public_url or wiring.public_url.rstrip("/"),
+            public_url=public_url,
             clock=wiring.clock,
             spool=wiring.spool,
             unique=lambda: secrets.token_hex(16),
             suspects=wiring.suspects,
         )
-        senders[name] = NoWayOut()
-    return Parts(senders=senders, webhooks=webhooks)
+        line = Line(account, reveal(account.auth_token))
+        senders[name] = TwilioSender(channel, name, account, line, public_url=public_url, clock=wiring.clock)
+        probers[name] = TwilioProber(channel, name, account, line, clock=wiring.clock)
+    return Parts(senders=senders, webhooks=webhooks, probers=probers)
 
 
 def keys_of(account: TwilioAccount) -> Keys:

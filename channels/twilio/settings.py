@@ -4,16 +4,46 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal, TypeAlias
+from datetime import timedelta
+from typing import Annotated, ClassVar, Literal, Self, TypeAlias
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from channels.contract import AccountSettings
 from channels.credentials import reveal
+from channels.dialling import calling_code
+from channels.durations import Duration, show_duration
 from normalizer.message import Facts
 
+OFFICIAL = "https://api.twilio.com"
+LONGEST: Mapping[str, timedelta] = {"timeout": timedelta(seconds=50), "validity": timedelta(hours=10)}
+"""The outbox's own limit of a try is a minute; Twilio keeps nothing longer than 36000 seconds."""
 Number: TypeAlias = Annotated[str, StringConstraints(pattern=r"^(\+[1-9][0-9]{6,14}|[0-9]{3,8})$")]
+
+Prefix: TypeAlias = Annotated[str, StringConstraints(pattern=r"^\+[1-9][0-9]{0,14}$")]
+
+
+class Template(BaseModel):
+    """A text that WhatsApp has approved, as the console's Content Template Builder names it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    content_sid: str = Field(pattern=r"^HX[0-9a-fA-F]{32}$")
+    """"HX…"."""
+    variables: dict[Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]?$")], Literal["text", "link"]] = {
+        "1": "text"
+    }
+    """Number of a placeholder -> what stands there. text: the notice on one line; link: the person's page of it."""
 
 
 class SharedKey(BaseModel):
@@ -34,9 +64,6 @@ class TwilioAccount(AccountSettings):
         {"account_sid", "auth_token", "next_auth_token", "shared_keys", "public_url", "numbers"}
     )
 
-    outbound: Literal["capture", "off"] = "capture"
-    """capture: notices are written to a folder instead of sent; off: none are made to go out. What goes out by Twilio
-    is not part of this version, so there is no `on` yet."""
     account_sid: str = Field(pattern=r"^AC[0-9a-fA-F]{32}$")
     """"AC…" as the console shows it. A request of another account is not believed, even when it is signed rightly."""
     auth_token: SecretStr
@@ -51,10 +78,42 @@ class TwilioAccount(AccountSettings):
     """The address up to "/channels" by which Twilio reaches us, without a slash at its end: what is signed begins with
     it. Empty: `http.public_url`."""
 
-    @field_validator("public_url")
+    api_url: str = OFFICIAL
+    """Where the REST API is: its beginning before "/2010-04-01". The account's token goes there and nowhere else."""
+    timeout: Duration = timedelta(seconds=15)
+    """Hard limit of one call of the REST API; at most 50s."""
+    segments: int = Field(default=3, ge=1, le=10)
+    """The most parts of one text message: 70 Cyrillic characters are one part, 201 are three. What the desk's people
+    write goes on in further messages; what the gateway writes itself is cut, with a link to the whole."""
+    validity: Duration = timedelta(hours=4)
+    """How long Twilio may try to send a text message; at most 10h. What could not go out by then never does."""
+    prefixes: tuple[Prefix, ...] = ()
+    """Countries, or parts of them, that are written to: +380, +4866. Empty: those of `numbers`; with short codes alone
+    there must be one. Who has another number is told by the next channel."""
+    daily_limit: int = Field(default=1000, ge=1)
+    """Messages that go out by this account in a day (UTC): each costs money. Those above it take the next channel, and
+    operators hear of it."""
+
+    @field_validator("timeout", "validity")
     @classmethod
-    def _is_a_base(cls, url: str) -> str:
+    def _is_bounded(cls, span: timedelta, info: ValidationInfo) -> timedelta:
+        longest = LONGEST[str(info.field_name)]
+        if not timedelta(seconds=1) <= span <= longest:
+            raise ValueError(f"should be from 1s to {show_duration(longest)}")
+        return span
+
+    @model_validator(mode="after")
+    def _knows_whom_to_write_to(self) -> Self:
+        if not self.prefixes and not any(map(calling_code, self.numbers)):
+            raise ValueError("prefixes must name the countries that are written to: a short code has none")
+        return self
+
+    @field_validator("public_url", "api_url")
+    @classmethod
+    def _is_a_base(cls, url: str, info: ValidationInfo) -> str:
         base = url.rstrip("/")
+        if not base and info.field_name == "api_url":
+            raise ValueError("must not be empty; leave the key out for Twilio's own")
         if base and not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", base):
             raise ValueError("should be an address such as https://intake.example.org, without a user or a query")
         try:
@@ -66,6 +125,14 @@ class TwilioAccount(AccountSettings):
     def endpoints(self) -> tuple[str, ...]:
         """Our numbers."""
         return self.numbers
+
+    def most_a_day(self) -> int | None:
+        """`daily_limit`."""
+        return self.daily_limit
+
+    def template(self, kind: str, language: str) -> Template | None:
+        """What may go to somebody who wrote nothing for a day, where the far side asks for an approved text then."""
+        return None
 
     def reading(self) -> Facts:
         """Our numbers, for a message that does not say which one it came to."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, delete
+from sqlalchemy import Connection, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from gateway.store.prepared import Prepared
@@ -29,6 +29,12 @@ def count_up(conn: Connection, name: str, number: int) -> int:
     """Add one to the counter of this name and bucket; returns what it is then."""
     values = {"name": name[:400], "bucket": number, "count": 1}
     return int(_COUNT_UP[conn.dialect.name].scalar(conn, values))
+
+
+def reading(conn: Connection, name: str, number: int) -> int:
+    """What the counter of this name and bucket is."""
+    found = conn.scalar(select(counter.c.count).where(counter.c.name == name[:400], counter.c.bucket == number))
+    return int(found or 0)
 
 
 def forget(conn: Connection, prefix: str, before: int) -> int:

@@ -148,6 +148,8 @@ class Settlement:
     fault: str = ""
     more: bool = False
     """Of a notice that takes several wire calls: this was not the last one."""
+    about: Literal["address", "channel", "consent"] = "address"
+    """Beside "unreachable": as in `Receipt`."""
     moved_to: Mapping[str, Json] = field(default_factory=dict)
     """The row's destination from now on, where the far side gave the chat another id."""
 

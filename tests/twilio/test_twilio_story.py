@@ -26,7 +26,14 @@ async def desk(
 ) -> AsyncIterator[tuple[Network, Running]]:
     """A gateway, and the account of Twilio's that writes to it."""
     monkeypatch.setenv("TWILIO_TOKEN", TOKEN)
-    said = {"account_sid": SID, "auth_token": "env:TWILIO_TOKEN", "numbers": [OURS], "language": "ru", **account}
+    said = {
+        "account_sid": SID,
+        "auth_token": "env:TWILIO_TOKEN",
+        "numbers": [OURS],
+        "language": "ru",
+        "outbound": "capture",
+        **account,
+    }
     accounts = (f"channels.sms.main={json.dumps(said)}", f"channels.whatsapp.main={json.dumps(said)}")
     async with running(var, ("smtp.port=0", "http.port=0", *accounts, *more)) as gateway:
         network = Network(account_sid=SID, token=TOKEN, timeout=20.0)

@@ -23,6 +23,8 @@ CREATE = frozenset(
 """Of POST …/Messages.json."""
 LIST = frozenset(("To", "From", "DateSent", "DateSent<", "DateSent>", "PageSize", "Page", "PageToken"))
 """Of GET …/Messages.json."""
+NUMBERS = frozenset(("Beta", "FriendlyName", "PhoneNumber", "Origin", "PageSize", "Page", "PageToken"))
+"""Of GET …/IncomingPhoneNumbers.json."""
 LONGEST_BODY, MOST_MEDIA, LONGEST_VALIDITY, LARGEST_PAGE = 1600, 10, 36000, 1000
 _NUMBER = re.compile(r"(whatsapp:)?(\+[1-9][0-9]{6,14}|[0-9]{3,8})")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9:]{8}Z)?")

@@ -19,13 +19,22 @@ from aiohttp import web
 
 from gateway.demo.bot_api.faults import Gone, cut
 from gateway.demo.twilio_api.messages import Message, Messages
-from gateway.demo.twilio_api.messages_checks import CREATE, LIST, ApiError, People, check_create, check_list, unknown
+from gateway.demo.twilio_api.messages_checks import (
+    CREATE,
+    LIST,
+    NUMBERS,
+    ApiError,
+    People,
+    check_create,
+    check_list,
+    unknown,
+)
 from gateway.demo.twilio_api.network import Network
 from gateway.demo.twilio_api.reports import Reporter, Reports
 
 Kind: TypeAlias = Literal["too_many", "error", "server", "html", "empty", "reset", "never", "late", "lost", "half",
                           "mute"]  # fmt: skip
-On: TypeAlias = Literal["", "create", "fetch", "list", "account"]
+On: TypeAlias = Literal["", "create", "fetch", "list", "account", "numbers"]
 BASE = "/2010-04-01/Accounts"
 HTML = "<html><head><title>503 Service Unavailable</title></head><body><h1>503</h1>no server is here</body></html>"
 
@@ -71,6 +80,8 @@ class TwilioApi:
     """What no documented client would do."""
     numbers: set[str] | None = None
     """The account's numbers; None: those that the network has."""
+    state: str = "active"
+    """Of the account: active, suspended, closed."""
     port: int = 0
     messages: Messages = field(init=False)
     reporter: Reporter = field(init=False)
@@ -128,6 +139,7 @@ class TwilioApi:
                 web.get(BASE + "/{account}.json", self._handler("account")),
                 web.post(BASE + "/{account}/Messages.json", self._handler("create")),
                 web.get(BASE + "/{account}/Messages.json", self._handler("list"), allow_head=False),
+                web.get(BASE + "/{account}/IncomingPhoneNumbers.json", self._handler("numbers"), allow_head=False),
                 web.get(BASE + "/{account}/Messages/{sid}.json", self._handler("fetch"), allow_head=False),
                 *self.more,
             ]
@@ -173,6 +185,9 @@ class TwilioApi:
         finally:
             self._news.set()
 
+    def _own(self) -> frozenset[str]:
+        return frozenset(self.numbers if self.numbers is not None else self.network.numbers())
+
     def _note(self, call: Call) -> None:
         self.calls.append(call)
         self._news.set()
@@ -196,12 +211,23 @@ class TwilioApi:
                 if found is None:
                     raise ApiError(404, 20404, "The requested resource was not found")
                 return 200, found.shown(self.network.account_sid)
+            case "numbers":
+                self._complain(unknown(list(said), NUMBERS, "numbers"))
+                wanted = said.get("PhoneNumber", "")
+                found_numbers = [{"sid": f"PN{n:032x}", "phone_number": one} for n, one in enumerate(self._own())
+                                 if wanted in one]  # fmt: skip
+                return 200, {"incoming_phone_numbers": found_numbers, "next_page_uri": None}
             case _:
-                return 200, {"sid": self.network.account_sid, "status": "active", "type": "Full", "friendly_name": "d"}
+                return 200, {
+                    "sid": self.network.account_sid,
+                    "status": self.state,
+                    "type": "Full",
+                    "friendly_name": "d",
+                }
 
     async def _create(self, said: dict[str, str]) -> object:
         self._complain(unknown(list(said), CREATE, "create"))
-        check_create(said, frozenset(self.numbers if self.numbers is not None else self.network.numbers()), self.people)
+        check_create(said, self._own(), self.people)
         body = said.get("Body") or f"template {said.get('ContentSid')}: {said.get('ContentVariables', '')}"
         made = self.messages.send(said, body)
         shown = made.shown(self.network.account_sid)

@@ -197,7 +197,8 @@ def test_both_tokens_of_a_rotation_are_keys() -> None:
     [
         {"account_sid": "AC1"}, {"numbers": []}, {"numbers": ["0441234567"]}, {"numbers": ["whatsapp:x"]},
         {"public_url": "desk.example"}, {"public_url": "https://u@desk.example"}, {"public_url": "https://desk.example:99999"},
-        {"outbound": "on"}, {"unheard_of": 1},
+        {"outbound": "on?"}, {"unheard_of": 1}, {"api_url": ""}, {"api_url": "api.twilio.com"}, {"segments": 11},
+        {"validity": "11h"}, {"timeout": "0s"}, {"prefixes": ["380"]}, {"daily_limit": 0}, {"numbers": ["4422"]},
     ],
 )  # fmt: skip
 def test_settings_that_cannot_be_right(wrong: dict[str, Any]) -> None:

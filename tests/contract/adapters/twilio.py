@@ -1,17 +1,22 @@
-"""Text messages and WhatsApp by Twilio under the contract suite: the webhook in."""
+"""Text messages and WhatsApp by Twilio under the contract suite: the webhook in, the REST API out."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
+from typing import Any, ClassVar
 
-from channels.contract import Intake
+from channels.contract import Intake, Sender
+from channels.registry import CHANNELS
+from gateway.demo.twilio_api import Fault, Network, TwilioApi
 from gateway.demo.twilio_api import Mishap as Trouble
-from gateway.demo.twilio_api import Network
 from gateway.demo.twilio_api.signing import encoded
-from tests.contract.channel_adapter import ChannelAdapter, Mishap
-from tests.twilio.provider import ACCOUNT, ANNA, OURS, SID, TOKEN, mounted
+from normalizer.message import Address
+from tests.contract.channel_adapter import Behaviour, ChannelAdapter, Mishap
+from tests.twilio.provider import ACCOUNT, ANNA, NOW, OURS, SID, TOKEN, mounted, wiring
+from tests.twilio.standin import standin
 
 MISHAPS: frozenset[Mishap] = frozenset({"late", "twice", "half", "never", "lost", "reset"})
 
@@ -53,5 +58,63 @@ def wire(channel: str, prefix: str) -> Callable[[Path, Intake], AbstractAsyncCon
     return opened
 
 
-SMS = ChannelAdapter(account=ACCOUNT, options={}, inbound={"webhook": (wire("sms", ""), MISHAPS)})
-WHATSAPP = ChannelAdapter(account=ACCOUNT, options={}, inbound={"webhook": (wire("whatsapp", "whatsapp:"), MISHAPS)})
+class PhoneSide:
+    """A telephone that our number writes to."""
+
+    PLANS: ClassVar[dict[Behaviour, Fault | None]] = {
+        "accepts": None,
+        "late": Fault(kind="late"),
+        "half": Fault(kind="half"),
+        "never": Fault(kind="mute"),
+        "later": Fault(kind="too_many"),
+        "refuses": Fault(kind="error", code=21617, message="The concatenated message body exceeds the limit"),
+        "unreachable": Fault(kind="error", code=21614, message="not a valid mobile number"),
+    }
+
+    def __init__(self, sender: Sender, api: TwilioApi) -> None:
+        self.sender, self._api = sender, api
+
+    def plan(self, *behaviours: Behaviour) -> None:
+        self._api.plan(*(fault for each in behaviours if (fault := self.PLANS[each]) is not None))
+
+    def received(self) -> Sequence[str]:
+        """The API has no id of ours: what tells a person that it is the same is its text."""
+        return [f"{sent.to} {sent.body}" for sent in self._api.sent]
+
+    def go_on(self) -> None:
+        self._api.go_on()
+
+
+def phone_side(channel: str) -> Callable[[Path], AbstractAsyncContextManager[PhoneSide]]:
+    @asynccontextmanager
+    async def opened(folder: Path) -> AsyncIterator[PhoneSide]:
+        async with standin() as api:
+            told = {**ACCOUNT, "api_url": api.url, "timeout": "1s"}
+            account = CHANNELS[channel].settings.model_validate(told)
+            parts = CHANNELS[channel].build({"main": account}, wiring(folder))
+            yield PhoneSide(parts.senders["main"], api)
+
+    return opened
+
+
+def told(channel: str) -> dict[str, Any]:
+    prefix = "whatsapp:" if channel == "whatsapp" else ""
+    window = (NOW + timedelta(hours=1)).isoformat()
+    return {
+        "recipient": Address(address=ANNA, name="Анна"),
+        "destination": {"to": ANNA, "from": prefix + OURS, "window_until": window},
+    }
+
+
+def adapter(channel: str, prefix: str) -> ChannelAdapter:
+    return ChannelAdapter(
+        account=ACCOUNT,
+        options={},
+        inbound={"webhook": (wire(channel, prefix), MISHAPS)},
+        notice=told(channel),
+        senders={"rest": (phone_side(channel), frozenset(PhoneSide.PLANS))},
+    )
+
+
+SMS = adapter("sms", "")
+WHATSAPP = adapter("whatsapp", "whatsapp:")

@@ -1,0 +1,198 @@
+"""The way out: notices as messages of one account, and what went out when nobody knows.
+
+The API knows no idempotency key: a call whose answer is lost is `uncertain`, and the list of messages tells whether it
+was done. One call of `send` is one call on the wire (two where the address for reports was refused).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from channels.contract import CannotTell, Clock
+from channels.segments import segments
+from channels.twilio.composing import WHATSAPP, Not, Wanted, divide, wanted
+from channels.twilio.errors import CALLBACK, Judged, Refused, Unanswered, Unsent, judge
+from channels.twilio.settings import TwilioAccount
+from normalizer.message import Delivery, Notice, Receipt
+
+if TYPE_CHECKING:
+    from channels.twilio.rest import Rest, Sent
+
+REMEMBERED = timedelta(hours=1)
+"""After the last answer that complained of something its trouble is taken to be over."""
+MOST = 200
+"""Messages to one person in a day that are looked through."""
+QUEUED = 50
+"""The newest ones of any day, sent or not."""
+BEFORE = timedelta(seconds=3)
+"""Twilio's times have no fractions, and its clock is read to the second."""
+SETTLES = 2.0
+"""Seconds after which a list is believed that does not have a message yet."""
+WAITED = timedelta(seconds=20)
+"""A message that was sent longer ago stands in the list."""
+
+
+class Line:
+    """The REST API of one account; the SDK is loaded with the first call."""
+
+    def __init__(self, account: TwilioAccount, token: str) -> None:
+        """Nothing is loaded or connected yet."""
+        if not token:
+            raise ValueError("an account without a token cannot send")
+        self._account, self._token = account, token
+        self._rest: Rest | None = None
+        self._loading = asyncio.Lock()
+
+    async def rest(self) -> Rest:
+        """The client."""
+        async with self._loading:
+            if self._rest is None:
+                module = await asyncio.to_thread(import_module, "channels.twilio.rest")
+                account = self._account
+                self._rest = module.Rest(
+                    account.account_sid, self._token, api_url=account.api_url, seconds=account.timeout.total_seconds()
+                )
+            return self._rest
+
+
+class TwilioSender:
+    """Sends for one account; `channels.contract.Sender`, `Divides` and `Watched`."""
+
+    def __init__(
+        self, channel: str, name: str, account: TwilioAccount, line: Line, *, public_url: str, clock: Clock
+    ) -> None:
+        """`public_url`: what stands before "/channels" in the address that reports are sent to; "" for none."""
+        self._channel, self._name, self._account = channel, name, account
+        self._line, self._public_url, self._clock = line, public_url, clock
+        self._troubles: dict[str, tuple[str, datetime]] = {}
+
+    def divide(self, notice: Notice) -> Sequence[Notice]:
+        """The notice as messages, each a row of the outbox; see `composing.divide`."""
+        return divide(self._account, notice)
+
+    async def send(self, notice: Notice) -> Receipt:
+        """One message."""
+        try:
+            what = wanted(self._account, notice, self._clock())
+        except Not as no:
+            return no.receipt
+        parameters = self._parameters(what, notice)
+        try:
+            made = await self._made(parameters)
+        except (Refused, Unsent, Unanswered) as error:
+            return self._failed(judge(error))
+        self._troubles.pop(self._cause(0), None)
+        return receipt_of(self._channel, self._name, made, f"{made.status} at Twilio, {_size(what)}")
+
+    async def troubles(self) -> Mapping[str, str]:
+        """What of the account's setup keeps messages from going out."""
+        since = self._clock() - REMEMBERED
+        self._troubles = {cause: said for cause, said in self._troubles.items() if said[1] > since}
+        return {cause: why for cause, (why, _) in self._troubles.items()}
+
+    async def _made(self, parameters: dict[str, Any]) -> Sent:
+        rest = await self._line.rest()
+        try:
+            return await rest.create(parameters)
+        except Refused as refused:
+            # A refusal is certain, so nothing is doubled; without reports the message is worth more than none.
+            if refused.code != CALLBACK or "status_callback" not in parameters:
+                raise
+        why = f"Twilio does not take the address for reports ({CALLBACK}): nobody knows what arrives; see public_url"
+        self._troubles[self._cause(CALLBACK)] = (why, self._clock())
+        return await rest.create({name: value for name, value in parameters.items() if name != "status_callback"})
+
+    def _parameters(self, what: Wanted, notice: Notice) -> dict[str, Any]:
+        """As the library names them."""
+        made: dict[str, Any] = {"to": what.to, "from_": what.sender}
+        if self._public_url:
+            path = f"/channels/{self._channel}/{self._name}/status?o={notice.id}"
+            made["status_callback"] = self._public_url + path
+        if self._channel != WHATSAPP:
+            # What goes out is what we wrote, letter by letter: a list is compared with it.
+            made |= {"validity_period": int(self._account.validity.total_seconds()), "smart_encoded": False}
+        if what.template is None:
+            return {**made, "body": what.body}
+        return {**made, "content_sid": what.template.content_sid, "content_variables": what.variables}
+
+    def _failed(self, judged: Judged) -> Receipt:
+        if judged.alarm:
+            self._troubles[self._cause(0 if judged.whole else judged.code)] = (judged.alarm, self._clock())
+        return judged.receipt
+
+    def _cause(self, code: int) -> str:
+        """A cause of its own for each code; 0 is for what stops the whole account."""
+        return f"twilio {code} {self._channel}/{self._name}" if code else f"twilio {self._channel}/{self._name}"
+
+
+class TwilioProber:
+    """Whether a message went out, by the account's list; `channels.contract.Prober`."""
+
+    def __init__(
+        self,
+        channel: str,
+        name: str,
+        account: TwilioAccount,
+        line: Line,
+        *,
+        clock: Clock,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """`sleep` waits so many seconds."""
+        self._channel, self._name, self._account = channel, name, account
+        self._line, self._clock, self._sleep = line, clock, sleep
+
+    async def find(self, notice: Notice, since: datetime) -> Receipt | CannotTell | None:
+        """By number, number of ours and words, among what was sent after `since` by Twilio's clock."""
+        try:
+            what = wanted(self._account, notice, since)
+        except Not:
+            return None  # no call was made
+        try:
+            found = await self._look(what, since)
+            if found is None and self._clock() - since < WAITED:
+                # A list may be a moment behind.
+                await self._sleep(SETTLES)
+                found = await self._look(what, since)
+        except (Refused, Unsent, Unanswered) as error:
+            return CannotTell(judge(error).receipt.detail)
+        if isinstance(found, CannotTell) or found is None:
+            return found
+        return receipt_of(self._channel, self._name, found, f"{found.status} at Twilio, found in its list")
+
+    async def _look(self, what: Wanted, since: datetime) -> Sent | CannotTell | None:
+        rest = await self._line.rest()
+        begun = await rest.outgoing(to=what.to, sender=what.sender, since=since - timedelta(hours=1), most=MOST)
+        # What waits in the queue has no date of sending, and is in no list by date.
+        listed = [*begun, *await rest.outgoing(to=what.to, sender=what.sender, since=None, most=QUEUED)]
+        ahead = (rest.their_time - self._clock()) if rest.their_time is not None else timedelta(0)
+        after = since + ahead - BEFORE
+        new = [one for one in listed if one.created is not None and one.created >= after]
+        if what.template is not None:
+            detail = "something was sent to this person, and a template's words cannot be compared"
+            return CannotTell(detail) if new else None
+        same = [one for one in new if _words(one.body) == _words(what.body)]
+        if not same and len(begun) >= MOST:
+            return CannotTell("too much was sent to this person today to look through")
+        return same[0] if same else None
+
+
+def receipt_of(channel: str, name: str, made: Sent, detail: str) -> Receipt:
+    """SENT; the key is what reports name it by."""
+    return Receipt(delivery=Delivery.SENT, external_ids=(f"{channel}:{name}:{made.sid}",), detail=detail)
+
+
+def _words(text: str) -> str:
+    """White space at the ends, and how a line ends, may change on the way."""
+    return "\n".join(line.rstrip() for line in text.strip().splitlines())
+
+
+def _size(what: Wanted) -> str:
+    if what.template is not None:
+        return "an approved text"
+    count = segments(what.body)
+    return f"{count} {'part' if count == 1 else 'parts'}"

@@ -1,0 +1,201 @@
+"""The REST API by twilio's library, on a wire of ours: its own waits for ever and logs addresses and numbers.
+
+https://www.twilio.com/docs/messaging/api/message-resource. Importing this loads the SDK.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, TypeVar
+from urllib.parse import urlencode, urlsplit
+
+import aiohttp
+from twilio.base.exceptions import TwilioRestException, TwilioServiceException
+from twilio.http import AsyncHttpClient
+from twilio.http.response import Response
+from twilio.rest import Client
+from yarl import URL
+
+from channels.twilio.errors import Refused, Unanswered, Unsent
+
+T = TypeVar("T")
+CONNECT = 5.0
+"""Seconds for a connection; what is not connected by then was surely not sent."""
+LONGEST_ANSWER = 8 * 1024 * 1024
+"""Bytes; a page of the list is far below."""
+PAGE = 50
+_NOWHERE: Mapping[str, str] = {"TWILIO_EDGE": ""}
+"""For what the library would else read from the environment."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """A message that Twilio has."""
+
+    sid: str
+    status: str
+    sender: str
+    to: str
+    body: str
+    created: datetime | None
+    """To the second, by Twilio's clock."""
+    outgoing: bool
+    error: str = ""
+    """Code, where it failed."""
+
+
+class Rest:
+    """One account. Nothing connects before the first call, and every connection is of one call.
+
+    A call is done within `seconds`. Every method raises `Refused`, `Unsent` and `Unanswered`.
+    """
+
+    def __init__(self, account_sid: str, token: str, *, api_url: str, seconds: float) -> None:
+        """`api_url`: what stands before "/2010-04-01"; the account's token goes there."""
+        self._wire = _Wire(api_url, seconds)
+        environment = dict(_NOWHERE)
+        self._client = Client(account_sid, token, http_client=self._wire, environment=environment)
+
+    async def create(self, parameters: Mapping[str, Any]) -> Sent:
+        """Send a message; names as the library has them (`from_`, `body` …)."""
+        return await self._asked(self._client.messages.create_async(**parameters), _sent)
+
+    async def outgoing(self, *, to: str, sender: str, since: datetime | None, most: int) -> Sequence[Sent]:
+        """What the account sent to somebody, at most so much; `since` takes the day of it and later ones, and leaves
+        out what still waits in the queue."""
+        day = {} if since is None else {"date_sent_after": since.astimezone(UTC)}
+        asked = self._client.messages.list_async(to=to, from_=sender, limit=most, page_size=min(most, PAGE), **day)
+        return await self._asked(asked, lambda found: [one for one in map(_sent, found) if one.outgoing])
+
+    async def status(self) -> str:
+        """Of the account: "active", "suspended", "closed"."""
+        asked = self._client.api.v2010.accounts(self._client.account_sid).fetch_async()
+        return await self._asked(asked, lambda found: str(found.status))
+
+    async def has_number(self, number: str) -> bool:
+        """Whether the account has this telephone number."""
+        asked = self._client.incoming_phone_numbers.list_async(phone_number=number, limit=1, page_size=1)
+        return await self._asked(asked, bool)
+
+    @property
+    def their_time(self) -> datetime | None:
+        """Twilio's clock at its last answer; None when it told no time."""
+        return self._wire.their_time
+
+    async def _asked(self, call: Awaitable[Any], shape: Callable[[Any], T]) -> T:
+        try:
+            return shape(await call)
+        except TwilioRestException as error:
+            code = error.code if isinstance(error.code, int) else error.status
+            raise Refused(error.status, code, str(error.msg), self._wire.retry_after) from None
+        except TwilioServiceException as error:
+            said = str(error.detail or error.title)
+            raise Refused(int(error.status), int(error.code), said, self._wire.retry_after) from None
+        except (ValueError, KeyError, TypeError, AttributeError):
+            # The library's words may hold the answer, and so a text.
+            raise Unanswered("the answer is not the API's") from None
+
+
+def _sent(made: Any) -> Sent:
+    if not isinstance(made.sid, str) or not made.sid:
+        raise ValueError("a message without a SID")
+    return Sent(
+        sid=made.sid, status=str(made.status or ""), sender=str(made.from_ or ""), to=str(made.to or ""),
+        body=str(made.body or ""), created=made.date_created if isinstance(made.date_created, datetime) else None,
+        outgoing=str(made.direction or "").startswith("outbound"), error=str(made.error_code or ""),
+    )  # fmt: skip
+
+
+class _Wire(AsyncHttpClient):  # type: ignore[misc]  # the library has no types for us
+    """How the library's calls go out: to `api_url`, bounded in time and size, no redirects, no cookies, no log."""
+
+    def __init__(self, api_url: str, seconds: float) -> None:
+        super().__init__(logging.getLogger(__name__), is_async=True, timeout=seconds)
+        self._base, self._seconds = api_url.rstrip("/"), seconds
+        self.retry_after: float | None = None
+        self.their_time: datetime | None = None
+
+    async def request(
+        self,
+        method: str,
+        uri: str,
+        params: dict[str, object] | None = None,
+        data: dict[str, object] | None = None,
+        headers: dict[str, str] | None = None,
+        auth: tuple[str, str] | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109  the library's signature
+        allow_redirects: bool = False,
+    ) -> Response:
+        """One call. A redirect would carry the token away: it is an answer like any other."""
+        told = {**(headers or {})}
+        if auth is not None:
+            told["Authorization"] = "Basic " + base64.b64encode(":".join(auth).encode()).decode()
+        body = urlencode(data or {}, doseq=True) if method.upper() != "GET" else None
+        if body is not None:
+            told["Content-Type"] = "application/x-www-form-urlencoded; charset=UTF-8"
+        limits = aiohttp.ClientTimeout(total=None, connect=min(CONNECT, self._seconds))
+        try:
+            async with (
+                asyncio.timeout(self._seconds),
+                aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), timeout=limits) as session,
+                session.request(
+                    method, self._url(uri, params), data=body, headers=told, allow_redirects=False
+                ) as answer,
+            ):
+                content = await _bounded(answer)
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL) as error:
+            raise Unsent(_why(error)) from None
+        except TimeoutError:
+            raise Unanswered("no answer in time") from None
+        except (aiohttp.ClientError, OSError) as error:
+            # The error's own words may have the address, and so a number.
+            raise Unanswered(_why(error)) from None
+        self.retry_after = _seconds(answer.headers.get("Retry-After", ""))
+        self.their_time = _time(answer.headers.get("Date", ""))
+        return Response(answer.status, content.decode("utf-8", "replace"), answer.headers)
+
+    def _url(self, uri: str, params: Mapping[str, object] | None) -> URL:
+        parts = urlsplit(uri)
+        query = "&".join(part for part in (parts.query, urlencode(params or {}, doseq=True)) if part)
+        return URL(f"{self._base}{parts.path}" + (f"?{query}" if query else ""), encoded=True)
+
+
+async def _bounded(answer: aiohttp.ClientResponse) -> bytes:
+    pieces, size = list[bytes](), 0
+    async for piece in answer.content.iter_any():
+        size += len(piece)
+        if size > LONGEST_ANSWER:
+            raise aiohttp.ClientPayloadError("too long")
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def _why(error: Exception) -> str:
+    match error:
+        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientSSLError():
+            return "its certificate is not good"
+        case aiohttp.ClientConnectorError():
+            return error.os_error.strerror or type(error.os_error).__name__
+        case aiohttp.ClientPayloadError():
+            return "the answer breaks off, or is too long"
+        case aiohttp.ServerDisconnectedError() | ConnectionResetError():
+            return "the connection breaks off"
+        case _:
+            return type(error).__name__
+
+
+def _seconds(said: str) -> float | None:
+    return float(said) if said.isascii() and said.isdigit() and len(said) < 7 else None
+
+
+def _time(said: str) -> datetime | None:
+    try:
+        return parsedate_to_datetime(said)
+    except ValueError:
+        return None
