@@ -1,7 +1,7 @@
 """A state machine over journal, filing and outbox: crashes between any two steps, repeats, late parents, clocks.
 
-Everything is the product's own: real bytes through the parser, real transactions in both databases, the real settling of
-sends. A crash is a transaction that ends in ROLLBACK, or a wire call whose result is never written. The invariants
+Everything is the product's own: real bytes through the parser, real transactions in both databases, the real settling
+of sends. A crash is a transaction that ends in ROLLBACK, or a wire call whose result is never written. The invariants
 are those of docs/architecture.md; each check names its number.
 """
 

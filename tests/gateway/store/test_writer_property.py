@@ -76,8 +76,6 @@ KINDS: dict[Callable[[Connection, str], None], type[BaseException] | None] = {
 jobs = st.lists(st.tuples(st.sampled_from(list(KINDS)), st.booleans()), max_size=12)
 
 
-
-
 Rounds = list[list[tuple[Callable[[Connection, str], None], bool]]]
 EXAMPLES = {"sqlite": 40, "postgresql": 25}
 """Kind of database -> mixtures; one on PostgreSQL takes longer."""
