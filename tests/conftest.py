@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
+
+from tests.postgres import Server, with_template
 
 # How long an example takes on a busy machine says nothing about what it shows.
 settings.register_profile("no deadline", deadline=None)
@@ -17,6 +20,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """`--kills N`: how long the kill test is."""
     parser.addoption("--kills", type=int, default=4, help="how often the kill test kills the gateway (make chaos: 30)")
     parser.addoption("--postgresql", action="store_true", help="run all that uses a database on PostgreSQL, too")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """One PostgreSQL for all tests of a process, with a template of an empty database."""
+    with with_template() as server:
+        yield server
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """What needs PostgreSQL is marked, so that `-m postgresql` runs it alone."""
+    made_with: dict[str, object] = getattr(getattr(item, "callspec", None), "params", {})
+    if "postgres" in getattr(item, "fixturenames", ()) or "postgresql" in made_with.values():
+        item.add_marker("postgresql")
 
 
 @pytest.hookimpl(trylast=True)

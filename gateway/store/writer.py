@@ -259,10 +259,12 @@ class Writer:
         except Exception as error:  # noqa: BLE001 - whatever keeps us from beginning: the callers must hear of it
             taken.extend(jobs)
             return self._fail(taken, error)
+        transaction = conn.get_transaction()
         for group in self._groups(_noted(jobs, taken)):
             try:
                 _run_all(conn, group)
-                if not self._backend.in_transaction(conn):
+                # A job that ended the transaction that it shares took the work of those before it along.
+                if conn.get_transaction() is not transaction or not self._backend.in_transaction(conn):
                     raise TransactionLost("the database rolled the transaction back")
             except Exception as error:  # noqa: BLE001 - it belongs to the job's caller
                 return self._rollback(conn, taken, error)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import pytest
 
 from gateway.store.blobs import Blobs
 from gateway.store.database import Database, migrate, open_database
-from tests.postgres import TEMPLATE, Server, with_template
+from tests.postgres import TEMPLATE, Server
 
 START = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
 """A Monday morning."""
@@ -46,25 +46,25 @@ ON_BOTH = (
     "test_surveys",
     "test_clocks",
     "test_leases",
+    "test_incidents",
+    "test_story_machine",
+    "test_bot_kill",
+    "test_fetching_kill",
 )
 """Where the databases could differ: what locks, claims, orders, counts. `--postgresql` runs the rest there, too."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """What uses the database, and is not marked `sqlite`, runs on both kinds where they could differ."""
-    if "db_url" not in metafunc.fixturenames:
-        return
+    for name in {"db_url", "bare_url"} & {*metafunc.fixturenames}:
+        _on_both(metafunc, name)
+
+
+def _on_both(metafunc: pytest.Metafunc, name: str) -> None:
     place = metafunc.definition.path.relative_to(Path(__file__).parent).as_posix()
     both = place.startswith(ON_BOTH) or metafunc.config.getoption("--postgresql")
     only = metafunc.definition.get_closest_marker("sqlite") is not None or not both
-    metafunc.parametrize("db_url", ["sqlite"] if only else ["sqlite", "postgresql"], indirect=True)
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Server]:
-    """One server for all tests of a process, with a template."""
-    with with_template() as server:
-        yield server
+    metafunc.parametrize(name, ["sqlite"] if only else ["sqlite", "postgresql"], indirect=True)
 
 
 @pytest.fixture(scope="session")
@@ -95,6 +95,31 @@ def db_url(tmp_path: Path, request: pytest.FixtureRequest) -> str:
         return str(request.getfixturevalue("pg_url"))
     shutil.copyfile(request.getfixturevalue("sqlite_template"), tmp_path / "gateway.db")
     return f"sqlite:///{tmp_path / 'gateway.db'}"
+
+
+@pytest.fixture
+def bare_url(tmp_path: Path, request: pytest.FixtureRequest) -> str:
+    """A database without anything in it; of the kind that the parameter says."""
+    if request.param == "postgresql":
+        server: Server = request.getfixturevalue("postgres")
+        return server.url(server.fresh())
+    return f"sqlite:///{tmp_path / 'gateway.db'}"
+
+
+@pytest.fixture
+def emptied(db_url: str, tmp_path: Path, request: pytest.FixtureRequest) -> Callable[[], str]:
+    """Makes the test's database as it was at first and gives its URL; nobody may have it open."""
+
+    def again() -> str:
+        if db_url.startswith("sqlite"):
+            for end in ("", "-wal", "-shm"):
+                (tmp_path / f"gateway.db{end}").unlink(missing_ok=True)
+            shutil.copyfile(request.getfixturevalue("sqlite_template"), tmp_path / "gateway.db")
+        else:
+            request.getfixturevalue("postgres").empty(request.getfixturevalue("pg_database"))
+        return db_url
+
+    return again
 
 
 @pytest.fixture

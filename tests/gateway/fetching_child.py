@@ -1,4 +1,4 @@
-"""A gateway that only fetches, as a process of its own: `python -m tests.gateway.fetching_child FOLDER [FAIL POINT]`.
+"""A gateway that only fetches, as a process of its own: `… -m tests.gateway.fetching_child FOLDER URL [FAIL POINT]`.
 
 It kills itself with SIGKILL at the fail point; without one it ends when nothing is left to fetch.
 """
@@ -15,14 +15,14 @@ from random import Random
 
 from gateway.fetching import Fetching
 from gateway.store import media
-from gateway.store.blobs import Blobs
 from gateway.store.database import open_database
+from tests.gateway.databases import blobs_of
 from tests.gateway.fetching_desk import ACCOUNT, FarSide
 from tests.gateway.filing_desk import context
 
 
-async def main(folder: Path, kill_at: str) -> None:
-    db = open_database(f"sqlite:///{folder / 'gateway.db'}", readers=1)
+async def main(folder: Path, url: str, kill_at: str) -> None:
+    db = open_database(url, readers=1)
 
     def failpoint(name: str) -> None:
         if name == kill_at:
@@ -31,7 +31,7 @@ async def main(folder: Path, kill_at: str) -> None:
     (folder / "spool").mkdir(exist_ok=True)
     loop = Fetching(
         db, context(), fetchers={ACCOUNT: FarSide({"photo": b"a roof"})},
-        blobs=Blobs(folder / "blobs", failpoint=failpoint), spool=folder / "spool", clock=lambda: datetime.now(UTC),
+        blobs=blobs_of(url, folder / "blobs", failpoint), spool=folder / "spool", clock=lambda: datetime.now(UTC),
         random=Random(), owner="host:1", after=lambda: None, failpoint=failpoint,
     )  # fmt: skip
     stop = asyncio.Event()
@@ -45,4 +45,4 @@ async def main(folder: Path, kill_at: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else ""))
+    asyncio.run(main(Path(sys.argv[1]), sys.argv[2], sys.argv[3] if len(sys.argv) > 3 else ""))

@@ -1,18 +1,17 @@
-"""A process that closes an incident and gives the word, and kills itself at a fail point: `folder [point count]`."""
+"""A process that closes an incident and gives the word, and kills itself at a fail point: `url [point count]`."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
 from datetime import UTC, datetime
-from pathlib import Path
 
 from sqlalchemy import Connection
 
 from gateway import incidents
 from gateway.incidents import Described, Said
 from gateway.store import incidents as store
-from gateway.store.database import migrate, open_database
+from gateway.store.database import open_database
 from gateway.timers import Timers
 from tests.gateway.filing_child import Bomb
 from tests.gateway.outgoing import context, open_ticket
@@ -42,9 +41,7 @@ def end(conn: Connection) -> None:
         incidents.close_incident(conn, CTX, incident.id, outcome={}, actor="agent:olena", now=now)
 
 
-async def main(folder: Path, bomb: Bomb) -> None:
-    url = f"sqlite:///{folder / 'gateway.db'}"
-    migrate(url, backup_to=folder)
+async def main(url: str, bomb: Bomb) -> None:
     db = open_database(url, failpoint=bomb)
     await db.write(begin)
     bomb.armed = True
@@ -58,4 +55,4 @@ async def main(folder: Path, bomb: Bomb) -> None:
 if __name__ == "__main__":
     arguments = sys.argv[2:]
     chosen = Bomb(arguments[0], int(arguments[1])) if arguments else Bomb("", 0)
-    asyncio.run(main(Path(sys.argv[1]), chosen))
+    asyncio.run(main(sys.argv[1], chosen))

@@ -28,19 +28,15 @@ KEPT: dict[str, tuple[Any, ...]] = {
 }
 
 
-def tell(folder: Path, date: int, *bomb: str) -> int:
+def tell(folder: Path, url: str, date: int, *bomb: str) -> int:
     """Run the child; its return code."""
-    url = f"sqlite:///{folder / 'gateway.db'}"
-    if not (folder / "gateway.db").exists():
-        folder.mkdir()
-        migrate(url, backup_to=folder / "backups")
     command = [sys.executable, "-m", "tests.gateway.bot_child", str(folder), url, str(date), *bomb]
     return subprocess.run(command, cwd=ROOT, check=False, timeout=100).returncode
 
 
-def outcome(folder: Path) -> dict[str, list[Any]]:
+def outcome(url: str) -> dict[str, list[Any]]:
     """What is there at the end, without times."""
-    engine = create_engine(f"sqlite:///{folder / 'gateway.db'}")
+    engine = create_engine(url)
     try:
         with engine.connect() as conn:
             return {name: sorted(map(repr, conn.execute(select(*columns)))) for name, columns in KEPT.items()}
@@ -51,20 +47,21 @@ def outcome(folder: Path) -> dict[str, list[Any]]:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[int, dict[str, list[Any]]]:
     """The date of the messages, and what they come to."""
-    folder, date = tmp_path_factory.mktemp("bot") / "calm", int(time.time())
-    assert tell(folder, date) == 0
-    return date, outcome(folder)
+    folder, date = tmp_path_factory.mktemp("bot"), int(time.time())
+    url = f"sqlite:///{folder / 'gateway.db'}"
+    migrate(url, backup_to=folder / "backups")
+    assert tell(folder, url, date) == 0
+    return date, outcome(url)
 
 
 @pytest.mark.parametrize(("point", "count"), [("before-commit", 2), ("filed-unreported", 1)])
 def test_everything_is_done_and_said_once(
-    undisturbed: tuple[int, dict[str, list[Any]]], tmp_path: Path, point: str, count: int
+    undisturbed: tuple[int, dict[str, list[Any]]], db_url: str, tmp_path: Path, point: str, count: int
 ) -> None:
     date, expected = undisturbed
-    folder = tmp_path / "killed"
-    assert tell(folder, date, point, str(count)) == -signal.SIGKILL
-    assert tell(folder, date) == 0
-    found = outcome(folder)
+    assert tell(tmp_path, db_url, date, point, str(count)) == -signal.SIGKILL
+    assert tell(tmp_path, db_url, date) == 0
+    found = outcome(db_url)
     assert len(found["entry"]) == len(PEOPLE) * len(SAID)
     for name in KEPT:
         assert found[name] == expected[name], name

@@ -79,7 +79,7 @@ async def test_a_replay_asked_for_before_the_clock_went_back_is_read(desk: Desk,
     assert [found.id for found in waiting] == [entry.id]
 
 
-@pytest.mark.sqlite
+@pytest.mark.sqlite  # counts the steps of its virtual machine
 async def test_a_long_history_is_not_read_again_for_each_message(desk: Desk) -> None:
     """A robot that goes on for ever in one ticket must not hold the writer longer each time."""
     filed = await desk.mail(sender=ANN, message_id="l1@client.example")

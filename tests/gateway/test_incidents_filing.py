@@ -87,17 +87,17 @@ async def test_robots_and_what_is_held_are_linked_and_hear_nothing(desk: Desk, o
     assert await templates(desk) == []
 
 
-def child(folder: Path, *bomb: str) -> int:
+def child(url: str, *bomb: str) -> int:
     """Run the child; its return code."""
-    command = [sys.executable, "-m", "tests.gateway.incidents_child", str(folder), *bomb]
+    command = [sys.executable, "-m", "tests.gateway.incidents_child", url, *bomb]
     return subprocess.run(command, cwd=ROOT, check=False, timeout=60).returncode
 
 
 @pytest.mark.parametrize(("point", "count"), [("after-commit", 1), ("before-commit", 2)])
-def test_killed_while_the_word_is_given_everybody_hears_it_once(tmp_path: Path, point: str, count: int) -> None:
-    assert child(tmp_path, point, str(count)) == -signal.SIGKILL
-    assert child(tmp_path) == 0
-    engine = create_engine(f"sqlite:///{tmp_path / 'gateway.db'}")
+def test_killed_while_the_word_is_given_everybody_hears_it_once(db_url: str, point: str, count: int) -> None:
+    assert child(db_url, point, str(count)) == -signal.SIGKILL
+    assert child(db_url) == 0
+    engine = create_engine(db_url)
     try:
         with engine.connect() as conn:
             told = conn.scalars(

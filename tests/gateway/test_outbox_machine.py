@@ -2,7 +2,8 @@
 
 Invariants: a notice that must not repeat is sent once at most unless the far side surely did not take
 it or a person says so; a lane keeps its order; nothing due is frozen by what was never due; whoever
-does not own an attempt settles nothing; the table says what the model says.
+does not own an attempt settles nothing; the table says what the model says. On PostgreSQL each life is a node with a
+lease, and what a dead one left is taken over when its lease has run out.
 """
 
 from __future__ import annotations
@@ -10,21 +11,27 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
+from typing import ClassVar
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from sqlalchemy import update
 
 from gateway.capture import CaptureSender
+from gateway.leases import Leases, unique
 from gateway.metrics import Metrics
 from gateway.outbox import Outbox
 from gateway.store import outbox
-from gateway.store.database import migrate, open_database
+from gateway.store.database import open_database
+from gateway.store.dialect import database_clock
+from gateway.store.schema import lease
 from normalizer.message import Delivery, Fault, Notice, Receipt
 from tests.gateway.conftest import START, FrozenClock
 from tests.gateway.outgoing import Told, context, draft, render
@@ -88,13 +95,14 @@ class Life:
 
 
 class OutboxMachine(RuleBasedStateMachine):
-    template: Path
+    emptied: ClassVar[Callable[[], str]]
+    """Gives the URL of an empty database."""
 
     def __init__(self) -> None:
         super().__init__()
         self.loop = asyncio.new_event_loop()
         self.folder = Path(tempfile.mkdtemp(prefix="outbox-machine-"))
-        shutil.copy(self.template, self.folder / "gateway.db")
+        self.url = type(self).emptied()
         self.clock = FrozenClock(START)
         self.model: dict[str, Row] = {}
         self.dead: list[Life] = []
@@ -106,7 +114,7 @@ class OutboxMachine(RuleBasedStateMachine):
     @initialize()
     def start(self) -> None:
         async def opened():  # type: ignore[no-untyped-def]
-            return open_database(f"sqlite:///{self.folder / 'gateway.db'}", readers=1)
+            return open_database(self.url, readers=1, writers=2)
 
         self.db = self.do(opened())
         self.life = self.born()
@@ -115,12 +123,22 @@ class OutboxMachine(RuleBasedStateMachine):
         self.seed += 1
         sender = GatedSender()
         rules = {"concurrency": 256, "per_account": 64, "max_age": "1d", "backoff_limit": "1h", "send_timeout": "1d"}
+        leases = None
+        if self.db.shared:
+            leases = Leases(self.db, unique("host:1", Random(self.seed)), timedelta(hours=1))
+            self.do(leases.start())
         engine = Outbox(
             self.db, context(outbox=rules), senders={SUPPORT: sender}, capture=CaptureSender(self.folder),
             render=render, clock=self.clock, random=Random(self.seed), owner="host:1", metrics=Metrics(),
-            compose=Told(),
+            compose=Told(), leases=leases,
         )  # fmt: skip
         return Life(engine, sender)
+
+    def run_out(self) -> None:
+        """The leases of all who ever lived are long over, by the database's clock."""
+        self.do(
+            self.db.write(lambda conn: conn.execute(update(lease).values(until=database_clock(conn) - 2 * MAX_AGE)))
+        )
 
     # -- steps ----------------------------------------------------------------------------
 
@@ -223,6 +241,8 @@ class OutboxMachine(RuleBasedStateMachine):
                     row.state, row.attempts = "sending", row.attempts + 1
                     row.first_sending = row.first_sending or self.clock()
         self.dead.append(self.life)
+        if self.db.shared:
+            self.run_out()
         self.life = self.born()
 
         async def recover() -> None:
@@ -280,13 +300,16 @@ class OutboxMachine(RuleBasedStateMachine):
         shutil.rmtree(self.folder)
 
 
+EXAMPLES = {"sqlite": 40, "postgresql": 12}
+"""Kind of database -> lives of a machine; one on PostgreSQL takes longer."""
+
+
 @pytest.mark.timeout(300)
-def test_the_outbox_keeps_its_promises(tmp_path: Path) -> None:
-    template = tmp_path / "template.db"
-    migrate(f"sqlite:///{template}", backup_to=tmp_path)
-    OutboxMachine.template = template
+def test_the_outbox_keeps_its_promises(emptied: Callable[[], str], db_url: str) -> None:
+    OutboxMachine.emptied = staticmethod(emptied)
     machine = OutboxMachine.TestCase
     machine.settings = settings(
-        max_examples=40, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
-    )
+        max_examples=EXAMPLES["sqlite" if db_url.startswith("sqlite") else "postgresql"], stateful_step_count=40,
+        deadline=None, suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
     machine("runTest").runTest()

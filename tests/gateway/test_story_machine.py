@@ -1,7 +1,7 @@
 """A state machine over journal, filing and outbox: crashes between any two steps, repeats, late parents, clocks.
 
-Everything is the product's own: real bytes through the parser, real transactions in SQLite, the real settling of
-sends. A crash is a transaction that ends in ROLLBACK, or a wire call whose result is never written. The invariants
+Everything is the product's own: real bytes through the parser, real transactions in both databases, the real settling
+of sends. A crash is a transaction that ends in ROLLBACK, or a wire call whose result is never written. The invariants
 are those of docs/architecture.md; each check names its number.
 """
 
@@ -11,13 +11,13 @@ import hashlib
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -30,13 +30,12 @@ from gateway.filing import file_entry
 from gateway.outbox_results import apply, of_doubt, of_receipt
 from gateway.store import journal, outbox, schema
 from gateway.store.blobs import Blobs
-from gateway.store.database import migrate
-from gateway.store.sqlite import make_engine
 from gateway.worker import read_entry
 from gateway.worker_protocol import Parsed
 from normalizer.message import Delivery, InlineBody, RawMessage, Receipt
 from router.policy import Policy
 from tests.gateway.conftest import START, FrozenClock
+from tests.gateway.databases import writer_engine
 from tests.gateway.filing_desk import SUPPORT, context
 
 CRASHES = st.sampled_from(["", "", "before-commit"])
@@ -68,13 +67,13 @@ class Wire:
 
 
 class StoryMachine(RuleBasedStateMachine):
-    template: Path
+    emptied: ClassVar[Callable[[], str]]
+    """Gives the URL of an empty database."""
 
     def __init__(self) -> None:
         super().__init__()
         self.folder = Path(tempfile.mkdtemp(prefix="story-machine-"))
-        shutil.copy(self.template, self.folder / "gateway.db")
-        self.engine = make_engine(f"sqlite:///{self.folder / 'gateway.db'}", "writer", busy_timeout=1.0)
+        self.engine = writer_engine(type(self).emptied())
         self.blobs = Blobs(self.folder / "blobs")
         self.clock = FrozenClock(START)
         self.ctx = context(caps={"per_address_minute": 1000, "per_address_day": 9999, "per_account_minute": 9999})
@@ -318,13 +317,16 @@ class StoryMachine(RuleBasedStateMachine):
             shutil.rmtree(self.folder)
 
 
+EXAMPLES = {"sqlite": 25, "postgresql": 15}
+"""Kind of database -> stories; a story on PostgreSQL takes longer."""
+
+
 @pytest.mark.timeout(300)
-def test_story(tmp_path_factory: pytest.TempPathFactory) -> None:
-    StoryMachine.template = tmp_path_factory.mktemp("template") / "gateway.db"
-    migrate(f"sqlite:///{StoryMachine.template}", backup_to=tmp_path_factory.mktemp("backups"))
+def test_story(emptied: Callable[[], str], db_url: str) -> None:
+    StoryMachine.emptied = staticmethod(emptied)
     rules = settings(
-        max_examples=25, stateful_step_count=30, deadline=None,
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+        max_examples=EXAMPLES["sqlite" if db_url.startswith("sqlite") else "postgresql"], stateful_step_count=30,
+        deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
     )  # fmt: skip
     from hypothesis.stateful import run_state_machine_as_test
 

@@ -7,7 +7,6 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-import pytest
 from sqlalchemy import func, select
 
 from channels.telegram.inbound import raw_message
@@ -53,7 +52,6 @@ def _bodies() -> dict[str, bytes]:
     return found
 
 
-@pytest.mark.sqlite
 async def test_every_update_is_filed_or_left_for_a_reason(db: Database, blobs: Blobs) -> None:
     ctx = context(
         journal={"backoff": "0s"},

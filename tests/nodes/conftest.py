@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
-from tests.postgres import TEMPLATE, Server, with_template
+from tests.postgres import TEMPLATE, Server
 
 
-@pytest.fixture(scope="session")
-def server() -> Iterator[Server]:
-    """One server for all tests of a process, with a template."""
-    with with_template() as running:
-        yield running
+@pytest.fixture
+def server(postgres: Server) -> Server:
+    """The server that all tests of a process share."""
+    return postgres
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A process that accepts mails and is killed: `python -m tests.gateway.store.child FOLDER …`.
+"""A process that accepts mails and is killed: `python -m tests.gateway.store.child FOLDER URL …`.
 
 It says on standard output what it is about to accept ("received ID"), what it acknowledges
 ("250 ID") and that it stands at a fail point ("at NAME"); there it waits to be killed.
@@ -22,6 +22,7 @@ from gateway.store.blobs import Blobs
 from gateway.store.database import Database, Limits, open_database
 from gateway.store.failpoints import FailPoint
 from normalizer.message import INLINE_LIMIT, RawMessage
+from tests.gateway.databases import blobs_of
 from tests.gateway.store.mails import accept, mail, spooled
 
 BIG_EVERY = 5
@@ -81,6 +82,7 @@ async def send(db: Database, blobs: Blobs, spool: Path, numbers: Sequence[int], 
 async def main() -> None:
     options = argparse.ArgumentParser()
     options.add_argument("folder", type=Path)
+    options.add_argument("url")
     options.add_argument("--mails", type=int, default=60)
     options.add_argument("--first", type=int, default=0)
     options.add_argument("--senders", type=int, default=8)
@@ -90,12 +92,12 @@ async def main() -> None:
     options.add_argument("--disk", type=int, default=0, help="bytes that a file may have; then the disk is full")
     given = options.parse_args()
     failpoint = stop_at(given.stop_at, given.nth)
-    blobs = Blobs(given.folder / "blobs", failpoint=failpoint)
+    blobs = blobs_of(given.url, given.folder / "blobs", failpoint)
     limits = Limits(probe_first=0.01, probe_limit=0.02)
     if given.disk:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (given.disk, resource.RLIM_INFINITY))
-    db = open_database(f"sqlite:///{given.folder / 'gateway.db'}", failpoint=failpoint, limits=limits)
+    db = open_database(given.url, failpoint=failpoint, limits=limits)
     wanted = (number for number in itertools.count(given.first) if number % BIG_EVERY or not given.small)
     numbers = list(itertools.islice(wanted, given.mails))
     refused = await send(db, blobs, given.folder / "spool", numbers, given.senders)

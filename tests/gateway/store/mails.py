@@ -66,6 +66,6 @@ def digests(conn: Connection, blobs: Blobs) -> dict[str, str]:
     """External id -> SHA-256 of the bytes that are kept, read from where they are kept."""
     query = select(entry.c.external_id, entry.c.blob, raw_table.c.content)
     kept = conn.execute(query.outerjoin(raw_table, raw_table.c.entry_id == entry.c.id)).all()
-    bodies = {row.external_id: blobs.path(row.blob).read_bytes() if row.blob else row.content for row in kept}
+    bodies = {row.external_id: blobs.local(row.blob).read_bytes() if row.blob else row.content for row in kept}
     assert len(bodies) == len(kept), "an external id has two rows"
     return {name: hashlib.sha256(body).hexdigest() for name, body in bodies.items()}

@@ -15,7 +15,7 @@ from gateway.ticket_numbers import is_number, number_for
 from tests.gateway.conftest import FrozenClock
 from tests.gateway.filing_desk import Desk, context, said
 
-pytestmark = pytest.mark.sqlite
+pytestmark = pytest.mark.sqlite  # the benchmark writes these rows by SQLite's own functions
 COUNT = 120
 
 

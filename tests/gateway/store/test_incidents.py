@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 
-import pytest
 from sqlalchemy import Connection
 
 from gateway.store import incidents, people, tickets
-from gateway.store.migrate import migrate
-from gateway.store.sqlite import make_engine
 
 NOW = datetime(2026, 5, 4, 9, 0, tzinfo=UTC)
-
-
-@pytest.fixture
-def conn(tmp_path: Path) -> Iterator[Connection]:
-    url = f"sqlite:///{tmp_path / 'gateway.db'}"
-    migrate(url, backup_to=tmp_path)
-    engine = make_engine(url, "writer", busy_timeout=1.0)
-    with engine.connect() as connection:
-        yield connection
-    engine.dispose()
 
 
 def test_only_open_incidents_are_found_the_newest_first(conn: Connection) -> None:

@@ -164,7 +164,7 @@ async def test_overdue_accounts_count_from_the_first_try(db: Database) -> None:
     await db.write(work)
 
 
-@pytest.mark.sqlite
+@pytest.mark.sqlite  # its plan; PostgreSQL's of the same question in test_plans.py
 async def test_claiming_reads_indexes_only(db: Database) -> None:
     """A queue among millions of sent rows is found without looking at them."""
 

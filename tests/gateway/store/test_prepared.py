@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 
+import psycopg
 import pytest
-from sqlalchemy import Connection, bindparam, insert, select, update
-from sqlalchemy.exc import NoResultFound
+from sqlalchemy import Connection, bindparam, insert, select, text, update
+from sqlalchemy.exc import DBAPIError, NoResultFound
 
 from gateway.store.dialect import MOST_ROWS, insert_missing, insert_rows
-from gateway.store.migrate import migrate
 from gateway.store.prepared import Prepared, TransactionLost
 from gateway.store.schema import contact, counter, entry
-from gateway.store.sqlite import driver_connection, make_engine
+from gateway.store.sqlite import driver_connection
+from tests.gateway.databases import writer_engine
 
 NOW = datetime(2026, 5, 4, 9, 0, 0, 123456, tzinfo=UTC)
 BY_ID = select(contact).where(contact.c.id == bindparam("of_id"))
 NEW = Prepared(insert(contact).returning(contact.c.id))
-
-
-@pytest.fixture
-def conn(tmp_path: Path) -> Iterator[Connection]:
-    url = f"sqlite:///{tmp_path / 'gateway.db'}"
-    migrate(url, backup_to=tmp_path)
-    engine = make_engine(url, "writer", busy_timeout=1.0)
-    with engine.connect() as connection:
-        yield connection
-    engine.dispose()
 
 
 def test_a_row_is_what_sqlalchemy_would_give(conn: Connection) -> None:
@@ -92,6 +81,7 @@ def test_it_takes_part_in_the_transaction(conn: Connection) -> None:
     assert conn.execute(select(contact)).all() == []
 
 
+@pytest.mark.sqlite  # PostgreSQL rolls nothing back without a word: the next test
 def test_after_a_silent_rollback_nothing_commits_alone(conn: Connection) -> None:
     conn.begin()
     NEW.scalar(conn, {"name": "a", "created_at": NOW})
@@ -99,3 +89,16 @@ def test_after_a_silent_rollback_nothing_commits_alone(conn: Connection) -> None
     with pytest.raises(TransactionLost):
         NEW.scalar(conn, {"name": "b", "created_at": NOW})
     assert driver_connection(conn).execute("SELECT count(*) FROM contact").fetchone() == (0,)
+
+
+def test_after_a_failed_statement_nothing_is_written_and_nothing_committed(pg_url: str) -> None:
+    engine = writer_engine(pg_url)
+    with engine.connect() as conn:
+        NEW.scalar(conn, {"name": "a", "created_at": NOW})
+        with pytest.raises(DBAPIError, match="does not exist"):
+            conn.execute(text("SELECT 1 FROM nowhere"))
+        with pytest.raises(psycopg.errors.InFailedSqlTransaction):
+            NEW.scalar(conn, {"name": "b", "created_at": NOW})
+        conn.commit()
+        assert conn.execute(select(contact)).all() == []
+    engine.dispose()

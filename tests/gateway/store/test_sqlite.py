@@ -11,7 +11,7 @@ from gateway.store.checkpoints import Checkpoints, Gate
 from gateway.store.database import Database, UnsafeDatabase, open_database
 from gateway.store.sqlite import file_system_of, make_engine, refuse_network_file_system
 
-pytestmark = pytest.mark.sqlite
+pytestmark = pytest.mark.sqlite  # files, PRAGMAs and the WAL; of PostgreSQL in test_postgres.py
 
 MOUNTS = r"""21 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
 40 21 0:30 / /mnt/my\040share rw - nfs4 files.example:/x rw

@@ -13,6 +13,7 @@ from normalizer.message import SpooledBody
 from tests.gateway.store.child import message
 from tests.gateway.store.test_kill import ROOT
 
+# SQLite writes in this process; what PostgreSQL does with fsync=on is its own promise, and fsync=off is refused.
 pytestmark = [pytest.mark.services("strace"), pytest.mark.sqlite]
 
 SYNC = re.compile(r" f(?:data)?sync\(\d+(?:<([^>]*)>)?")
@@ -31,6 +32,7 @@ def traced(folder: Path, options: list[str], strace: list[str]) -> tuple[str, st
         "-m",
         "tests.gateway.store.child",
         str(folder),
+        f"sqlite:///{folder / 'gateway.db'}",
     ]
     done = subprocess.run([*command, *options], cwd=ROOT, check=True, capture_output=True, text=True, timeout=100)
     return done.stdout, trace.read_text()

@@ -116,7 +116,7 @@ async def test_one_that_breaks_a_unique_key_takes_nobody_along(db: Database, blo
 
 
 @pytest.mark.parametrize("place", [0, 2, 4])
-@pytest.mark.sqlite
+@pytest.mark.sqlite  # by a limit on its pages; of PostgreSQL the mixtures of test_writer_property.py
 async def test_one_that_does_not_fit_on_the_disk_takes_nobody_along(db: Database, blobs: Blobs, place: int) -> None:
     await db.write(lambda conn: leave_pages(conn, 60))
     mails = [mail(n) for n in range(5)]
@@ -128,7 +128,7 @@ async def test_one_that_does_not_fit_on_the_disk_takes_nobody_along(db: Database
     assert db.healthy
 
 
-@pytest.mark.sqlite
+@pytest.mark.sqlite  # PostgreSQL rolls nothing back without a word (test_postgres.py: a hidden failure)
 async def test_what_a_job_does_after_a_silent_rollback_is_not_committed_alone(db: Database) -> None:
     def goes_on(conn: Connection) -> None:
         conn.execute(insert(counter).values(name="before", bucket=0, count=1))
@@ -150,7 +150,7 @@ def leave_pages(conn: Connection, pages: int) -> None:
     conn.execute(text(f"PRAGMA max_page_count={count + pages}"))
 
 
-@pytest.mark.sqlite
+@pytest.mark.sqlite  # its lock is on the whole file; of a row in test_postgres_faults.py
 async def test_a_locked_database_is_unavailable_for_everybody_and_heals(impatient: Database, tmp_path: Path) -> None:
     other = sqlite3.connect(tmp_path / "gateway.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
@@ -167,7 +167,7 @@ async def test_a_locked_database_is_unavailable_for_everybody_and_heals(impatien
     assert await names(impatient) == {"after"}
 
 
-@pytest.mark.sqlite
+@pytest.mark.sqlite  # by a PRAGMA; of PostgreSQL in test_postgres_faults.py
 async def test_a_failed_commit_is_unknown_to_everybody_in_it(impatient: Database, blobs: Blobs) -> None:
     def breaks_the_commit(conn: Connection) -> None:
         conn.execute(text("PRAGMA defer_foreign_keys=ON"))
@@ -221,7 +221,7 @@ async def test_the_writer_outlives_what_goes_wrong_after_a_commit(db_url: str) -
     await db.close()
 
 
-@pytest.mark.sqlite
+@pytest.mark.sqlite  # one thread for both; on PostgreSQL accepts have their own (test_postgres_faults.py)
 async def test_accepts_pass_filing_that_waits_and_filing_still_gets_its_turn(db_url: str) -> None:
     db = open_database(db_url, limits=Limits(normal_hold=0.0))
     order: list[str] = []
@@ -246,7 +246,7 @@ async def test_accepts_pass_filing_that_waits_and_filing_still_gets_its_turn(db_
     await db.close()
 
 
-@pytest.mark.sqlite
+@pytest.mark.sqlite  # the one writer; on PostgreSQL there are several
 async def test_filing_holds_the_writer_only_for_its_time(db_url: str) -> None:
     now = 0.0
 

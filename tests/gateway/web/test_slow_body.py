@@ -95,7 +95,7 @@ async def _until_the_end(reader: asyncio.StreamReader) -> bytes:
     return found
 
 
-@pytest.mark.sqlite
+@pytest.mark.sqlite  # about connections of clients, not about a database
 @pytest.mark.parametrize("chunked", [False, True])
 async def test_a_dribbled_body_is_cut_and_the_connection_closed(site: Site, hooks: Hooks, chunked: bool) -> None:
     answer = await post(site, "/channels/mail/support/read", chunked=chunked)
@@ -105,7 +105,7 @@ async def test_a_dribbled_body_is_cut_and_the_connection_closed(site: Site, hook
         assert (fine.status, await fine.text()) == (200, "3")
 
 
-@pytest.mark.sqlite
+@pytest.mark.sqlite  # about connections of clients, not about a database
 async def test_the_api_is_cut_as_well(site: Site) -> None:
     token = await site.token()
     where = urlsplit(site.url)
@@ -117,19 +117,19 @@ async def test_the_api_is_cut_as_well(site: Site) -> None:
     assert answer.startswith(b"HTTP/1.1 408 ") and b"application/problem+json" in answer
 
 
-@pytest.mark.sqlite
+@pytest.mark.sqlite  # about connections of clients, not about a database
 async def test_who_reads_no_body_holds_no_connection_for_it(site: Site) -> None:
     assert (await post(site, "/channels/mail/support/ignore", pieces=30)).startswith(b"HTTP/1.1 200 ")
 
 
-@pytest.mark.sqlite
+@pytest.mark.sqlite  # about connections of clients, not about a database
 @pytest.mark.parametrize("path", ["/channels/mail/support/work", "/channels/mail/support/read"])
 async def test_within_the_time_nothing_is_cut_however_long_we_work(site: Site, path: str) -> None:
     answer = await post(site, path, pieces=5, pause=0.01)
     assert answer.startswith(b"HTTP/1.1 200 ") and answer.endswith(b"5")
 
 
-@pytest.mark.sqlite
+@pytest.mark.sqlite  # about connections of clients, not about a database
 async def test_a_handler_with_a_time_of_its_own_is_left_alone(site: Site) -> None:
     answer = await post(site, "/channels/mail/support/patient", pieces=30, pause=0.05)
     assert answer.startswith(b"HTTP/1.1 200 ") and answer.endswith(b"30")
