@@ -27,8 +27,9 @@ Online: TypeAlias = Callable[[Mapping[str, Any], Surroundings], Awaitable[Sequen
 """Accounts by name -> what was found; nothing is changed at the far side, and nobody is written to."""
 
 
-Login: TypeAlias = Callable[[Any, Callable[[str], None]], Coroutine[Any, Any, Path]]
-"""An account and what shows a person what to do -> the file with the token. Raises RuntimeError or OSError."""
+Login: TypeAlias = Callable[[Any, Callable[[str], None], str], Coroutine[Any, Any, Sequence[Path]]]
+"""(account, what shows a person what to do, which part of the account or "" for all) -> the files with the tokens.
+Raises RuntimeError or OSError."""
 
 Menu: TypeAlias = Mapping[str, Sequence[tuple[str, str]]]
 """Language -> (command, what it does in words), in order."""
@@ -68,10 +69,10 @@ def _later(module: str) -> Build:
     return build
 
 
-async def _mail_login(account: Any, say: Callable[[str], None]) -> Path:
+async def _mail_login(account: Any, say: Callable[[str], None], only: str) -> Sequence[Path]:
     from channels.mail.device_login import login
 
-    return await login(account, say)
+    return await login(account, say, only)
 
 
 async def _telegram_setup(name: str, account: Any, public_url: str, menu: Menu, say: Callable[[str], None]) -> None:

@@ -64,9 +64,13 @@ def load(folder: Path, *, overrides: Iterable[str] = (), environment: Mapping[st
 
 
 def load_settings(
-    folder: Path, *, overrides: Iterable[str] = (), environment: Mapping[str, str] = os.environ
+    folder: Path,
+    *,
+    overrides: Iterable[str] = (),
+    environment: Mapping[str, str] = os.environ,
+    secrets: bool = True,
 ) -> tuple[Settings | None, list[Problem]]:
-    """Read and check `gateway.yaml` alone, overrides applied."""
+    """Read and check `gateway.yaml` alone, overrides applied. `secrets` False: they may be missing yet."""
     document = yaml_files.read(folder / "gateway.yaml")
     if not isinstance(document.data, dict):
         document.problem((), "should be a block of keys, such as `http:` and `smtp:`")
@@ -81,7 +85,7 @@ def load_settings(
     # Faults of one kind do not hide those of another: what is good is looked at further.
     looked_at = settings if settings is not None else yaml_files.good_part(document, Settings)[0]
     if looked_at is not None:
-        problems += _semantics(document, looked_at)
+        problems += _semantics(document, looked_at, secrets=secrets)
     return (None if problems else settings), problems
 
 
@@ -102,7 +106,7 @@ def _override(document: Document, path: list[str], text: str, origin: str) -> No
     here[path[-1]] = value
 
 
-def _semantics(document: Document, settings: Settings) -> list[Problem]:
+def _semantics(document: Document, settings: Settings, *, secrets: bool) -> list[Problem]:
     """What no single field can see: one address in two accounts, secrets that are not there."""
     found: list[Problem] = []
     owners: dict[str, str] = {}
@@ -116,7 +120,8 @@ def _semantics(document: Document, settings: Settings) -> list[Problem]:
                         )
                     )
                 owners[endpoint] = f"channels.{channel}.{name}"
-    found += [document.problem(loc, wrong) for loc, wrong in _wrong_secrets(settings)]
+    if secrets:
+        found += [document.problem(loc, wrong) for loc, wrong in _wrong_secrets(settings)]
     if why := _wrong_database(settings.database.url):
         found.append(document.problem(("database", "url"), why))
     if settings.canary is not None and (why := _no_canary(settings, settings.canary.account)):

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import settings
 
 from tests.postgres import Server, with_template
+from tests.services.root import as_root
 
 # How long an example takes on a busy machine says nothing about what it shows.
 settings.register_profile("no deadline", deadline=None)
@@ -48,10 +49,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """A test marked `services(program, …)` needs real programs: absent, it is skipped, and fails in CI."""
+    """A test marked `services(program, …)` needs real programs, one marked `as_root` somebody who may start them:
+    where there is none it is skipped, and fails in CI."""
     for mark in item.iter_markers("services"):
         absent = [program for program in mark.args if shutil.which(program) is None]
         if absent and os.environ.get("CI"):
             pytest.fail(f"{', '.join(absent)} must be installed in CI (make services)")
         elif absent:
             pytest.skip(f"needs {', '.join(absent)} (make services)")
+    if item.get_closest_marker("as_root") is not None and as_root() is None:
+        why = "needs root, or sudo that asks for no password"
+        if os.environ.get("CI"):
+            pytest.fail(f"{why}: in CI no such test is left out")
+        pytest.skip(why)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,31 +25,72 @@ class LoginFailed(RuntimeError):
     """No token was given; the text says what to do."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """A token that is to be got."""
+
+    parts: tuple[str, ...]
+    """Who logs in with it, as the settings call them: "imap", "relay"."""
+    settings: OAuth
+    file: Path
+
+
 async def login(
     account: MailAccount,
     say: Callable[[str], None],
+    only: str = "",
     *,
     pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
-) -> Path:
-    """Log an account in and write the token to the file that its settings name. Returns the file.
+) -> Sequence[Path]:
+    """Log an account in, its mailbox and its relay one after the other, and write each token to the file that its
+    settings name. Where both name one file, that is one login. Returns the files.
 
-    `say` shows a person what to do; `pause` waits so many seconds. Raises LoginFailed, or OSError for the file.
+    `say` shows a person what to do; `only` is "imap", "relay" or "" for both; `pause` waits so many seconds. Raises
+    LoginFailed, or OSError for a file; what was written before stays.
     """
-    settings = next((one.oauth for one in (account.imap, account.relay) if one is not None and one.oauth), None)
-    if settings is None or not settings.device_url:
-        raise LoginFailed("this account has no oauth with a device_url")
-    kind, _, name = settings.refresh_token.get_secret_value().partition(":")
-    if kind != "file":
-        raise LoginFailed("refresh_token must be file:PATH, so that the token can be written there")
+    wanted = _wanted(account, only)
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=SECONDS)) as session:
-        _, begun = await _post(session, settings.device_url, _form(settings, scope=settings.scope))
-        if "device_code" not in begun:
-            raise LoginFailed(f"the provider does not begin: {begun.get('error', 'no device_code')}")
-        say(f"open {begun.get('verification_uri') or begun.get('verification_url')} and enter {begun.get('user_code')}")
-        token = await _ask_until(session, settings, begun, pause)
-    target = Path(name)
-    await asyncio.to_thread(_write, target, token)
-    return target
+        for one in wanted:
+            token = await _token(session, one, say, pause)
+            await asyncio.to_thread(_write, one.file, token)
+            say(f"the token for {' and '.join(one.parts)} is in {one.file}")
+    return [one.file for one in wanted]
+
+
+def _wanted(account: MailAccount, only: str) -> list[Wanted]:
+    """Every token that the account needs, each file once. Raises LoginFailed when one cannot be got."""
+    named = {"imap": account.imap, "relay": account.relay}
+    found: dict[str, Wanted] = {}
+    for part, settings in named.items():
+        oauth = settings.oauth if settings is not None else None
+        if oauth is None or only not in ("", part):
+            continue
+        if not oauth.device_url:
+            raise LoginFailed(f"{part}.oauth has no device_url")
+        kind, _, name = oauth.refresh_token.get_secret_value().partition(":")
+        if kind != "file":
+            raise LoginFailed(f"{part}.oauth.refresh_token must be file:PATH, so that the token can be written there")
+        before = found.get(name)
+        parts = (*before.parts, part) if before is not None else (part,)
+        found[name] = Wanted(parts=parts, settings=before.settings if before else oauth, file=Path(name))
+    if not found:
+        raise LoginFailed(f"this account has no {only or 'imap or relay'} that logs in with tokens (oauth)")
+    return list(found.values())
+
+
+async def _token(
+    session: aiohttp.ClientSession,
+    wanted: Wanted,
+    say: Callable[[str], None],
+    pause: Callable[[float], Awaitable[None]],
+) -> str:
+    settings = wanted.settings
+    _, begun = await _post(session, settings.device_url, _form(settings, scope=settings.scope))
+    if "device_code" not in begun:
+        raise LoginFailed(f"the provider does not begin: {begun.get('error', 'no device_code')}")
+    where = begun.get("verification_uri") or begun.get("verification_url")
+    say(f"for {' and '.join(wanted.parts)}: open {where} and enter {begun.get('user_code')}")
+    return await _ask_until(session, settings, begun, pause)
 
 
 async def _ask_until(

@@ -14,11 +14,9 @@ import pytest
 from aiohttp import ClientSession, web
 from pydantic import SecretStr, ValidationError
 
-from channels.mail.device_login import LoginFailed, login
 from channels.mail.imap_settings import Imap
 from channels.mail.oauth import TokenRefused, Tokens, TokenUnavailable
 from channels.mail.oauth_settings import OAuth
-from channels.mail.settings import MailAccount
 from tests.channels.mail import certificates
 from tests.mailboxes.desk import letter, overrides, reading, running, until
 from tests.services.dovecot import dovecot
@@ -205,49 +203,3 @@ async def test_operators_hear_of_a_refused_login_and_the_gateway_stays_ready(tmp
             assert "wrong" not in detail
             async with ClientSession() as site, site.get(f"http://{desk.listening['http']}/readyz") as ready:
                 assert ready.status == 200
-
-
-async def test_a_first_token_by_a_browser_anywhere(tmp_path: Path) -> None:
-    answers = [(400, "authorization_pending"), (400, "slow_down"), (200, "")]
-    asked: list[dict[str, str]] = []
-    pauses: list[float] = []
-    told: list[str] = []
-
-    async def device(request: web.Request) -> web.Response:
-        begun = {"device_code": "D", "user_code": "ABCD-EFGH", "verification_uri": "https://login.example/device"}
-        return web.json_response({**begun, "interval": 2, "expires_in": 60})
-
-    async def token(request: web.Request) -> web.Response:
-        asked.append({key: str(value) for key, value in (await request.post()).items()})
-        status, error = answers.pop(0)
-        return web.json_response({"error": error} if error else {"refresh_token": "the-first"}, status=status)
-
-    async def pause(seconds: float) -> None:
-        pauses.append(seconds)
-
-    site = web.Application()
-    site.add_routes([web.post("/device", device), web.post("/token", token)])
-    runner = web.AppRunner(site)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        said = {
-            **OAUTH,
-            "token_url": f"{url}/token",
-            "device_url": f"{url}/device",
-            "refresh_token": f"file:{tmp_path}/t",
-        }
-        imap = {"host": "imap.example", "user": "u", "oauth": said}
-        account = MailAccount.model_validate({"addresses": ["support@desk.example"], "imap": imap})
-        path = await login(account, told.append, pause=pause)
-        answers.append((400, "access_denied"))
-        with pytest.raises(LoginFailed, match="access_denied"):
-            await login(account, told.append, pause=pause)
-    finally:
-        await runner.cleanup()
-    assert path.read_text() == "the-first\n"
-    assert path.stat().st_mode & 0o077 == 0
-    assert pauses[:3] == [2.0, 2.0, 7.0]
-    assert "ABCD-EFGH" in told[0]
-    assert asked[0]["grant_type"] == "urn:ietf:params:oauth:grant-type:device_code"

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import signal
 import smtplib
 import socket
 import subprocess
@@ -17,6 +14,7 @@ from pathlib import Path
 
 from gateway.demo.desk import wait_for
 from tests.gateway.cli.running import ROOT
+from tests.services.root import as_root
 
 OWN = """
 compatibility_level = 3.6
@@ -65,12 +63,11 @@ class Postfix:
 
     def flush(self) -> None:
         """Try everything in the queue now."""
-        subprocess.run(["postqueue", "-c", str(self.folder / "etc"), "-f"], check=True)
+        _run("postqueue", "-c", str(self.folder / "etc"), "-f")
 
     def queued(self) -> int:
         """Mails in the queue."""
-        arguments = ["postqueue", "-c", str(self.folder / "etc"), "-j"]
-        return len(subprocess.run(arguments, check=True, capture_output=True).stdout.splitlines())
+        return len(_run("postqueue", "-c", str(self.folder / "etc"), "-j").splitlines())
 
     def drained(self) -> None:
         """Wait until nothing is in the queue."""
@@ -98,33 +95,38 @@ def documented(kind: str) -> str:
 
 
 @contextmanager
-def relaying(next_port: int) -> Iterator[Postfix]:
-    """Postfix with the documented lines, the gateway's port replaced. Needs root."""
+def relaying(
+    next_port: int, *, main: str = "postfix", transport: str = "transport", own: str = ""
+) -> Iterator[Postfix]:
+    """Postfix with the documented lines, the gateway's port replaced: `main` and `transport` name the blocks.
+
+    `own` is what else its main.cf says. Needs root, or sudo: see the mark `as_root`.
+    """
     # Its processes run as their own user, who must be able to walk there.
     folder = Path(tempfile.mkdtemp(prefix="postfix-"))
     folder.chmod(0o755)
     port = free_port()
     try:
-        _configure(folder, port, next_port)
-        subprocess.run(["postfix", "-c", str(folder / "etc"), "start"], check=True, capture_output=True, timeout=60)
+        _configure(folder, port, next_port, lines=(documented(main), documented(transport), own))
+        _run("postfix", "-c", str(folder / "etc"), "start")
         try:
             wait_for("the port of Postfix", lambda: _open(port) or None)
             yield Postfix(folder=folder, port=port)
         finally:
             _stop(folder)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        _run("rm", "-rf", "--", str(folder))
 
 
-def _configure(folder: Path, port: int, next_port: int) -> None:
+def _configure(folder: Path, port: int, next_port: int, *, lines: tuple[str, str, str]) -> None:
     etc = folder / "etc"
     for each in (etc, folder / "spool", folder / "lib"):
         each.mkdir()
-    shutil.chown(folder / "lib", "postfix")
-    lines = documented("postfix").replace("/etc/postfix", str(etc))
-    (etc / "main.cf").write_text(OWN.format(folder=folder) + lines)
-    assert ":2424" in documented("transport")
-    (etc / "transport").write_text(documented("transport").replace(":2424", f":{next_port}"))
+    main, transport, own = lines
+    (etc / "main.cf").write_text(OWN.format(folder=folder) + main.replace("/etc/postfix", str(etc)) + own)
+    replaced, count = re.subn(r":(2424|2525)$", f":{next_port}", transport, flags=re.MULTILINE)
+    assert count == 1
+    (etc / "transport").write_text(replaced)
     (etc / "dynamicmaps.cf").touch()
     (folder / "maillog").touch()
     master = Path("/usr/share/postfix/master.cf.dist").read_text()
@@ -132,14 +134,21 @@ def _configure(folder: Path, port: int, next_port: int) -> None:
     master = master.replace("#postlog", "postlog")
     # Not in a change root: nothing of the system is copied into the folder.
     (etc / "master.cf").write_text(re.sub(r"^(\S+\s+\S+\s+\S+\s+\S+\s+)[y-]", r"\1n", master, flags=re.MULTILINE))
-    subprocess.run(["postmap", "-c", str(etc), str(etc / "transport")], check=True, capture_output=True)
+    _run("chown", "-R", "root:root", str(etc), str(folder / "spool"))
+    _run("chown", "postfix", str(folder / "lib"))
+    _run("postmap", "-c", str(etc), str(etc / "transport"))
 
 
 def _stop(folder: Path) -> None:
-    pid = int((folder / "spool/pid/master.pid").read_text())
-    stopped = subprocess.run(["postfix", "-c", str(folder / "etc"), "stop"], check=False, capture_output=True)
-    if stopped.returncode:
-        os.kill(pid, signal.SIGKILL)
+    try:
+        _run("postfix", "-c", str(folder / "etc"), "stop")
+    except subprocess.CalledProcessError:
+        _run("postfix", "-c", str(folder / "etc"), "abort")
+
+
+def _run(*command: str) -> bytes:
+    """Run it as root; its output. Raises CalledProcessError."""
+    return subprocess.run([*(as_root() or ()), *command], check=True, capture_output=True, timeout=60).stdout
 
 
 def _open(port: int) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import smtplib
 from collections import Counter
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from tests.gateway.cli.running import ROOT, Desk, mail_bytes, serving
 
 pytestmark = [
     pytest.mark.services("postfix", "postmap", "postqueue"),
-    pytest.mark.skipif(os.geteuid() != 0, reason="Postfix starts as root only"),
+    pytest.mark.as_root,
     pytest.mark.timeout(180),
 ]
 SALES = "--set=channels.mail.sales.addresses=[sales@desk.example]"
@@ -67,6 +67,46 @@ def test_a_queue_is_delivered_after_the_gateway_was_down_and_killed(tmp_path: Pa
             desk.filed(count + 3)
             assert _subjects(desk) == Counter({f"Printer p{number}": 1 for number in range(count + 3)})
         assert "status=bounced" not in postfix.log()
+
+
+def test_the_same_lines_lead_over_smtp(tmp_path: Path) -> None:
+    ours = ["support@desk.example", "sales@desk.example"]
+    with (
+        serving(tmp_path / "var", SALES) as desk,
+        relaying(desk.address()[1], main="postfix", transport="transport-smtp") as postfix,
+    ):
+        postfix.send("ann@client.example", [*ours, "nobody@desk.example"], mail_bytes("ann"))
+        wait_for("three results", lambda: postfix.log().count(", status=") >= 3 or None)
+        lines = [line for line in postfix.log().splitlines() if "/smtp[" in line and "status=" in line]
+        assert ["status=sent (250" in line for line in lines if "nobody@" not in line] == [True, True]
+        assert ["status=bounced" in line for line in lines if "nobody@" in line] == [True]
+        desk.filed(1)
+        assert desk.query("SELECT recipient FROM delivery ORDER BY recipient") == [(ours[1],), (ours[0],)]
+        assert desk.query("SELECT count(*) FROM outbox WHERE kind = 'acknowledgement'") == [(1,)]
+        assert desk.query("SELECT json_extract(facts, '$.transport') FROM entry") == [("smtp",)]
+
+
+def test_some_addresses_of_a_domain_come_and_the_others_stay(tmp_path: Path) -> None:
+    """As on the server of a firm that delivers its other mail itself."""
+    port = free_port()
+    own = "\nmydestination = desk.example\nlocal_transport = discard:kept here\n"
+    with (
+        serving(tmp_path / "var", _lmtp(port)) as desk,
+        relaying(port, main="postfix-addresses", transport="transport-addresses", own=own) as postfix,
+    ):
+        # A person whom Postfix knows, an address of ours, and an answer to one of our mails.
+        postfix.send("ann@client.example", ["root@desk.example", "support@desk.example"], mail_bytes("ann"))
+        postfix.send("bob@client.example", ["support+r.0a1b2c@desk.example"], mail_bytes("bob"))
+        wait_for("three results", lambda: postfix.log().count(", status=") >= 3 or None)
+        lines = [line for line in postfix.log().splitlines() if "status=" in line]
+        assert all("/lmtp[" in line and "status=sent (250" in line for line in lines if "to=<support" in line)
+        assert ["relay=none" in line and "kept here" in line for line in lines if "to=<root@" in line] == [True]
+        with pytest.raises(smtplib.SMTPRecipientsRefused):
+            postfix.send("ann@client.example", ["no-such-user@desk.example"], mail_bytes("eve"))
+        desk.filed(2)
+        assert {row[0] for row in desk.query("SELECT recipient FROM delivery")} == {
+            "support@desk.example", "support+r.0a1b2c@desk.example",
+        }  # fmt: skip
 
 
 def test_the_documented_port_is_the_default() -> None:
