@@ -10,10 +10,11 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
 
 from gateway.store.database import SchemaTooNew, migrate
-from gateway.store.migrate import _config, newest
+from gateway.store.migrate import _config, known_versions, newest
 from gateway.store.schema import metadata
 from gateway.store.sqlite import make_engine
 
@@ -46,6 +47,12 @@ def test_the_migrated_database_is_what_the_metadata_says(tmp_path: Path) -> None
     with engine.connect() as conn:
         assert compare_metadata(MigrationContext.configure(conn, opts={"compare_type": True}), metadata) == []
     engine.dispose()
+
+
+def test_the_versions_known_by_file_name_are_those_of_the_scripts_in_order() -> None:
+    scripts = ScriptDirectory.from_config(_config())
+    assert [each.revision for each in scripts.walk_revisions()] == known_versions()[::-1]
+    assert scripts.get_current_head() == newest()
 
 
 def test_a_fresh_database_is_made_once(tmp_path: Path) -> None:
