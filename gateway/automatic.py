@@ -112,5 +112,4 @@ def within_caps(conn: Connection, ctx: Context, channel: str, account: str, addr
         (f"auto:day:address:{channel}:{normal(address)}", DAY, caps.per_address_day),
         (f"auto:minute:account:{channel}:{account}", MINUTE, caps.per_account_minute),
     )
-    # Stops at the first that is full: what is not sent takes nobody else's place.
-    return all(counters.count_up(conn, name, counters.bucket(now, span)) <= limit for name, span, limit in limits)
+    return counters.count_within(conn, [(name, counters.bucket(now, span), limit) for name, span, limit in limits])

@@ -60,12 +60,10 @@ class Keyring:
 
     def token(self, purpose: str, *parts: str) -> str:
         """26 characters of lower-case base32; the same for the same purpose and parts, else unlike."""
-        digest = hmac.new(self._key, digestmod=hashlib.sha256)
-        for part in (purpose, *parts):
-            encoded = part.encode("utf-8", "surrogatepass")
-            # The length in front: ("ab", "c") and ("a", "bc") are different things.
-            digest.update(len(encoded).to_bytes(8, "big") + encoded)
-        number = int.from_bytes(digest.digest()) >> (256 - 5 * TOKEN_LENGTH)
+        encoded = [part.encode("utf-8", "surrogatepass") for part in (purpose, *parts)]
+        # The length in front: ("ab", "c") and ("a", "bc") are different things.
+        named = b"".join([len(part).to_bytes(8, "big") + part for part in encoded])
+        number = int.from_bytes(hmac.digest(self._key, named, "sha256")) >> (256 - 5 * TOKEN_LENGTH)
         return "".join([_PAIRS[number >> shift & 1023] for shift in _SHIFTS])
 
     def derived(self, purpose: str) -> bytes:

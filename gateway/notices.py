@@ -17,7 +17,7 @@ from channels.contract import AccountSettings
 from channels.registry import identity_kind
 from gateway.context import Context
 from gateway.store import consents, outbox, people, schema
-from gateway.store.dialect import insert_new
+from gateway.store.dialect import add_new
 from gateway.store.prepared import Prepared
 from normalizer.message import Json
 
@@ -238,6 +238,6 @@ def show_ticket_to(conn: Connection, ctx: Context, ticket: Row[Any], recipient: 
     """Let this person's link work for `VIEW_LIFE` from now."""
     token_hash, expires_at = ctx.keyring.hash(view_token(ctx, ticket, recipient)), now + VIEW_LIFE
     row = {"token_hash": token_hash, "ticket_id": ticket.id, "recipient": people.normal(recipient)}
-    if insert_new(conn, schema.view_token, {**row, "expires_at": expires_at}) is None:
+    if not add_new(conn, schema.view_token, {**row, "expires_at": expires_at}):
         known = schema.view_token.c.token_hash == token_hash
         conn.execute(update(schema.view_token).where(known).values(expires_at=expires_at))

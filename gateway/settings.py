@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from datetime import timedelta
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -17,7 +17,6 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    PrivateAttr,
     SecretStr,
     SerializeAsAny,
     create_model,
@@ -344,20 +343,22 @@ class Settings(Core):
     """The SMTP port that all mail accounts share; its model is the mail channel's."""
     channels: Mapping[str, Mapping[str, SerializeAsAny[AccountSettings]]] = {}
     """`channels.<channel>.<account>`; each account's model is its channel's."""
-    # Looked up several times for each mail.
-    _own: frozenset[str] = PrivateAttr(frozenset())
-    _agents: Mapping[str, str] = PrivateAttr({})
 
-    def model_post_init(self, _context: object) -> None:
-        """Note whose the addresses are; where two agents claim one, it is the first one's."""
-        self._own = frozenset(
+    @cached_property
+    def _own(self) -> frozenset[str]:
+        """Looked up several times for each mail, as are the agents' addresses."""
+        return frozenset(
             endpoint.lower()
             for channel in CHANNELS
             for account in self.accounts(channel).values()
             for endpoint in account.endpoints()
         )
+
+    @cached_property
+    def _agents(self) -> Mapping[str, str]:
+        """Address -> key; where two agents claim one, it is the first one's."""
         pairs = [(address.lower(), key) for key, agent in self.agents.items() for address in agent.addresses]
-        self._agents = dict(reversed(pairs))
+        return dict(reversed(pairs))
 
     @field_validator("smtp", mode="before")
     @classmethod

@@ -51,7 +51,7 @@ class SharedKey(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
-    id: str = Field(pattern=r"^[\w.-]{1,200}$")
+    id: str = Field(pattern=r"^[\w.-]+$", max_length=200)
     """As Twilio names it in `X-Twilio-Webhooks-Signature-Settings`."""
     secret: SecretStr
     """`env:NAME` or `file:PATH`."""

@@ -133,6 +133,16 @@ def insert_new(conn: Connection, table: Table, values: Mapping[str, Any]) -> Any
     return _insert_new(conn.dialect.name, table).scalar(conn, values)
 
 
+@lru_cache(maxsize=256)
+def _add_new(dialect: str, table: Table) -> Prepared:
+    return Prepared(insert_into(dialect, table).on_conflict_do_nothing())
+
+
+def add_new(conn: Connection, table: Table, values: Mapping[str, Any]) -> bool:
+    """`insert_new` where no key is wanted, which costs a third less. False when the row was there."""
+    return _add_new(conn.dialect.name, table).run(conn, values) == 1
+
+
 MOST_ROWS = 8
 """Rows of one INSERT: each number of rows is a statement of its own."""
 

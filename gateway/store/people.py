@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
-from gateway.store.dialect import insert_new
+from gateway.store.dialect import add_new
 from gateway.store.prepared import Prepared
 from gateway.store.schema import contact, identity
 
@@ -57,7 +57,7 @@ def meet(conn: Connection, kind: str, value: str, name: str, now: datetime) -> M
     found = _KNOWN.first(conn, {"of_kind": kind, "of_value": value})
     if found is None:
         made = _NEW.scalar(conn, {"name": name, "created_at": now})
-        if insert_new(conn, identity, {"kind": kind, "value": value, "contact_id": made}) is not None:
+        if add_new(conn, identity, {"kind": kind, "value": value, "contact_id": made}):
             return Met(id=made)
         # Another node was faster; the contact just made stays without an identity and does no harm.
         found = _KNOWN.one(conn, {"of_kind": kind, "of_value": value})

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import sqlite3
 from collections import namedtuple
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, cast
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol, TypeAlias, cast
 
 from sqlalchemy import Connection, Executable, Row
 from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import NoResultFound
+
+Converter: TypeAlias = Callable[[Any], Any]
+"""A column's value as the driver takes it, or as we want it."""
 
 
 class TransactionLost(Exception):
@@ -97,48 +100,63 @@ class _Compiled:
         compiled = statement.compile(dialect=dialect, column_keys=list(names))
         self._text = str(compiled)
         binds = compiled.binds
-        order = compiled.positiontup if compiled.positional else list(binds)
+        self._order = tuple(compiled.positiontup if compiled.positional else binds)
         if unknown := [name for name in names if name not in binds]:
             raise KeyError(f"the statement has no {', '.join(unknown)}")
-        self._takes = [(name, binds[name].type.dialect_impl(dialect).bind_processor(dialect)) for name in order]
-        self._fixed = {name: binds[name].effective_value for name in order if name not in names}
+        self._takes = _converters(
+            binds[name].type.dialect_impl(dialect).bind_processor(dialect) for name in self._order
+        )
+        self._fixed = {name: binds[name].effective_value for name in self._order if name not in names}
         columns = list(statement.exported_columns)
         self._dialect = dialect
         self._types = [column.type.dialect_impl(dialect) for column in columns]
-        self._gives: Sequence[Any] | None = None
-        self._row = namedtuple("_row", [column.key for column in columns])  # type: ignore[misc]
+        self._gives: Sequence[tuple[int, Converter]] | None = None
+        self._row: Any = namedtuple("_row", [column.key for column in columns])  # type: ignore[misc]
 
     def run(self, conn: Connection, values: Mapping[str, Any]) -> Cursor:
         """Execute it."""
         if not conn.in_transaction():
             conn.begin()
-        return self._execute(conn.connection.driver_connection, {**self._fixed, **values})
+        given = {**self._fixed, **values} if self._fixed else values
+        taken = [given[name] for name in self._order]
+        for at, take in self._takes:
+            taken[at] = take(taken[at])
+        return self._execute(conn.connection.driver_connection, taken)
 
-    def _execute(self, driver: Any, given: Mapping[str, Any]) -> Cursor:
+    def _execute(self, driver: Any, taken: Sequence[Any]) -> Cursor:
         raise NotImplementedError
 
     def rows(self, cursor: Cursor) -> Sequence[Row[Any]]:
         """Rows with their columns by name and position."""
         found = cursor.fetchall()
+        if not found:
+            return ()
         gives = self._gives
         if gives is None:
             kinds = zip(self._types, cursor.description or (), strict=True)
-            gives = self._gives = [kind.result_processor(self._dialect, told[1]) for kind, told in kinds]
+            gives = self._gives = _converters(kind.result_processor(self._dialect, told[1]) for kind, told in kinds)
         return [cast(Row[Any], self._made_row(gives, columns)) for columns in found]
 
-    def _made_row(self, gives: Sequence[Any], columns: Sequence[Any]) -> Any:
-        return self._row(*(give(column) if give else column for column, give in zip(columns, gives, strict=True)))
+    def _made_row(self, gives: Sequence[tuple[int, Converter]], columns: Sequence[Any]) -> Any:
+        row = list(columns)
+        for at, give in gives:
+            row[at] = give(row[at])
+        return self._row._make(row)
+
+
+def _converters(of_columns: Iterable[Converter | None]) -> Sequence[tuple[int, Converter]]:
+    """(position, converter) of those columns that have one: most go to the driver, and come back, as they are."""
+    return [(at, convert) for at, convert in enumerate(of_columns) if convert is not None]
 
 
 class _Sqlite(_Compiled):
-    def _execute(self, driver: sqlite3.Connection, given: Mapping[str, Any]) -> Cursor:
+    def _execute(self, driver: sqlite3.Connection, taken: Sequence[Any]) -> Cursor:
         # With an isolation level the driver begins by itself.
         if driver.isolation_level is None and not driver.in_transaction:
             raise TransactionLost("the database rolled the transaction back")
-        return driver.execute(self._text, [take(given[n]) if take else given[n] for n, take in self._takes])
+        return driver.execute(self._text, taken)
 
 
 class _Psycopg(_Compiled):
-    def _execute(self, driver: Any, given: Mapping[str, Any]) -> Cursor:
-        values = {name: take(given[name]) if take else given[name] for name, take in self._takes}
-        return cast(Cursor, driver.execute(self._text, values))
+    def _execute(self, driver: Any, taken: Sequence[Any]) -> Cursor:
+        return cast(Cursor, driver.execute(self._text, dict(zip(self._order, taken, strict=True))))

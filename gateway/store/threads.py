@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, select, update
 
-from gateway.store.dialect import insert_into, insert_new, insert_rows
+from gateway.store.dialect import add_new, insert_into, insert_rows
 from gateway.store.people import normal
 from gateway.store.prepared import Prepared
 from gateway.store.schema import conversation, thread_key
@@ -58,7 +58,7 @@ def add_key(
     """
     row = {"kind": kind, "value": key_value(value), "ticket_id": ticket_id, "issued": issued}
     row["recipient"] = None if recipient is None else normal(recipient)
-    return insert_new(conn, thread_key, row) is not None
+    return add_new(conn, thread_key, row)
 
 
 def add_keys(

@@ -11,7 +11,7 @@ from sqlalchemy import text as sql
 from sqlalchemy import update as sql_update
 
 from gateway.store import chats
-from gateway.store.dialect import insert_new
+from gateway.store.dialect import add_new, insert_new
 from gateway.store.people import normal
 from gateway.store.prepared import Prepared
 from gateway.store.schema import attachment, event, message, participant, ticket
@@ -138,7 +138,7 @@ def history(conn: Connection, ticket_id: int) -> list[Row[Any]]:
 def add_participant(conn: Connection, ticket_id: int, address: str, role: str, name: str = "") -> bool:
     """Add somebody; False when that address takes part already (its role stays)."""
     row = {"ticket_id": ticket_id, "address": normal(address), "role": role, "name": name}
-    return insert_new(conn, participant, row) is not None
+    return add_new(conn, participant, row)
 
 
 def participants(conn: Connection, ticket_id: int) -> Sequence[Row[Any]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, select, update
 
-from gateway.store.dialect import insert_missing, insert_new, wake
+from gateway.store.dialect import add_new, insert_missing, wake
 from gateway.store.schema import timer
 from normalizer.message import Json
 
@@ -41,7 +41,7 @@ def put(
 ) -> bool:
     """Ask for a check at `due_at`. False when this ticket has a timer of this kind and version already."""
     wake(conn, "timers")
-    return insert_new(conn, timer, row(ticket_id, kind, version, due_at, data)) is not None
+    return add_new(conn, timer, row(ticket_id, kind, version, due_at, data))
 
 
 def row(

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
+
+from gateway.store.migrate import migrate
 
 HEAVY = ("sqlalchemy", "alembic", "aiohttp", "pydantic")
 """Of a worker."""
@@ -23,3 +26,15 @@ def test_a_desk_on_sqlite_does_not_load_the_driver_of_postgresql() -> None:
     loaded = set(done.stdout.split())
     assert "sqlalchemy" in loaded
     assert "psycopg" not in loaded
+
+
+def test_a_database_that_is_up_to_date_is_looked_at_without_alembic(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'gateway.db'}"
+    migrate(url, backup_to=tmp_path)
+    program = (
+        "import sys; from pathlib import Path; from gateway.store.migrate import migrate; "
+        "assert migrate(sys.argv[1], backup_to=Path(sys.argv[2])); print(*sys.modules)"
+    )
+    command = [sys.executable, "-c", program, url, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "alembic" not in done.stdout.split()

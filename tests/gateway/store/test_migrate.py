@@ -32,7 +32,7 @@ from sqlalchemy import (
 )
 
 from gateway.store.database import SchemaTooNew, migrate
-from gateway.store.migrate import _config, newest
+from gateway.store.migrate import _config, known_versions, newest
 from gateway.store.schema import metadata
 from tests.gateway.databases import migration_engine
 from tests.postgres import Server
@@ -108,6 +108,12 @@ def test_the_migrated_postgresql_is_what_the_metadata_says(postgres: Server, tmp
     with engine.connect() as conn:
         assert compare_metadata(MigrationContext.configure(conn, opts={"compare_type": True}), metadata) == []
     engine.dispose()
+
+
+def test_the_versions_known_by_file_name_are_those_of_the_scripts_in_order() -> None:
+    scripts = ScriptDirectory.from_config(_config())
+    assert [each.revision for each in scripts.walk_revisions()] == known_versions()[::-1]
+    assert scripts.get_current_head() == newest()
 
 
 @pytest.mark.sqlite  # about the modes of its files and where they are copied
