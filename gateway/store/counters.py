@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 
-from sqlalchemy import Connection, bindparam, delete, select, update
+from sqlalchemy import Connection, bindparam, delete, literal, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from gateway.store.dialect import insert_into
+from gateway.store.dialect import clean_text, insert_into
 from gateway.store.prepared import Prepared
 from gateway.store.schema import EPOCH, counter
 
@@ -49,13 +49,16 @@ def reading(conn: Connection, name: str, number: int) -> int:
 
 @lru_cache(maxsize=8)
 def _count_all(dialect: str, many: int) -> Prepared:
-    rows = [{name: bindparam(f"{name}_{at}") for name in ("name", "bucket")} | {"count": 1} for at in range(many)]
+    rows = [
+        {"name": bindparam(f"name_{at}"), "bucket": bindparam(f"bucket_{at}"), "count": literal(1)}
+        for at in range(many)
+    ]
     made = (
         insert_into(dialect, counter)
         .values(rows)
         .on_conflict_do_update(index_elements=[counter.c.name, counter.c.bucket], set_={"count": counter.c.count + 1})
     )
-    return Prepared(made.returning(counter))
+    return Prepared(made.returning(counter.c.name, counter.c.bucket, counter.c.count.label("reached")))
 
 
 def count_within(conn: Connection, limits: Sequence[tuple[str, int, int]]) -> bool:
@@ -63,12 +66,14 @@ def count_within(conn: Connection, limits: Sequence[tuple[str, int, int]]) -> bo
 
     Those behind the first that is full stay as they were: what is not done takes nobody else's place.
     """
-    limits = [(name[:400], number, limit) for name, number, limit in limits]
-    values = {}
+    # As every database gives the name back, or it would not be found in the answer.
+    limits = [(clean_text(name[:400]), number, limit) for name, number, limit in limits]
+    values: dict[str, str | int] = {}
     for at, (name, number, _) in enumerate(limits):
         values |= {f"name_{at}": name, f"bucket_{at}": number}
-    found = {(row.name, row.bucket): row.count for row in _count_all(conn.dialect.name, len(limits)).all(conn, values)}
-    full = next((at for at, (name, number, limit) in enumerate(limits) if found[name, number] > limit), None)
+    rows = _count_all(conn.dialect.name, len(limits)).all(conn, values)
+    counts = {(row.name, row.bucket): row.reached for row in rows}
+    full = next((at for at, (name, number, limit) in enumerate(limits) if counts[name, number] > limit), None)
     if full is None:
         return True
     for name, number, _ in limits[full + 1 :]:
