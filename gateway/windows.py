@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, bindparam, func, select
+from datetime import datetime
+
+from sqlalchemy import Connection, func, select
 
 from channels.registry import CHANNELS
 from gateway.store.outbox import Row
-from gateway.store.prepared import Prepared
 from gateway.store.schema import message, ticket
 from normalizer.message import Facts
-
-_HEARD = Prepared(
-    select(func.max(message.c.at))
-    .join(ticket, ticket.c.id == message.c.ticket_id)
-    .where(
-        ticket.c.requester == bindparam("of_person"),
-        ticket.c.channel == bindparam("of_channel"),
-        ticket.c.account == bindparam("of_account"),
-        message.c.author == bindparam("of_person"),
-        message.c.direction == "in",
-    )
-)
 
 
 def of_row(conn: Connection, row: Row) -> Facts:
@@ -32,6 +21,22 @@ def of_row(conn: Connection, row: Row) -> Facts:
     channel = CHANNELS.get(row.channel)
     if channel is None or channel.window is None:
         return {}
-    wanted = {"of_person": row.recipient, "of_channel": row.channel, "of_account": row.account}
-    heard = row.created_at if row.ticket_id is None and row.destination else _HEARD.scalar(conn, wanted)
+    heard = row.created_at if row.ticket_id is None and row.destination else _heard(conn, row)
     return {} if heard is None else {"window_until": (heard + channel.window).isoformat()}
+
+
+def _heard(conn: Connection, row: Row) -> datetime | None:
+    """When the person wrote to the account last."""
+    last = (
+        select(func.max(message.c.at))
+        .join(ticket, ticket.c.id == message.c.ticket_id)
+        .where(
+            ticket.c.requester == row.recipient,
+            ticket.c.channel == row.channel,
+            ticket.c.account == row.account,
+            message.c.author == row.recipient,
+            message.c.direction == "in",
+        )
+    )
+    heard: datetime | None = conn.scalar(last)
+    return heard

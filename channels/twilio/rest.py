@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlencode, urlsplit
 
 import aiohttp
-from twilio.base.exceptions import TwilioRestException, TwilioServiceException
+from twilio.base.exceptions import TwilioException, TwilioRestException, TwilioServiceException
 from twilio.http import AsyncHttpClient
 from twilio.http.response import Response
 from twilio.rest import Client
@@ -97,9 +98,22 @@ class Rest:
         except TwilioServiceException as error:
             said = str(error.detail or error.title)
             raise Refused(int(error.status), int(error.code), said, self._wire.retry_after) from None
+        except TwilioException as error:
+            # A page of a list that failed: the error has the whole answer, and so texts and numbers, in its words.
+            answer = error.args[1] if len(error.args) > 1 else None
+            status = answer.status_code if isinstance(answer, Response) else 500
+            raise Refused(status, _code(answer, status), f"HTTP {status}", self._wire.retry_after) from None
         except (ValueError, KeyError, TypeError, AttributeError):
             # The library's words may hold the answer, and so a text.
             raise Unanswered("the answer is not the API's") from None
+
+
+def _code(answer: Any, status: int) -> int:
+    """Twilio's code in an answer; the status where there is none."""
+    try:
+        return int(json.loads(answer.text)["code"])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return status
 
 
 def _sent(made: Any) -> Sent:

@@ -34,6 +34,7 @@ from tests.services.dovecot import Dovecot
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 20.0
+MAILBOX_CHILD = Path(__file__).with_name("child.py")
 T = TypeVar("T")
 
 
@@ -222,12 +223,14 @@ async def reading(var: Path, settings: tuple[str, ...], *, clock: Clock = utc_no
 
 
 @asynccontextmanager
-async def child(var: Path, settings: tuple[str, ...], *point: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A gateway in a process group of its own, which kills itself at a fail point."""
+async def child(
+    var: Path, settings: tuple[str, ...], *point: str, script: Path = MAILBOX_CHILD
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A gateway in a process group of its own, which kills itself at a fail point of the script's."""
     var.mkdir(exist_ok=True)
     with (var / "child.log").open("ab") as log:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, str(Path(__file__).with_name("child.py")), str(var), json.dumps(settings), *point,
+            sys.executable, str(script), str(var), json.dumps(settings), *point,
             stdout=log, stderr=log, start_new_session=True, cwd=ROOT,
         )  # fmt: skip
     try:
