@@ -28,6 +28,7 @@ FILED = {
     "Command": {"command"},
     "Rating": {"rating"},
     "Reachability": {"reachability"},
+    "Moved": {"moved"},
     "Ignored": {"ignored"},
 }
 """Kind of event -> what it may come to."""
