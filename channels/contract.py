@@ -322,7 +322,7 @@ class Exclusive(Protocol):
 
 @runtime_checkable
 class Replaced(Protocol):
-    """Add-on of a listener: where a new configuration is another one, it is stopped and its successor started."""
+    """Add-on of a listener or webhook: where a new configuration is another one, its successor takes its place."""
 
     @property
     def name(self) -> str:
@@ -338,7 +338,7 @@ class Webhook(Protocol):
     """Add-on: routes that the gateway mounts under `/channels/<channel>/<account>`."""
 
     def routes(self, intake: Intake) -> Sequence[web.RouteDef]:
-        """Routes with paths relative to the account's prefix."""
+        """Routes with paths relative to the account's prefix; a path is fixed, and no pattern."""
         ...
 
 

@@ -292,6 +292,7 @@ class Gateway:
             reload=reloader,
         )  # fmt: skip
         reloader.follow(services)
+        reloader.include(partial(reload_steps.remount, services))
         await self._site(stack, services, core.ports.http)
         stack.push_async_callback(core.ports.stop)
         await core.ports.start(partial(self._begin, loops))

@@ -1,12 +1,12 @@
 """A chat got another id at the far side: everything that names it by the old one follows, in the caller's transaction.
 
-A group of Telegram that becomes a supergroup does so. The far side says it when we write to the old id, so one notice
-learns it, and the others, the conversations and their tickets need not.
+A group of Telegram that becomes a supergroup does so. The far side says it in the chat, and when we write to the old
+id: who learns it first tells the waiting notices, the conversations and their tickets.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any
 
 from sqlalchemy import Connection, or_, select, update
@@ -25,20 +25,26 @@ def follow(conn: Connection, row: Row, destination: Mapping[str, Json]) -> None:
     """`row` was told that its destination is this one now."""
     before = row.destination or {}
     changed = {name: value for name, value in destination.items() if before.get(name, value) != value}
+    own = {row.ticket_id} if row.ticket_id is not None else set()
     for name, after in changed.items():
-        _rows(conn, row, name, before[name], after)
-        touched = _conversations(conn, row, str(before[name]), str(after))
-        touched |= {row.ticket_id} if row.ticket_id is not None else set()
-        for ticket_id in sorted(touched):
-            _ticket(conn, ticket_id, name, before[name], after)
+        moved(conn, row.channel, row.account, name, before[name], after, also=own)
 
 
-def _rows(conn: Connection, row: Row, name: str, before: Json, after: Json) -> None:
-    """Other notices that wait for this chat."""
+def moved(
+    conn: Connection, channel: str, account: str, name: str, before: Json, after: Json, also: Set[int] = frozenset()
+) -> None:
+    """The place that destinations call `name` had the id `before`. `also`: tickets that may name it."""
+    _rows(conn, channel, account, name, before, after)
+    for ticket_id in sorted(_conversations(conn, channel, account, str(before), str(after)) | also):
+        _ticket(conn, ticket_id, name, before, after)
+
+
+def _rows(conn: Connection, channel: str, account: str, name: str, before: Json, after: Json) -> None:
+    """Notices that wait for this chat."""
     waiting = select(outbox.c.id, outbox.c.destination).where(
         is_one_of(outbox.c.state, "waiting"),
-        outbox.c.channel == row.channel,
-        outbox.c.account == row.account,
+        outbox.c.channel == channel,
+        outbox.c.account == account,
         outbox.c.destination.is_not(None),
     )
     for found in conn.execute(waiting).all():
@@ -47,9 +53,9 @@ def _rows(conn: Connection, row: Row, name: str, before: Json, after: Json) -> N
             conn.execute(update(outbox).where(outbox.c.id == found.id).values(values))
 
 
-def _conversations(conn: Connection, row: Row, before: str, after: str) -> set[int]:
+def _conversations(conn: Connection, channel: str, account: str, before: str, after: str) -> set[int]:
     """Rename the conversations of this chat; the tickets that they were last about."""
-    mine = (conversation.c.channel == row.channel, conversation.c.account == row.account)
+    mine = (conversation.c.channel == channel, conversation.c.account == account)
     of_chat = or_(*(conversation.c.peer.startswith(before + border, autoescape=True) for border in BORDERS))
     touched = set()
     for found in conn.execute(select(conversation).where(*mine, of_chat)).all():

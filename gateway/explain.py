@@ -19,6 +19,7 @@ from normalizer.message import (
     InlineBody,
     Json,
     Message,
+    Moved,
     Rating,
     RawMessage,
     Reachability,
@@ -97,6 +98,8 @@ def describe(event: Event, *, source: str) -> Explained:
             }
         case Reachability():
             return {"source": source, "kind": "reachability", "reachable": event.reachable, "because": event.why}
+        case Moved():
+            return {"source": source, "kind": "moved", "because": f"{event.where} {event.before} is {event.after} now"}
         case Consent():
             return {"source": source, "kind": "consent", "from": _address(event.sender), "wish": event.wish}
         case SendStatus():

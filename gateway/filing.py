@@ -23,14 +23,24 @@ from gateway.filing_commands import file_command, listen, settle
 from gateway.filing_consent import file_consent
 from gateway.filing_open import open_for
 from gateway.filing_replay import revise, unreadable
-from gateway.filing_robots import file_reachability, file_report, file_robot
+from gateway.filing_robots import file_moved, file_reachability, file_report, file_robot
 from gateway.filing_status import file_status
 from gateway.filing_threads import Found, find, may_write
 from gateway.filing_votes import file_rating, thank
 from gateway.store import claims, journal, threads, tickets
 from gateway.store.journal import Entry
 from gateway.worker_protocol import Parsed
-from normalizer.message import Command, Consent, DeliveryReport, Ignored, Message, Rating, Reachability, SendStatus
+from normalizer.message import (
+    Command,
+    Consent,
+    DeliveryReport,
+    Ignored,
+    Message,
+    Moved,
+    Rating,
+    Reachability,
+    SendStatus,
+)
 from router.assignment import Assignment
 
 __all__ = ["Conflict", "Filed", "file_entry", "give_up"]
@@ -77,7 +87,7 @@ def _dispatch(conn: Connection, ctx: Context, entry: Entry, parsed: Parsed, now:
             return file_robot(conn, entry, message)
         case Ignored(reason=reason):
             return Filed(kind="ignored", because=reason)
-        case Reachability() | Command() | Consent() | SendStatus() as told:
+        case Reachability() | Moved() | Command() | Consent() | SendStatus() as told:
             return _told(conn, ctx, entry, told, now)
         case _ as never:
             assert_never(never)
@@ -87,13 +97,15 @@ def _told(
     conn: Connection,
     ctx: Context,
     entry: Entry,
-    told: Reachability | Command | Consent | SendStatus,
+    told: Reachability | Moved | Command | Consent | SendStatus,
     now: datetime,
 ) -> Filed:
     """What is said to us and not to the desk."""
     match told:
         case Reachability():
             return file_reachability(conn, entry, told, now)
+        case Moved():
+            return file_moved(conn, entry, told)
         case Command():
             return file_command(conn, ctx, entry, told, now)
         case Consent():

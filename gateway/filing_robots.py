@@ -8,14 +8,14 @@ from typing import Any
 from sqlalchemy import Connection, Row, select, update
 
 from channels.registry import identity_kind
-from gateway import updates
+from gateway import chats_moved, updates
 from gateway.context import Context
 from gateway.filing_case import Filed
 from gateway.filing_threads import find, find_issued, is_participant
 from gateway.store import journal, people, tickets
 from gateway.store.journal import Entry
 from gateway.store.schema import outbox
-from normalizer.message import Address, DeliveryReport, Message, Reachability, ReportedRecipient, Trust
+from normalizer.message import Address, DeliveryReport, Message, Moved, Reachability, ReportedRecipient, Trust
 
 PUT_BACK = timedelta(seconds=10)
 """How long a report about a notice that is being sent waits for the end of the sending (rule 11)."""
@@ -51,6 +51,12 @@ def file_reachability(conn: Connection, entry: Entry, heard: Reachability, now: 
     else:
         people.mark_unreachable(conn, kind, heard.address, heard.why, now)
     return Filed(kind="reachability", because=heard.why)
+
+
+def file_moved(conn: Connection, entry: Entry, heard: Moved) -> Filed:
+    """A chat has another id: conversations, their tickets and the notices that wait follow it at once."""
+    chats_moved.moved(conn, entry.raw.channel, entry.raw.account, heard.where, heard.before, heard.after)
+    return Filed(kind="moved", because=f"{heard.before} is {heard.after} now")
 
 
 # -- delivery reports ---------------------------------------------------------------------

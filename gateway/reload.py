@@ -99,6 +99,10 @@ class Reloader:
         """One more part that works with the present configuration."""
         self._followers.append(part)
 
+    def include(self, prepare: Prepare) -> None:
+        """One more part that keeps something of its own."""
+        self._prepare.append(prepare)
+
     async def __call__(self) -> Reloaded:
         """Read, check and take over. Raises ConfigurationError, NeedsRestart, CannotAdopt; then nothing has changed."""
         async with self._one_at_a_time:

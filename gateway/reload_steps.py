@@ -13,6 +13,8 @@ from gateway.outbox import Outbox
 from gateway.reload import CannotAdopt, Close, Prepare, Step, nothing
 from gateway.settings import Log
 from gateway.settings_files import Configuration
+from gateway.web.hooks import mounted_anew
+from gateway.web.services import Services
 from gateway.workers import CannotStart, Limits, WorkerPool
 
 T = TypeVar("T")
@@ -67,6 +69,17 @@ async def _replace_listeners(ports: Ports, _fresh: Configuration, parts: Mapping
     def adopt() -> Sequence[Close]:
         exchange = ports.replace([listener for part in parts.values() for listener in part.listeners])
         return [exchange] if exchange is not None else []
+
+    return Step(adopt=adopt, discard=nothing)
+
+
+async def remount(services: Services, _fresh: Configuration, parts: Mapping[str, Parts]) -> Step:
+    """The webhooks of accounts that came, went or changed."""
+    fresh = by_account({name: part.webhooks for name, part in parts.items()})
+
+    def adopt() -> Sequence[Close]:
+        services.webhooks = mounted_anew(services.webhooks, fresh)
+        return []
 
     return Step(adopt=adopt, discard=nothing)
 

@@ -284,6 +284,16 @@ class Reachability:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Moved:
+    """A place where people talk with us got another id at the far side; from now on only that one works."""
+
+    where: str
+    """The member of a notice's destination that names it."""
+    before: int
+    after: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Consent:
     """A whole message that only says whether its sender wants messages from us (STOP, START, HELP)."""
 
@@ -331,7 +341,7 @@ class Ignored:
     """A stable name: "service:pinned_message", "from:bot" …"""
 
 
-Event: TypeAlias = Message | DeliveryReport | Rating | Command | Reachability | Consent | SendStatus | Ignored
+Event: TypeAlias = Message | DeliveryReport | Rating | Command | Reachability | Moved | Consent | SendStatus | Ignored
 
 
 # -- notice: one thing to tell one person -------------------------------------------------

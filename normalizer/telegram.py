@@ -50,7 +50,8 @@ def _update(update: Obj, bot: Bot, raw: RawMessage) -> Event:
 
 def _new(update: Obj, bot: Bot, _raw: RawMessage) -> Event:
     place = Place.of(bot, update)
-    return _not_for_a_ticket(update, place) or _done(update, bot, place) or message(update, bot, place)
+    silent = acts.moved(update) or _not_for_a_ticket(update, place)
+    return silent or _done(update, bot, place) or message(update, bot, place)
 
 
 def _edited(update: Obj, bot: Bot, raw: RawMessage) -> Event:

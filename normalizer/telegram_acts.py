@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from normalizer.message import OWN_NUMBER, Command, Event, Ignored, Press, Rating, Reachability
+from normalizer.message import OWN_NUMBER, Command, Event, Ignored, Moved, Press, Rating, Reachability
 from normalizer.telegram_place import Bot, Place, address_of, author, person_id, privately
-from normalizer.telegram_wire import Obj, identifier, line, obj, text
+from normalizer.telegram_wire import Obj, identifier, line, number, obj, text
 
 PRESSED = "press"
 """Name of the command of a button whose data is none of ours: somebody waits for an answer all the same."""
@@ -118,3 +118,13 @@ def membership(update: Obj, bot: Bot) -> Event:
     if status == "member":
         return Reachability(address=person, reachable=True, why="unblocked")
     return Ignored(reason="member:unknown_status")
+
+
+# -- a group that becomes a supergroup ----------------------------------------------------
+
+
+def moved(update: Obj) -> Moved | None:
+    """The service message of it: one is in the group that was, the other in the one that is."""
+    here, after = number(obj(update.get("chat")).get("id")), number(update.get("migrate_to_chat_id"))
+    before, now = (here, after) if after else (number(update.get("migrate_from_chat_id")), here)
+    return Moved(where="chat", before=before, after=now) if before and now and before != now else None

@@ -83,6 +83,15 @@ class UploadHook:
         self._budget = Budget(options.per_client, options.window)
         self._arriving = 0
 
+    @property
+    def name(self) -> str:
+        """For `channels.contract.Replaced`."""
+        return f"upload mail/{self._name}"
+
+    def serves(self, successor: UploadHook) -> bool:
+        """The form says the same. What is counted is kept."""
+        return (self._options, self._account.addresses[0]) == (successor._options, successor._account.addresses[0])
+
     def routes(self, intake: Intake) -> list[web.RouteDef]:
         """One route. A refusal is a page with its status; 303 leads to the page that shows the number."""
 

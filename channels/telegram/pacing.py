@@ -21,8 +21,8 @@ PER_GROUP, GROUP_SPAN = 20, 60.0
 OVER_ALL, ALL_SPAN = 30, 1.0
 REMEMBERED = 5000
 """Chats whose last sends are known; of more the longest silent are forgotten."""
-CHATS_AT_ONCE = 3
-"""So many chats told to wait at the same time: it is the bot that is too fast. Telegram does not say which it is."""
+PRESSES: Chat = (0, "")
+"""Stands for the answers to buttons, which go to no chat."""
 
 
 class Pacing:
@@ -33,15 +33,11 @@ class Pacing:
         self._sent: OrderedDict[Chat, deque[float]] = OrderedDict()
         self._all: deque[float] = deque(maxlen=OVER_ALL)
         self._paused: dict[Chat, float] = {}
-        self._bot_paused = 0.0
 
     def wait(self, chat: Chat | None) -> float:
         """Seconds until something may be sent to this chat; 0.0: now. None: to no chat (the answer to a button)."""
-        now = self._now()
-        until = self._bot_paused
-        if chat is not None:
-            until = max(until, self._paused.get(chat, 0.0), self._free_at(chat))
-        return max(until - now, 0.0)
+        paused = self._paused.get(chat or PRESSES, 0.0)
+        return max(paused - self._now(), 0.0 if chat is None else self._free_at(chat) - self._now(), 0.0)
 
     def _free_at(self, chat: Chat) -> float:
         sent = self._sent.get(chat, ())
@@ -64,10 +60,11 @@ class Pacing:
             await asyncio.sleep(at - now)
 
     def told_to_wait(self, chat: Chat | None, seconds: float) -> None:
-        """The far side answered 429: this chat pauses; many such chats at once, and the whole bot does."""
+        """The far side answered 429: this chat pauses, or the answers to buttons do, and nobody else.
+
+        It does not say whether the bot as a whole was too fast: then the next chat hears it, too, and pauses as well,
+        while those that may be written to are not kept waiting.
+        """
         now = self._now()
         self._paused = {known: until for known, until in self._paused.items() if until > now}
-        if chat is not None:
-            self._paused[chat] = now + seconds
-        if chat is None or len(self._paused) >= CHATS_AT_ONCE:
-            self._bot_paused = max(self._bot_paused, now + seconds)
+        self._paused[chat or PRESSES] = now + seconds

@@ -6,6 +6,7 @@ stands in the cursor of the transaction that holds the update. One poller per bo
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import Callable, Mapping
@@ -32,6 +33,9 @@ SILENT = timedelta(days=6)
 GRACE = 20.0
 MOST = 100
 """Updates of one answer; the Bot API's own limit."""
+HASTY = 0.5
+"""Seconds. A far side that has nothing and says so sooner does not wait as it was asked to: without a pause of our own
+we would ask it as often as the wire lets us."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +82,8 @@ class Poller:
         self._name, self._account, self._clock, self._ledger = account_name, account, clock, ledger
         self._spool, self._unique, self._grace = spool, unique, grace
         self._api = Api(account, token)
-        self._rounds = Rounds(account_name, clock=clock, chance=chance, pace=pace or Pace(), explain=self._explain)
+        self._pace = pace or Pace()
+        self._rounds = Rounds(account_name, clock=clock, chance=chance, pace=self._pace, explain=self._explain)
         self._reached: Reached | None = None
         self._known = False
         self._facts: Facts | None = None
@@ -129,6 +134,7 @@ class Poller:
         if not self._known and self._ledger is not None:
             self._reached = Reached.of(await self._ledger.cursor("telegram", self._name, CURSOR))
         self._known = True
+        asked_at = asyncio.get_running_loop().time()
         answer = await self._rounds.or_stop(self._asked())
         try:
             found = updates(answer)
@@ -136,7 +142,9 @@ class Poller:
             raise NoAnswer(f"{self._api.host}: {error}") from None
         if found:
             await self._take(found, facts, intake)
-        return 0.0
+            return 0.0
+        hasty = asyncio.get_running_loop().time() - asked_at < HASTY
+        return self._pace.first if hasty else 0.0
 
     async def _introduced(self) -> Facts:
         """Who the bot is: asked once, for commands that name it."""

@@ -22,7 +22,8 @@ app = typer.Typer(add_completion=False)
 def backup(
     folder: Annotated[Path, typer.Argument(help="A new folder for this backup.")],
     without_key: Annotated[
-        bool, typer.Option("--without-key", help="Leave var/key out: keep it elsewhere, or reply addresses end.")
+        bool,
+        typer.Option("--without-key", help="Leave var/key out: keep it elsewhere, or links that people were sent end."),
     ] = False,
 ) -> None:
     """Back up the database, the blobs and the configuration (no secrets), with the digest of every file.

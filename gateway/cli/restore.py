@@ -76,6 +76,11 @@ def restore(
         f"{asked.var}: {done.tickets} tickets and {done.blobs} blobs as of {done.made_at:%Y-%m-%d %H:%M} UTC; "
         f"the next ticket is #{done.next_number}"
     )
+    if not settings.secret_key and not (asked.var / "key").exists():
+        typer.echo(
+            f"There is no key in this backup: put the lost desk's at {asked.var / 'key'} (mode 600) before the first "
+            "start, or links in what waits lead nowhere, and logins by tokens (oauth) begin anew."
+        )
     typer.echo(
         f"Nothing goes out: {done.waiting} notices wait. Start it with `gateway serve`, look at "
         "`gateway outbox list --state waiting`, then `gateway outbox release` (or release --drop-waiting)."

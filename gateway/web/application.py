@@ -19,6 +19,7 @@ from aiohttp.typedefs import Middleware
 
 from gateway import log
 from gateway.web import api, health, pages
+from gateway.web.hooks import BELOW, HOOK, PATTERN, Hooks
 from gateway.web.problems import REQUEST_ID, Problem, answer, problem_of
 from gateway.web.proxies import CLIENT, SCHEME, Network, believed, client_of, networks
 from gateway.web.services import SERVICES, Services
@@ -28,7 +29,6 @@ __all__ = ["SERVICES", "Services", "build_site"]
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
-_WEBHOOKS = "/channels/"
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -52,14 +52,7 @@ def build_site(services: Services) -> web.Application:
     site.on_response_prepare.append(_finish)
     site.add_routes([*api.routes(), *health.routes(), *pages.routes()])
     if services.intake is not None:
-        for (channel, account), webhook in services.webhooks.items():
-            below = f"{_WEBHOOKS}{channel}/{account}"
-            site.add_routes(
-                [
-                    web.RouteDef(route.method, below + route.path.rstrip("/"), route.handler, route.kwargs)
-                    for route in webhook.routes(services.intake)
-                ]
-            )
+        site.router.add_route("*", PATTERN, Hooks(services, services.intake).handler())
     return site
 
 
@@ -96,11 +89,10 @@ def _counted(services: Services) -> Middleware:
             status = response.status
             return response
         finally:
-            resource = request.match_info.route.resource
-            route = resource.canonical if resource is not None else "none"
+            route = _route(request)
             seconds = perf_counter() - begun
             services.metrics.request(route, request.method, status, seconds)
-            tell = _logger.debug if status < 400 and route.startswith(_WEBHOOKS) else _logger.info
+            tell = _logger.debug if status < 400 and route.startswith(BELOW) else _logger.info
             tell(
                 "request",
                 request=request[REQUEST_ID],
@@ -111,6 +103,13 @@ def _counted(services: Services) -> Middleware:
             )
 
     return middleware
+
+
+def _route(request: web.Request) -> str:
+    """The pattern of what was asked for; "none" when there is nothing."""
+    resource = request.match_info.route.resource
+    route = resource.canonical if resource is not None else PATTERN
+    return str(request.get(HOOK, "none")) if route == PATTERN else route
 
 
 @web.middleware

@@ -29,7 +29,7 @@ async def _no_number(_entry: int, _within: float) -> str | None:
 
 @dataclass(slots=True, kw_only=True)
 class Services:
-    """The parts of a running gateway that requests work with. A reload replaces `ctx`, and nothing else changes."""
+    """The parts of a running gateway that requests work with. A reload replaces `ctx` and `webhooks`, nothing else."""
 
     ctx: Context
     db: Database

@@ -27,6 +27,7 @@ FILED = {
     "Command": {"command"},
     "Rating": {"rating"},
     "Reachability": {"reachability"},
+    "Moved": {"moved"},
     "Ignored": {"ignored"},
 }
 """Kind of event -> what it may come to."""

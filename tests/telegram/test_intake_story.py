@@ -145,3 +145,68 @@ async def test_what_came_while_the_secret_was_wrong_is_taken_in_when_it_is_mende
             # Telegram repeats what was answered with 403; by now it is known.
             assert (await post(gateway, path, update, **{HEADER: "the-one-telegram-was-told"}))[0] == 200
             assert len(rows(gateway)) == 1
+
+
+async def test_a_poison_between_good_ones_is_polled_and_filed_like_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    poison = [
+        '{"update_id":2001,"message":' + "[" * 100_000 + "]" * 100_000 + "}",
+        '{"update_id":2002,"message":{"x":' + "9" * 5000 + "}}",
+        '{"update_id":2003,"poll":{"id":null}}',
+        r'{"update_id":2004,"message":{"text":"\ud83d\u0000"}}',
+        '{"update_id":2005,"message":{"text":"' + "x" * 300_000 + '"}}',
+    ]
+    async with desk(tmp_path / "var", monkeypatch, mode="polling") as (api, gateway):
+        bot = api.bot()
+        bot.push(now("Не открывается портал", message_id=1, user=5_000_000_001))
+        for number, text in enumerate(poison, 2001):
+            bot.push_text(number, text)
+        bot.push(now("Принтер не печатает", message_id=2, user=5_000_000_002))
+        wanted = [hashlib.sha256(one.text.encode()).hexdigest() for one in bot.waiting]
+        assert await filed(gateway, len(wanted)) == wanted
+        people = "SELECT requester, subject FROM ticket WHERE requester != '' ORDER BY id"
+        assert gateway.store.rows(people) == [
+            ("5000000001", "Не открывается портал"), ("5000000002", "Принтер не печатает"),
+        ]  # fmt: skip
+        await api.until(lambda: not bot.waiting)
+        await api.until(lambda: {sent.chat for sent in bot.part(Chats).sent} == {5_000_000_001, 5_000_000_002})
+        # The poll goes on behind it.
+        bot.push(now("Сервер не отвечает", message_id=3, user=5_000_000_003))
+        await gateway.until(lambda: len(gateway.store.rows(people)) == 3, "the next one")
+
+
+async def test_a_group_that_becomes_a_supergroup_is_followed_before_we_write_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, after = {"id": -777, "type": "group", "title": "Office"}, {"id": -1001234567890, "type": "supergroup"}
+    async with desk(tmp_path / "var", monkeypatch, mode="polling") as (api, gateway):
+        bot = api.bot()
+        chats = bot.part(Chats)
+        bot.push(now("Не открывается портал", message_id=1, chat=before))
+        await gateway.tickets(1)
+        await api.until(lambda: [sent.chat for sent in chats.sent] == [-777])
+        # From now on the old id is refused, but nobody has to run into that.
+        chats.moved[-777] = -1001234567890
+        service = now("", message_id=2, chat=before, migrate_to_chat_id=-1001234567890)
+        del service["message"]["text"]
+        bot.push(service)
+        again = now("", message_id=1, chat=after, migrate_from_chat_id=-777)
+        del again["message"]["text"]
+        bot.push(again)
+        await filed(gateway, 3)
+        assert gateway.store.one("SELECT json_extract(conversation, '$.answer_to.chat') FROM ticket") == -1001234567890
+        bot.push(now("И почта тоже", message_id=3, chat=after))
+        await filed(gateway, 4)
+        assert gateway.store.tickets() == 1, "the conversation goes on"
+        token = (tmp_path / "var" / "token").read_text().strip()
+        number = gateway.store.one("SELECT number FROM ticket")
+        url = f"http://{gateway.listening['http']}/api/v1/tickets/{number}/reply"
+        async with (
+            aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"}) as http,
+            http.post(url, json={"text": "Смотрим."}) as answer,
+        ):
+            assert answer.status < 300, await answer.text()
+        calls = len(api.calls)
+        await api.until(lambda: any(sent.chat == -1001234567890 and "Смотрим" in sent.text for sent in chats.sent))
+        assert all(call.parameters.get("chat_id") != -777 for call in api.calls[calls:])

@@ -98,18 +98,21 @@ async def test_how_long_to_wait_is_read_however_it_is_written(said: dict[str, An
     assert too_many(200, b'{"ok": true, "parameters": {"retry_after": 3}}') is None
 
 
-async def test_three_chats_at_once_that_must_wait_are_the_whole_bot() -> None:
+async def test_who_must_wait_keeps_nobody_else_waiting() -> None:
     async with standin({**RECEIVING, **SENDING}) as api:
         sender = TelegramSender("desk", TOKEN, api_url=api.api_url, seconds=10, monotonic=time.monotonic)
-        for chat in (1, 2):
+        press = notice(act="press", target="q1")
+        for told in (*(notice(destination={"chat": chat}) for chat in (1, 2, 3, 4)), press):
             api.plan(Fault(kind="too_many", retry_after=60))
-            await sender.send(notice(destination={"chat": chat}))
-        assert (await sender.send(notice(destination={"chat": 3}))).delivery is SENT
-        api.plan(Fault(kind="too_many", retry_after=60))
-        await sender.send(notice(destination={"chat": 4}))
-        stopped = await sender.send(notice(destination={"chat": 5}))
-        assert (stopped.delivery, stopped.fault.value) == (RETRY, "")
-        assert 0 < (stopped.retry_after or 0) <= 60
+            waits = await sender.send(told)
+            assert (waits.delivery, waits.retry_after) == (RETRY, 60.0)
+        assert (await sender.send(notice(destination={"chat": 5}))).delivery is SENT
+        calls = len(api.calls)
+        for told in (notice(destination={"chat": 4}), press):
+            stopped = await sender.send(told)
+            assert (stopped.delivery, stopped.fault.value) == (RETRY, "")
+            assert 0 < (stopped.retry_after or 0) <= 60
+        assert len(api.calls) == calls, "who was told to wait is not asked again"
         await sender.close()
 
 

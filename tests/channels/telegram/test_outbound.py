@@ -281,6 +281,22 @@ async def test_a_topic_that_is_gone_does_not_keep_the_answer_from_its_group() ->
         assert (receipt.delivery, tg.chats.sent[0].topic) == (Delivery.SENT, None)
 
 
+async def test_a_question_that_is_gone_does_not_keep_its_answer_back() -> None:
+    """Telegram sends without the reference where it is asked to, but not in another topic: there it refuses."""
+    async with far() as tg:
+        tg.api.plan(Fault(kind="error", status=400, description="Bad Request: message to be replied not found"))
+        where = {"chat": GROUP, "topic": 12}
+        receipt = await tg.send(destination=where, answers=f"telegram:desk:{GROUP}:41")
+        assert receipt.delivery is Delivery.SENT
+        assert [(sent.topic, sent.answers) for sent in tg.chats.sent] == [(12, None)]
+        first, second = (call.parameters for call in tg.api.calls if call.method == "sendMessage")
+        assert "reply_parameters" in first and "reply_parameters" not in second
+        # Without a question to leave out it is a refusal like others, and is said once.
+        tg.api.plan(Fault(kind="error", status=400, description="Bad Request: message to be replied not found"))
+        assert (await tg.send()).delivery is Delivery.REFUSED
+        assert tg.api.count("sendMessage") == 3
+
+
 async def test_a_button_that_is_refused_does_not_keep_the_text_back() -> None:
     async with far() as tg:
         receipt = await tg.send(buttons=((Button(label="Заявка", url="http://localhost/t/a"),),))

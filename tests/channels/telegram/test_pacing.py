@@ -53,8 +53,11 @@ async def test_a_pause_ends_by_itself() -> None:
     assert (pacing.wait(ANNA), pacing.wait((6, "")), pacing.wait(None)) == (30.0, 0.0, 0.0)
     clock.now += 30.0
     assert pacing.wait(ANNA) == 0.0
+    # The answers to buttons pause by themselves.
     pacing.told_to_wait(None, 4.0)
-    assert (pacing.wait(ANNA), pacing.wait(None)) == (4.0, 4.0)
+    assert (pacing.wait(ANNA), pacing.wait(None)) == (0.0, 4.0)
+    clock.now += 4.0
+    assert pacing.wait(None) == 0.0
 
 
 async def test_the_limit_over_all_chats_is_waited_for() -> None:

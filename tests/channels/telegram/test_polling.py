@@ -13,7 +13,8 @@ import pytest
 from channels.contract import Unavailable
 from channels.telegram.inbound import ALLOWED_UPDATES
 from channels.telegram.polling import Poller
-from gateway.demo.bot_api import Bot, BotApi, Fault
+from channels.telegram.rounds import Pace
+from gateway.demo.bot_api import RECEIVING, Bot, BotApi, Call, Fault, Method
 from normalizer.message import SpooledBody
 from tests.channels.telegram.bots import NOW, Journal, Time, polled, poller
 from tests.telegram.standin import TOKEN, said, standin
@@ -152,6 +153,45 @@ async def test_after_six_silent_days_it_is_asked_without_the_offset(tmp_path: Pa
             assert asked(api)[-1]["offset"] == 19
     assert len(journal.kept) == 3
     assert json.loads(journal.reached or "")["offset"] == 19
+
+
+async def test_six_silent_days_count_over_a_restart(tmp_path: Path) -> None:
+    journal, time = Journal(), Time()
+    async with standin() as api:
+        bot = api.bot()
+        push(bot, 1)
+        async with polled(api.api_url, tmp_path, journal, clock=time):
+            await confirmed(api)
+        for away, offset in (({"days": 5, "hours": 23}, 1001), ({"hours": 1}, None)):
+            time.move(**away)
+            calls = api.count("getUpdates")
+            async with polled(api.api_url, tmp_path, journal, clock=time):
+                await api.called("getUpdates", calls + 1)
+            assert asked(api)[calls].get("offset") == offset
+        bot.next_update = 17
+        assert push(bot, 1, first=8) == [17]
+        async with polled(api.api_url, tmp_path, journal, clock=time):
+            await journal.until(2)
+            await confirmed(api)
+    assert json.loads(journal.reached or "")["offset"] == 18
+
+
+async def test_who_does_not_wait_as_asked_is_not_asked_without_end(tmp_path: Path) -> None:
+    async def at_once(call: Call) -> list[object]:
+        return []
+
+    methods = {**RECEIVING, "getUpdates": Method(run=at_once, parameters=RECEIVING["getUpdates"].parameters)}
+    async with standin(methods) as api:
+        async with polled(api.api_url, tmp_path, Journal(), pace=Pace(first=3600)):
+            await api.called("getUpdates")
+            # The next one comes after an hour; without a pause it would be there by now.
+            with pytest.raises(TimeoutError):
+                await api.called("getUpdates", 2, within=0.5)
+        calls = api.count("getUpdates")
+        # It is no failure: the pause does not grow, and nobody hears of it.
+        async with polled(api.api_url, tmp_path, Journal(), pace=Pace(first=0.01)) as made:
+            await api.called("getUpdates", calls + 20)
+            assert made.trouble() == ""
 
 
 @pytest.mark.parametrize("value", ["", "null", "[]", "7", "{", '{"offset":"x","seen":"y"}', '{"offset":7}'])

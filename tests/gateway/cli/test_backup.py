@@ -197,3 +197,28 @@ def test_the_restored_desk_tells_where_it_comes_from(backup: Path, tmp_path: Pat
         desk.filed(2)
         assert desk.query("SELECT id FROM ticket ORDER BY id DESC LIMIT 1") == [(52,)]
         assert gateway("tickets", "list", var=copy).returncode == 0
+
+
+def test_the_key_is_in_a_backup_or_is_left_out_and_brought_back(desk_and_backup: Path, tmp_path: Path) -> None:
+    whole, without = desk_and_backup / "backup", tmp_path / "without"
+    var = Path(shutil.copytree(desk_and_backup / "var", tmp_path / "var"))
+    key = (var / "key").read_bytes()
+    assert (whole / "key").read_bytes() == key
+    assert (whole / "key").stat().st_mode & 0o077 == 0
+    assert "key" in json.loads((whole / "manifest.json").read_text())["files"]
+
+    gateway("backup", str(without), "--without-key", var=var)
+    assert not (without / "key").exists()
+    assert "key" not in json.loads((without / "manifest.json").read_text())["files"]
+    assert not [path for path in without.rglob("*") if path.is_file() and key.strip() in path.read_bytes()]
+
+    # A desk without its key makes another.
+    for name, folder, known in (("whole", whole, True), ("without", without, False), ("kept", without, True)):
+        copy = tmp_path / f"copy-{name}"
+        said = gateway("restore", str(folder), var=copy)
+        assert ("no key in this backup" in said.stdout) == (folder is without)
+        if name == "kept":
+            (copy / "key").write_bytes(key)
+            (copy / "key").chmod(0o600)
+        with serving(copy):
+            assert ((copy / "key").read_bytes() == key) == known, name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import shutil
 import smtplib
 import threading
@@ -192,3 +193,39 @@ def settings(**given: Any) -> Settings:
 )
 def test_what_needs_a_restart(given: dict[str, Any], keys: list[str]) -> None:
     assert fixed_changes(settings(), settings(**given)) == keys
+
+
+def test_a_form_comes_changes_and_goes(tmp_path: Path, config: Path) -> None:
+    var, settings = tmp_path / "var", config / "gateway.yaml"
+    with serving(var, config=config) as desk:
+        assert _uploaded(desk, "support", "first") == 303
+        assert _uploaded(desk, "sales", "none") == 404
+        sales = "      timezone: UTC\n    sales:\n      addresses: [sales@desk.example]\n"
+        change(settings, "      timezone: UTC\n", sales)
+        told("reload", var=var)
+        assert _uploaded(desk, "sales", "second") == 303
+        change(settings, sales, sales + "      upload: {size: 64KB}\n")
+        told("reload", var=var)
+        assert _uploaded(desk, "sales", "x" * 70_000) == 413
+        assert _uploaded(desk, "support", "x" * 70_000) == 303
+        change(settings, "      upload: {size: 64KB}\n", "      upload: null\n")
+        told("reload", var=var)
+        assert _uploaded(desk, "sales", "third") == 404
+        desk.filed(3)
+        assert {row[0] for row in desk.query("SELECT account FROM entry")} == {"support", "sales"}
+
+
+def _uploaded(desk: Desk, account: str, text: str) -> int:
+    """The status of a form that is sent."""
+    fields = {"address": "ann@client.example", "text": text}
+    parts = (
+        f'--XX\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{said}\r\n' for name, said in fields.items()
+    )
+    connection = http.client.HTTPConnection(*desk.address("http"), timeout=30)
+    try:
+        body = "".join(parts) + "--XX--\r\n"
+        headers = {"Content-Type": "multipart/form-data; boundary=XX"}
+        connection.request("POST", f"/channels/mail/{account}/upload", body.encode(), headers)
+        return connection.getresponse().status
+    finally:
+        connection.close()

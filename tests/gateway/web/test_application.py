@@ -29,7 +29,7 @@ class Hooks:
             return web.json_response({"client": request[CLIENT], "scheme": request[SCHEME]})
 
         async def fail(request: web.Request) -> web.Response:
-            match request.match_info["how"]:
+            match request.path.rpartition("/")[2]:
                 case "secret":
                     raise RuntimeError("password of ann@client.example is hunter2")
                 case "later":
@@ -41,7 +41,8 @@ class Hooks:
             await intake([])
             return web.json_response({"size": len(await request.read())})
 
-        return [web.get("/show", show), web.get("/fail/{how}", fail), web.post("/", body)]
+        failing = [web.get(f"/fail/{how}", fail) for how in ("secret", "later", "tea")]
+        return [web.get("/show", show), *failing, web.post("/", body)]
 
 
 async def _intake(raws: Sequence[RawMessage], cursor: Cursor | None = None, /) -> Sequence[Accepted]:
