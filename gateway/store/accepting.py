@@ -1,7 +1,4 @@
-"""Accepting on PostgreSQL: one statement for each message, and those that wait together in one turn to the server.
-
-Each turn costs two changes of process, which is more than the statement itself. A repeat is left to the journal.
-"""
+"""What is written of an accepted message, whatever the database."""
 
 from __future__ import annotations
 
@@ -9,44 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Boolean, Connection, LargeBinary, Row, Text, bindparam, text
-
-from gateway.store.prepared import Prepared
-from gateway.store.schema import Instant
-
-_ENTRY = (
+COLUMNS = (
     *("channel", "account", "format", "external_id", "fingerprint", "dedupe", "peer", "received_at", "accepted_at"),
     *("size", "sha256", "blob", "facts"),
 )
-_KINDS: Mapping[str, Any] = {
-    "dedupe": LargeBinary(), "received_at": Instant(), "accepted_at": Instant(), "size": BigInteger(), "facts": JSON(),
-    "content": LargeBinary(),
-}  # fmt: skip
-# A data-modifying WITH runs as one statement with one snapshot, and its foreign keys are checked at its end:
-# https://www.postgresql.org/docs/current/queries-with.html#QUERIES-WITH-MODIFYING
-_STATEMENT = f"""
-WITH made AS (
-    INSERT INTO entry ({", ".join(_ENTRY)}, variant)
-    VALUES ({", ".join(f":{name}" for name in _ENTRY)},
-            EXISTS (SELECT 1 FROM entry AS same WHERE same.channel = :channel AND same.external_id = :external_id))
-    ON CONFLICT (dedupe) DO NOTHING
-    RETURNING id, variant
-), body AS (
-    INSERT INTO raw (entry_id, content)
-    SELECT id, CAST(:content AS bytea) FROM made WHERE CAST(:content AS bytea) IS NOT NULL
-), sent AS (
-    INSERT INTO delivery (entry_id, account, recipient)
-    SELECT made.id, one.account, one.recipient
-    FROM made, unnest(CAST(:accounts AS text[]), CAST(:recipients AS text[])) AS one (account, recipient)
-    ON CONFLICT DO NOTHING
-)
-SELECT id, variant FROM made
-"""
-_ACCEPT = Prepared(
-    text(_STATEMENT)
-    .bindparams(*(bindparam(name, type_=_KINDS.get(name, Text())) for name in (*_ENTRY, "content")))
-    .columns(id=BigInteger, variant=Boolean)
-)
+"""Of the table `entry`; the others have their defaults, and `variant` is found out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,17 +23,3 @@ class New:
     """Its bytes, where they are kept in a row."""
     deliveries: Sequence[tuple[str, str]]
     """(account, recipient)"""
-
-
-def insert_all(conn: Connection, messages: Sequence[New]) -> list[Row[Any] | None]:
-    """Write entries with their bytes and deliveries, in this order.
-
-    Returns the id of each and whether it is a variant; None for one that was there already: nothing is written of it.
-    """
-    return [rows[0] if rows else None for rows in _ACCEPT.pipelined(conn, [_given(message) for message in messages])]
-
-
-def _given(message: New) -> dict[str, Any]:
-    accounts, recipients = zip(*message.deliveries, strict=True) if message.deliveries else ((), ())
-    lists = {"accounts": list(accounts), "recipients": list(recipients)}
-    return {**message.values, "content": message.content, **lists}

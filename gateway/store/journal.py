@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, bindparam, exists, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, exists, func, or_, select, update
 
 from channels.contract import Accepted, Cursor, Unavailable
-from gateway.store import accepting, cursors, mailboxes
+from gateway.store import accepting, accepting_postgres, accepting_sqlite, cursors, mailboxes
 from gateway.store.blobs import Blobs
-from gateway.store.dialect import insert_into, insert_missing, is_one_of, is_postgresql, wake
+from gateway.store.dialect import insert_missing, is_one_of, is_postgresql, wake
 from gateway.store.prepared import Prepared
 from gateway.store.schema import delivery, entry
 from gateway.store.schema import raw as raw_table
@@ -68,13 +67,7 @@ class Quarantined:
     error: str
 
 
-ACCEPTED = (
-    *("channel", "account", "format", "external_id", "fingerprint", "dedupe", "peer", "received_at", "accepted_at"),
-    *("size", "sha256", "blob", "facts"),
-)
-"""Columns of `entry` that `record` writes."""
 # Made once: building a statement costs more than running it.
-_INSERT_RAW = Prepared(insert(raw_table))
 _DONE_ANY = (
     update(entry)
     .where(entry.c.id == bindparam("of_entry"))
@@ -90,11 +83,8 @@ _DONE_ONCE = Prepared(_DONE_ANY.where(entry.c.generation == bindparam("of_genera
 
 def dedupe_key(raw: RawMessage) -> bytes:
     """SHA-256 over channel, external id and fingerprint, each with its length before it."""
-    digest = hashlib.sha256()
-    for part in (raw.channel, raw.external_id, raw.fingerprint):
-        encoded = part.encode("utf-8", "surrogatepass")
-        digest.update(len(encoded).to_bytes(4, "big") + encoded)
-    return digest.digest()
+    parts = [part.encode("utf-8", "surrogatepass") for part in (raw.channel, raw.external_id, raw.fingerprint)]
+    return hashlib.sha256(b"".join(len(part).to_bytes(4, "big") + part for part in parts)).digest()
 
 
 def prepare(raws: Sequence[RawMessage], blobs: Blobs) -> list[RawMessage]:
@@ -149,10 +139,8 @@ def record(
 
 def record_all(conn: Connection, wanted: Sequence[Recording]) -> list[list[Accepted]]:
     """`record` for several callers, in this order."""
-    raws = [(raw, one) for one in wanted for raw in one.raws]
-    values = [_values(raw, one.now, one.blobs) for raw, one in raws]
-    insert = _insert_together if is_postgresql(conn) else _insert_each
-    rows = iter(insert(conn, [raw for raw, _ in raws], values))
+    write = accepting_postgres.insert_all if is_postgresql(conn) else accepting_sqlite.insert_all
+    rows = iter(write(conn, [_new(raw, one.now, one.blobs) for one in wanted for raw in one.raws]))
     found: list[list[Accepted]] = []
     for one in wanted:
         accepted = [_known(conn, raw) if new is None else new for raw, new in zip(one.raws, rows, strict=False)]
@@ -164,59 +152,19 @@ def record_all(conn: Connection, wanted: Sequence[Recording]) -> list[list[Accep
     return found
 
 
-def _insert_together(
-    conn: Connection, raws: Sequence[RawMessage], values: Sequence[Mapping[str, Any]]
-) -> list[Accepted | None]:
-    new = [
-        accepting.New(
-            values=each, content=raw.body.content if isinstance(raw.body, InlineBody) else None,
-            deliveries=_deliveries(raw),
-        )
-        for raw, each in zip(raws, values, strict=True)
-    ]  # fmt: skip
-    rows = accepting.insert_all(conn, new) if new else []
-    return [None if row is None else Accepted(entry=row.id, duplicate=False, variant=row.variant) for row in rows]
-
-
-def _insert_each(
-    conn: Connection, raws: Sequence[RawMessage], values: Sequence[Mapping[str, Any]]
-) -> Iterator[Accepted | None]:
-    for raw, each in zip(raws, values, strict=True):
-        new = _insert_entry(conn.dialect.name).first(conn, each)
-        if new is None:
-            yield None
-            continue
-        if isinstance(raw.body, InlineBody):
-            _INSERT_RAW.run(conn, {"entry_id": new.id, "content": raw.body.content})
-        _add_deliveries(conn, new.id, raw)
-        yield Accepted(entry=new.id, duplicate=False, variant=new.variant)
-
-
 def _known(conn: Connection, raw: RawMessage) -> Accepted:
     known = int(conn.execute(select(entry.c.id).where(entry.c.dedupe == dedupe_key(raw))).scalar_one())
     _add_deliveries(conn, known, raw)
     return Accepted(entry=known, duplicate=True)
 
 
-@lru_cache(maxsize=2)
-def _insert_entry(dialect: str) -> Prepared:
-    same_id = select(entry.c.id).where(entry.c.channel == bindparam("channel"))
-    same_id = same_id.where(entry.c.external_id == bindparam("external_id"))
-
-    values: dict[str, Any] = {name: bindparam(name) for name in ACCEPTED} | {
-        "variant": same_id.exists().select().scalar_subquery()
-    }
-    statement = insert_into(dialect, entry).values(values).on_conflict_do_nothing(index_elements=[entry.c.dedupe])
-    return Prepared(statement.returning(entry.c.id, entry.c.variant))
-
-
-def _values(raw: RawMessage, now: datetime, blobs: Blobs) -> dict[str, Any]:
+def _new(raw: RawMessage, now: datetime, blobs: Blobs) -> accepting.New:
     blob = None
     if isinstance(raw.body, SpooledBody):
         blob = raw.body.sha256
         if not blobs.exists(blob):
             raise Unavailable("a body was swept away before its row was written")
-    return {
+    values = {
         "channel": raw.channel,
         "account": raw.account,
         "format": raw.format,
@@ -231,10 +179,14 @@ def _values(raw: RawMessage, now: datetime, blobs: Blobs) -> dict[str, Any]:
         "blob": blob,
         "facts": dict(raw.facts),
     }
+    content = raw.body.content if isinstance(raw.body, InlineBody) else None
+    return accepting.New(values=values, content=content, deliveries=_deliveries(raw))
 
 
 def bounded(text: str, longest: int) -> str:
     """`text` as every database stores and indexes it: without NUL and lone surrogates, a long one with a digest."""
+    if text.isascii() and len(text) <= longest and "\0" not in text:
+        return text
     clean = text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
     if len(clean) <= longest:
         return clean

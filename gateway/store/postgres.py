@@ -101,8 +101,6 @@ def driver_connection(conn: Connection) -> psycopg.Connection[Any]:
 class PostgresBackend:
     """What a writer thread needs to know of PostgreSQL."""
 
-    far = True
-
     def __init__(self, url: str, lock_timeout: float) -> None:
         """`lock_timeout` is in seconds."""
         self._url, self._lock_timeout = url, int(lock_timeout * 1000)

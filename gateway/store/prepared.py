@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import sqlite3
 from collections import namedtuple
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol, TypeAlias, cast
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Protocol, TypeAlias, TypeVar, cast
 
-from sqlalchemy import Connection, Executable, Row
+from sqlalchemy import Connection, Executable, Row, Table
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import NoResultFound
 
 Converter: TypeAlias = Callable[[Any], Any]
 """A column's value as the driver takes it, or as we want it."""
+T = TypeVar("T")
 
 
 class TransactionLost(Exception):
@@ -151,12 +153,53 @@ def _converters(of_columns: Iterable[Converter | None]) -> Sequence[tuple[int, C
 
 class _Sqlite(_Compiled):
     def _execute(self, driver: sqlite3.Connection, taken: Sequence[Any]) -> Cursor:
-        # With an isolation level the driver begins by itself.
-        if driver.isolation_level is None and not driver.in_transaction:
-            raise TransactionLost("the database rolled the transaction back")
+        refuse_outside_transaction(driver)
         return driver.execute(self._text, taken)
+
+
+def refuse_outside_transaction(driver: sqlite3.Connection) -> None:
+    """Raise TransactionLost where the next statement would commit alone."""
+    # With an isolation level the driver begins by itself.
+    if driver.isolation_level is None and not driver.in_transaction:
+        raise TransactionLost("the database rolled the transaction back")
 
 
 class _Psycopg(_Compiled):
     def _execute(self, driver: Any, taken: Sequence[Any]) -> Cursor:
         return cast(Cursor, driver.execute(self._text, dict(zip(self._order, taken, strict=True))))
+
+
+PIECES = (64, 48, 32, 24, 16, 12, 8, 6, 4, 3, 2, 1)
+"""Rows of one statement. Each number of rows is a statement of its own, that is kept: so there are few of them."""
+
+
+def pieces(rows: Sequence[T]) -> Iterator[Sequence[T]]:
+    """`rows` in as few of these numbers as they make."""
+    start = 0
+    while left := len(rows) - start:
+        size = next(size for size in PIECES if size <= left)
+        yield rows[start : start + size]
+        start += size
+
+
+class Rows:
+    """An INSERT of many rows by few statements, on SQLite. Values are given by position."""
+
+    def __init__(self, table: Table, columns: Sequence[str]) -> None:
+        """Of these columns."""
+        dialect = sqlite.dialect()
+        self._takes = [table.c[name].type.dialect_impl(dialect).bind_processor(dialect) for name in columns]
+        self._insert = f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES "
+        self._row = f"({', '.join('?' * len(columns))})"
+
+    def insert(self, conn: Connection, rows: Sequence[Sequence[Any]]) -> None:
+        """Insert all of them. Raises sqlite3.IntegrityError for one that is there."""
+        if not conn.in_transaction():
+            conn.begin()
+        driver = cast(sqlite3.Connection, conn.connection.driver_connection)
+        for piece in pieces(rows):
+            refuse_outside_transaction(driver)
+            given = [
+                take(value) if take else value for row in piece for take, value in zip(self._takes, row, strict=True)
+            ]
+            driver.execute(self._insert + ", ".join([self._row] * len(piece)), given)

@@ -152,8 +152,6 @@ def _refuse_outside_transaction(conn: Connection, *_: Any) -> None:
 class SQLiteBackend:
     """What the writer thread needs to know of SQLite."""
 
-    far = False
-
     def __init__(self, url: str, busy_timeout: float) -> None:
         """`busy_timeout` is in seconds."""
         self._url, self._busy_timeout = url, busy_timeout

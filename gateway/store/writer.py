@@ -28,9 +28,6 @@ from gateway.store.together import Together
 class Backend(Protocol):
     """What the thread asks of a kind of database."""
 
-    far: bool
-    """It is in another process: each question costs a turn there and back."""
-
     def connect(self) -> Engine:
         """An engine for one connection, made anew after each failure. Raises what keeps it from opening."""
         ...
@@ -281,10 +278,7 @@ class Writer:
         return taken
 
     def _groups(self, jobs: Iterator[Job]) -> Iterator[list[Job]]:
-        """Neighbours that are one call to a database in another process; else each by itself."""
-        if not self._backend.far:
-            yield from ([job] for job in jobs)
-            return
+        """Neighbours that are one call; else each by itself."""
         group: list[Job] = []
         for job in jobs:
             if group and not _same(group[-1], job):
