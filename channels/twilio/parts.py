@@ -5,8 +5,9 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 
-from channels.contract import Parts, Prober, Sender, Webhook, Wiring
+from channels.contract import Fetcher, Parts, Prober, Sender, Webhook, Wiring
 from channels.credentials import reveal
+from channels.twilio.fetch import TwilioFetcher
 from channels.twilio.outbound import Line, TwilioProber, TwilioSender
 from channels.twilio.settings import TwilioAccount
 from channels.twilio.signature import Keys
@@ -14,11 +15,11 @@ from channels.twilio.webhook import TwilioHook
 
 
 def parts(channel: str, accounts: Mapping[str, TwilioAccount], wiring: Wiring) -> Parts:
-    """A webhook for each account. Raises KeyError or OSError for a secret that is not there, ValueError for an empty
-    one."""
+    """What each account has. Raises KeyError or OSError for a secret that is not there, ValueError for an empty one."""
     webhooks: dict[str, Webhook] = {}
     senders: dict[str, Sender] = {}
     probers: dict[str, Prober] = {}
+    fetchers: dict[str, Fetcher] = {}
     for name, account in accounts.items():
         for key, said in account.wrong_secrets().items():
             raise ValueError(f"channels.{channel}.{name}.{key}: {said}")
@@ -31,13 +32,18 @@ def parts(channel: str, accounts: Mapping[str, TwilioAccount], wiring: Wiring) -
             public_url=public_url,
             clock=wiring.clock,
             spool=wiring.spool,
-            unique=lambda: secrets.token_hex(16),
+            unique=_unique,
             suspects=wiring.suspects,
         )
         line = Line(account, reveal(account.auth_token))
         senders[name] = TwilioSender(channel, name, account, line, public_url=public_url, clock=wiring.clock)
         probers[name] = TwilioProber(channel, name, account, line, clock=wiring.clock)
-    return Parts(senders=senders, webhooks=webhooks, probers=probers)
+        fetchers[name] = TwilioFetcher(account, keys_of(account).tokens, clock=wiring.clock, unique=_unique)
+    return Parts(senders=senders, webhooks=webhooks, probers=probers, fetchers=fetchers)
+
+
+def _unique() -> str:
+    return secrets.token_hex(16)
 
 
 def keys_of(account: TwilioAccount) -> Keys:
