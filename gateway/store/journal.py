@@ -164,6 +164,14 @@ def record_all(conn: Connection, wanted: Sequence[Recording]) -> list[list[Accep
     return found
 
 
+def known(conn: Connection, channel: str, external_ids: Sequence[str]) -> frozenset[str]:
+    """Those of these external ids that entries of the channel have."""
+    if not external_ids:
+        return frozenset()
+    wanted = select(entry.c.external_id).where(entry.c.channel == channel, entry.c.external_id.in_(external_ids))
+    return frozenset(conn.execute(wanted).scalars())
+
+
 def _insert_together(
     conn: Connection, raws: Sequence[RawMessage], values: Sequence[Mapping[str, Any]]
 ) -> list[Accepted | None]:
