@@ -76,11 +76,11 @@ async def town(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
 async def test_what_came_while_the_gateway_was_down_is_there_once(town: Town) -> None:
     async with town.gateway() as first:
         await first.until(lambda: town.store.one("SELECT count(*) FROM cursor") == 2, "both lists")
-        begun = str(town.store.one("SELECT value FROM cursor LIMIT 1"))
     # Two days pass.
-    until = json.loads(begun)["until"]
-    two_days_ago = (datetime.fromisoformat(until) - timedelta(days=2)).isoformat()
-    town.store.change(f"UPDATE cursor SET value = replace(value, '{until}', '{two_days_ago}')")
+    for (value,) in town.store.rows("SELECT value FROM cursor"):
+        until = json.loads(value)["until"]
+        before = (datetime.fromisoformat(until) - timedelta(days=2)).isoformat()
+        town.store.change(f"UPDATE cursor SET value = replace(value, '{until}', '{before}')")
     mms = town.network.new_sid("MM")
     files = town.attached.files(town.api.url, mms, (JPEG, "image/jpeg"))
     sent = {
