@@ -79,8 +79,8 @@ class TwilioAccount(AccountSettings):
     it. Empty: `http.public_url`."""
 
     api_url: str = OFFICIAL
-    """Where the REST API is: its beginning before "/2010-04-01". The account's token goes there and nowhere else, not even
-    where the file of a message lies."""
+    """Where the REST API is: its beginning before "/2010-04-01". The account's token goes there and nowhere else, also
+    not where the file of a message lies."""
     timeout: Duration = timedelta(seconds=15)
     """Hard limit of one call of the REST API; at most 50s."""
     segments: int = Field(default=3, ge=1, le=10)
