@@ -191,6 +191,10 @@ class Ledger(Protocol):
         """The cursor's value as it was committed last; None when there was none."""
         ...
 
+    async def known(self, channel: str, ids: Sequence[str]) -> frozenset[str]:
+        """Those external ids of a channel that are in the journal."""
+        ...
+
     async def missing(self, folder: Folder, uids: Sequence[int]) -> Sequence[int]:
         """Those of `uids`, in order, of which nothing is known, or whose journal row is not there any more."""
         ...

@@ -32,10 +32,13 @@ def file_consent(conn: Connection, ctx: Context, entry: Entry, said: Consent, no
     ours = consents.endpoint(talk.account, said.conversation.answer_to)
     # Whoever writes has a telephone that is on; that they want no messages is another matter.
     people.mark_reachable(conn, who_of(talk).kind, talk.person)
+    if consents.said_since(conn, talk.channel, ours, talk.person, entry.raw.received_at):
+        # It was on its way for long: a list found it, and what they said later came before it.
+        return Filed(kind="consent", because="another wish was said since")
     before = consents.stopped(conn, talk.channel, ours, talk.person)
     if said.wish != "help":
         how = "far side" if said.answered else "word"
-        consents.wish(conn, talk.channel, ours, talk.person, said.wish, how=how, now=now)
+        consents.wish(conn, talk.channel, ours, talk.person, said.wish, how=how, now=entry.raw.received_at)
     changed = said.wish != "help" and before != (said.wish == "stop")
     if not said.answered and (changed or _first(talk, said, ours)):
         bot_answers.hush(talk)

@@ -95,7 +95,7 @@ def _act(conn: Connection, ctx: Context, entry: Entry, row: Row, status: SendSta
 def _failed(conn: Connection, ctx: Context, entry: Entry, row: Row, status: SendStatus, now: datetime) -> None:
     if status.verdict == "consent":
         ours = consents.endpoint(row.account, {"from": status.endpoint})
-        consents.wish(conn, row.channel, ours, row.recipient, "stop", how="far side", now=now)
+        consents.wish(conn, row.channel, ours, row.recipient, "stop", how="far side", now=entry.raw.received_at)
     elif status.verdict == "unreachable":
         people.mark_unreachable(conn, identity_kind(row.channel), row.recipient, status.detail, now)
     if row.state not in WENT:

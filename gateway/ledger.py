@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from channels.contract import Clock, Cursor, Folder, Listed, Mark
-from gateway.store import cursors, mailboxes
+from gateway.store import cursors, journal, mailboxes
 from gateway.store.database import Database
 
 
@@ -21,6 +21,10 @@ class StoreLedger:
     async def cursor(self, channel: str, account: str, name: str) -> str | None:
         """The cursor's value."""
         return await self._db.read(lambda conn: cursors.get(conn, channel, account, name))
+
+    async def known(self, channel: str, ids: Sequence[str]) -> frozenset[str]:
+        """Those that are in the journal."""
+        return await self._db.read(lambda conn: journal.known(conn, channel, ids))
 
     async def missing(self, folder: Folder, uids: Sequence[int]) -> Sequence[int]:
         """Those of which nothing is known."""

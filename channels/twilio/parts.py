@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import random
 import secrets
 from collections.abc import Mapping
 
-from channels.contract import Parts, Prober, Sender, Webhook, Wiring
+from channels.contract import Fetcher, Listener, Parts, Prober, Sender, Webhook, Wiring
 from channels.credentials import reveal
+from channels.twilio.fetch import TwilioFetcher
 from channels.twilio.outbound import Line, TwilioProber, TwilioSender
+from channels.twilio.reconcile import Reconciler
 from channels.twilio.settings import TwilioAccount
 from channels.twilio.signature import Keys
 from channels.twilio.webhook import TwilioHook
 
 
 def parts(channel: str, accounts: Mapping[str, TwilioAccount], wiring: Wiring) -> Parts:
-    """A webhook for each account. Raises KeyError or OSError for a secret that is not there, ValueError for an empty
-    one."""
+    """What each account has. Raises KeyError or OSError for a secret that is not there, ValueError for an empty one."""
     webhooks: dict[str, Webhook] = {}
     senders: dict[str, Sender] = {}
     probers: dict[str, Prober] = {}
+    fetchers: dict[str, Fetcher] = {}
+    listeners: list[Listener] = []
     for name, account in accounts.items():
         for key, said in account.wrong_secrets().items():
             raise ValueError(f"channels.{channel}.{name}.{key}: {said}")
@@ -31,13 +35,25 @@ def parts(channel: str, accounts: Mapping[str, TwilioAccount], wiring: Wiring) -
             public_url=public_url,
             clock=wiring.clock,
             spool=wiring.spool,
-            unique=lambda: secrets.token_hex(16),
+            unique=_unique,
             suspects=wiring.suspects,
         )
         line = Line(account, reveal(account.auth_token))
         senders[name] = TwilioSender(channel, name, account, line, public_url=public_url, clock=wiring.clock)
         probers[name] = TwilioProber(channel, name, account, line, clock=wiring.clock)
-    return Parts(senders=senders, webhooks=webhooks, probers=probers)
+        tokens = keys_of(account).tokens
+        fetchers[name] = TwilioFetcher(account, tokens, clock=wiring.clock, unique=_unique)
+        if wiring.ledger is not None and account.reconcile:
+            listeners.append(
+                Reconciler(
+                    channel, name, account, tokens, clock=wiring.clock, ledger=wiring.ledger, chance=random.random
+                )
+            )
+    return Parts(senders=senders, listeners=listeners, webhooks=webhooks, fetchers=fetchers, probers=probers)
+
+
+def _unique() -> str:
+    return secrets.token_hex(16)
 
 
 def keys_of(account: TwilioAccount) -> Keys:

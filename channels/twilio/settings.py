@@ -79,7 +79,8 @@ class TwilioAccount(AccountSettings):
     it. Empty: `http.public_url`."""
 
     api_url: str = OFFICIAL
-    """Where the REST API is: its beginning before "/2010-04-01". The account's token goes there and nowhere else."""
+    """Where the REST API is: its beginning before "/2010-04-01". The account's token goes there and nowhere else, also
+    not where the file of a message lies."""
     timeout: Duration = timedelta(seconds=15)
     """Hard limit of one call of the REST API; at most 50s."""
     segments: int = Field(default=3, ge=1, le=10)
@@ -93,6 +94,11 @@ class TwilioAccount(AccountSettings):
     daily_limit: int = Field(default=1000, ge=1)
     """Messages that go out by this account in a day (UTC): each costs money. Those above it take the next channel, and
     operators hear of it."""
+    reconcile: Duration = timedelta(minutes=15)
+    """How often the provider's list of messages is compared with what came, also at each start: Twilio does not bring a
+    message again that we did not answer. 0s: never, for a provider without a list."""
+    reconcile_back: Duration = timedelta(hours=1)
+    """What was sent to a number so long before its first start is taken in, too; nothing older ever is."""
 
     @field_validator("timeout", "validity")
     @classmethod
@@ -121,6 +127,13 @@ class TwilioAccount(AccountSettings):
         except ValueError:
             raise ValueError("the port of this address is none") from None
         return base
+
+    @field_validator("reconcile")
+    @classmethod
+    def _is_not_too_often(cls, pause: Duration) -> Duration:
+        if 0 < pause.total_seconds() < 60:
+            raise ValueError("should be 1m or more; 0s for never")
+        return pause
 
     def endpoints(self) -> tuple[str, ...]:
         """Our numbers."""

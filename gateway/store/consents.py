@@ -36,12 +36,16 @@ def stopped(conn: Connection, channel: str, endpoint: str, peer: str) -> bool:
     return bool(_FIND.scalar(conn, wanted) == "stop")
 
 
+def said_since(conn: Connection, channel: str, endpoint: str, peer: str, at: datetime) -> bool:
+    """This person has said what they wish for here after that time."""
+    place = (consent.c.channel == channel, consent.c.endpoint == endpoint, consent.c.peer == normal(peer))
+    return conn.execute(select(consent.c.at).where(*place, consent.c.at > at)).first() is not None
+
+
 def wish(conn: Connection, channel: str, endpoint: str, peer: str, what: Wish, *, how: str, now: datetime) -> None:
-    """Remember it. Who never said anything, and does not say stop now, needs no row."""
+    """Remember it, with the time at which it was said."""
     place = {"channel": channel, "endpoint": endpoint, "peer": normal(peer)}
     said = {"wish": what, "how": how, "at": now}
-    if what == "start" and _FIND.first(conn, {f"of_{name}": value for name, value in place.items()}) is None:
-        return
     if insert_new(conn, consent, {**place, **said}) is None:
         same = (consent.c[name] == value for name, value in place.items())
         conn.execute(update(consent).where(*same).values(said))

@@ -152,6 +152,14 @@ def record_all(conn: Connection, wanted: Sequence[Recording]) -> list[list[Accep
     return found
 
 
+def known(conn: Connection, channel: str, external_ids: Sequence[str]) -> frozenset[str]:
+    """Those of these external ids that entries of the channel have."""
+    if not external_ids:
+        return frozenset()
+    wanted = select(entry.c.external_id).where(entry.c.channel == channel, entry.c.external_id.in_(external_ids))
+    return frozenset(conn.execute(wanted).scalars())
+
+
 def _known(conn: Connection, raw: RawMessage) -> Accepted:
     known = int(conn.execute(select(entry.c.id).where(entry.c.dedupe == dedupe_key(raw))).scalar_one())
     _add_deliveries(conn, known, raw)

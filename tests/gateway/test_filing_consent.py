@@ -55,7 +55,7 @@ async def test_help_and_an_idle_start_are_answered_once_a_day(texts: TextDesk) -
     texts.later(days=1)
     await texts.say("Помощь")
     assert [row[0] for row in await texts.answers()] == ["word_help", "word_start", "word_help"]
-    assert await texts.wishes() == []
+    assert await texts.wishes() == [("sms", OURS, ANNA, "start")]
 
 
 async def test_an_answer_goes_out_from_the_number_that_was_written_to(texts: TextDesk) -> None:

@@ -32,6 +32,7 @@ async def desk(
         "numbers": [OURS],
         "language": "ru",
         "outbound": "capture",
+        "reconcile": "0s",
         **account,
     }
     accounts = (f"channels.sms.main={json.dumps(said)}", f"channels.whatsapp.main={json.dumps(said)}")
@@ -94,16 +95,6 @@ async def test_a_stop_and_a_report_about_nothing_open_no_ticket(
         assert gateway.store.tickets() == 0
         outcomes = [json.loads(row[0])["kind"] for row in gateway.store.rows("SELECT outcome FROM entry ORDER BY id")]
         assert outcomes == ["consent", "status"]
-
-
-async def test_a_file_that_is_only_named_waits_in_its_ticket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with desk(tmp_path / "var", monkeypatch) as (network, gateway):
-        network.number(OURS, f"http://{gateway.listening['http']}/channels/whatsapp/main")
-        media = {"NumMedia": "1", "MediaUrl0": "https://api.twilio.com/media/ME1", "MediaContentType0": "image/jpeg"}
-        assert await network.say("Ось знімок", sender=f"whatsapp:{ANNA}", to=f"whatsapp:{OURS}", **media)
-        await gateway.tickets(1)
-        assert gateway.store.rows("SELECT channel, source FROM media") == [("whatsapp", media["MediaUrl0"])]
-        assert gateway.store.rows("SELECT filename, state FROM attachment") == [("image_1.jpg", "pending")]
 
 
 async def test_nothing_that_is_posted_is_a_500_a_429_or_a_redirect(

@@ -96,7 +96,7 @@ class Messages:
         at = self.network.dates[said["MessageSid"]]
         return Message(
             sid=said["MessageSid"], direction="inbound", sender=said["From"], to=said["To"], body=said["Body"],
-            created=at, sent=at, status="received", media=int(said.get("NumMedia") or 0),
+            created=at, sent=at, status=said.get("SmsStatus") or "received", media=int(said.get("NumMedia") or 0),
         )  # fmt: skip
 
 

@@ -1,0 +1,257 @@
+"""What the provider lists and we never saw is taken in: Twilio does not bring a message again that was not answered.
+
+At each start and then every quarter of an hour. How far a number's list has been read stands in a cursor, committed
+with what it passes (rule 3); each reading begins an hour before it, because lists lag. A message is known by its SID,
+whatever way it came. What is younger than two minutes may still be on its way to the webhook, and is left for the next
+time.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from channels.contract import Clock, Cursor, Intake, Ledger
+from channels.twilio.listed import File, Listed, listed, raw_listed
+from channels.twilio.lists import Lists, NotListed
+from channels.twilio.rounds import Pace, Rounds
+from channels.twilio.settings import TwilioAccount
+
+log = logging.getLogger(__name__)
+
+OVERLAP = timedelta(hours=1)
+SETTLED = timedelta(minutes=2)
+"""Twilio tries a webhook for less time, its repeats and the other address included."""
+WINDOW = timedelta(days=1)
+"""Read at a time; after a long outage each day is committed by itself."""
+PAGES = 1_000
+"""Of one window."""
+UNSEEN = 2_000
+"""Messages that are held at a time; what is committed is passed over when the list is read again."""
+TOGETHER = 50
+"""Committed at a time."""
+PATIENCE = 3
+"""After so many failures to list a message's files it is taken in without them: they are named as missing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reached:
+    """How far the list of a number is read."""
+
+    begun: datetime
+    """Nothing before this is ever taken in."""
+    until: datetime
+
+    @classmethod
+    def of(cls, value: str | None) -> Reached | None:
+        """From a cursor's value; None where there is none, or none that can be read."""
+        try:
+            said = json.loads(value or "null")
+            begun, until = (datetime.fromisoformat(said[name]).astimezone(UTC) for name in ("begun", "until"))
+        except (ValueError, TypeError, KeyError):
+            return None
+        return cls(begun=begun, until=until)
+
+    def value(self) -> str:
+        """For a cursor."""
+        return json.dumps({"begun": self.begun.isoformat(), "until": self.until.isoformat()})
+
+
+@dataclass(slots=True)
+class _Found:
+    """What a window had."""
+
+    unseen: list[Listed] = field(default_factory=list)
+    whole: bool = False
+    """All of it was read."""
+
+
+class Reconciler:
+    """One account; `channels.contract.Listener`, `Watched`, `Exclusive` and `Replaced`. May be started again."""
+
+    def __init__(
+        self,
+        channel: str,
+        account_name: str,
+        account: TwilioAccount,
+        tokens: Sequence[str],
+        *,
+        clock: Clock,
+        ledger: Ledger,
+        chance: Callable[[], float],
+        pace: Pace | None = None,
+    ) -> None:
+        """`chance` gives numbers in [0, 1): it spreads the pauses."""
+        self._channel, self._name, self._account, self._tokens = channel, account_name, account, tuple(tokens)
+        self._clock, self._ledger, self._chance = clock, ledger, chance
+        self._lists = Lists(account, tokens)
+        self._rounds = Rounds(f"{channel}/{account_name}", clock=clock, chance=chance, pace=pace or Pace())
+        self._without: dict[str, int] = {}
+        """SID -> how often its files could not be listed."""
+        self._missed = ""
+        self.compared = 0
+        """Comparisons that were finished."""
+
+    # -- Listener, Watched, Exclusive, Replaced ---------------------------------------------
+
+    @property
+    def lease(self) -> str:
+        """Two nodes would ask for the same lists."""
+        return f"{self._channel}/{self._name} list"
+
+    @property
+    def name(self) -> str:
+        """For operators."""
+        return f"list {self._channel}/{self._name}"
+
+    def serves(self, successor: Reconciler) -> bool:
+        """The account says the same."""
+        return (self._account, self._tokens) == (successor._account, successor._tokens)
+
+    async def troubles(self) -> Mapping[str, str]:
+        """The list cannot be read; or the last comparison found something."""
+        here = f"{self._channel}/{self._name}"
+        found = {self.name: self._rounds.trouble(), f"reconciliation {here}": self._missed}
+        return {cause: why for cause, why in found.items() if why}
+
+    def listening(self) -> dict[str, str]:
+        """Nothing listens here."""
+        return {}
+
+    async def start(self, intake: Intake) -> None:
+        """Begin to compare. A far side that is not there is no error: it is tried again."""
+
+        async def once() -> float:
+            await self._round(intake)
+            return self._account.reconcile.total_seconds() * (0.8 + 0.4 * self._chance())
+
+        self._rounds.start(once)
+
+    async def stop(self) -> None:
+        """No more comparisons; a commit under way is finished."""
+        await self._rounds.stop()
+        await self._lists.close()
+        self._missed = ""
+
+    # -- a round ----------------------------------------------------------------------------
+
+    async def _round(self, intake: Intake) -> None:
+        now, missed = self._clock(), 0
+        for number in self._account.endpoints():
+            missed += await self._number(number, now, intake)
+        # It stands until a comparison finds nothing, as long as webhooks do not reach us.
+        self._missed = (
+            f"at {now:%Y-%m-%d %H:%M} UTC the provider listed {missed} messages that no webhook had brought; they are "
+            "taken in now"
+            if missed
+            else ""
+        )
+        self.compared += 1
+
+    async def _number(self, number: str, now: datetime, intake: Intake) -> int:
+        """Compare one number's list. Returns how many messages it missed, of those since its first start."""
+        reached, missed = Reached.of(await self._ledger.cursor(self._channel, self._name, _name(number))), 0
+        first, start = reached is None, now - self._account.reconcile_back
+        if reached is None:
+            # Committed before anything is asked: a far side that is down must not move the beginning.
+            reached = Reached(begun=start, until=start)
+            await intake([], self._cursor(number, reached))
+        elif reached.until > now:
+            # A clock that was ahead must not end this until its time has come.
+            reached = Reached(begun=min(reached.begun, start), until=start)
+        while (until := min(reached.until + WINDOW, now - SETTLED)) > reached.until:
+            since = max(reached.begun, reached.until - OVERLAP)
+            found = await self._listed(number, since, until)
+            passed = Reached(begun=reached.begun, until=until)
+            missed += await self._take(found, self._cursor(number, passed), now, intake)
+            # Of a window that had too much at once the rest is read now; what is committed is known.
+            reached = passed if found.whole else reached
+        if missed:
+            log.warning(
+                "%s/%s: %d messages that no webhook had brought are taken in%s",
+                self._channel, self._name, missed, " at the first start" if first else "",
+            )  # fmt: skip
+        return 0 if first else missed
+
+    def _cursor(self, number: str, reached: Reached) -> Cursor:
+        return Cursor(channel=self._channel, account=self._name, name=_name(number), value=reached.value())
+
+    async def _listed(self, number: str, since: datetime, until: datetime) -> _Found:
+        """What was sent to a number within this time and is not known, the oldest first. Raises NotListed."""
+        found, path, pages = _Found(), self._lists.messages(number, since.date(), (until + WINDOW).date()), set[str]()
+        newer = None
+        while path and len(found.unseen) < UNSEEN:
+            if path in pages or len(pages) >= PAGES:
+                raise NotListed(f"{self._lists.host} has no end of pages")
+            pages.add(path)
+            page = await self._rounds.or_stop(self._lists.page(path, "messages"))
+            items = [one for item in page.items if (one := listed(item)) is not None]
+            mine = [one for one in items if one.sent_at is None or since <= one.sent_at < until]
+            late = until - OVERLAP / 2
+            # What is still coming in gets time, but not for ever.
+            mine = [one for one in mine if one.whole or (one.sent_at is not None and one.sent_at < late)]
+            known = await self._ledger.known(self._channel, [one.sid for one in mine])
+            found.unseen += [one for one in mine if one.sid not in known]
+            times = [one.sent_at for one in items if one.sent_at is not None]
+            ordered = times == sorted(times, reverse=True) and (newer is None or not times or times[0] <= newer)
+            # The newest come first: behind a page that is older than we want there is nothing for us.
+            path = "" if times and ordered and times[-1] < since else page.next
+            newer = min(times) if times else newer
+        found.whole = not path
+        found.unseen = sorted(reversed(found.unseen), key=lambda one: one.sent_at or until)
+        return found
+
+    async def _take(self, found: _Found, cursor: Cursor, now: datetime, intake: Intake) -> int:
+        """Commit what was found, and with the last of it the cursor. Raises NotListed when files cannot be listed."""
+        new, failure = 0, None
+        batches = [found.unseen[at : at + TOGETHER] for at in range(0, len(found.unseen), TOGETHER)] or [[]]
+        for number, batch in enumerate(batches, 1):
+            raws = []
+            for one in batch:
+                try:
+                    files = await self._files(one)
+                except NotListed as error:
+                    if error.status == 401:
+                        raise
+                    failure = error
+                    continue
+                raws.append(
+                    raw_listed(
+                        one, files, channel=self._channel, account=self._name,
+                        account_sid=self._account.account_sid, now=now,
+                    )
+                )  # fmt: skip
+            last = found.whole and failure is None and number == len(batches)
+            accepted = await intake(raws, cursor if last else None) if raws or last else ()
+            new += sum(not one.duplicate for one in accepted)
+        if failure is not None:
+            raise failure
+        return new
+
+    async def _files(self, one: Listed) -> Sequence[File]:
+        """A message's files; none when they cannot be had after several tries. Raises NotListed."""
+        if not one.media:
+            return ()
+        try:
+            page = await self._rounds.or_stop(self._lists.page(self._lists.media(one.sid), "media_list"))
+        except NotListed as error:
+            count = self._without[one.sid] = self._without.get(one.sid, 0) + 1
+            if error.status not in (404, 410) and count < PATIENCE:
+                raise
+            log.warning("%s/%s: a message is taken in without its files: %s", self._channel, self._name, error)
+            page = None
+        self._without.pop(one.sid, None)
+        named = [(item.get("uri"), item.get("content_type")) for item in page.items] if page is not None else []
+        return [
+            File(self._lists.url(uri.removesuffix(".json")), kind if isinstance(kind, str) else "")
+            for uri, kind in named
+            if isinstance(uri, str)
+        ]
+
+
+def _name(number: str) -> str:
+    """Of a number's cursor."""
+    return f"messages {number.removeprefix('whatsapp:')}"
