@@ -10,7 +10,16 @@ from channels.credentials import reveal
 from channels.sms.kannel_outbound import KannelSender
 from channels.sms.kannel_settings import KannelAccount
 from channels.sms.kannel_webhook import KannelHook
-from channels.twilio.parts import NoWayOut
+from normalizer.message import Delivery, Fault, Notice, Receipt
+
+
+class NoWayOut:
+    """The sender of an account whose notices are captured or off, so nobody asks it."""
+
+    async def send(self, notice: Notice) -> Receipt:
+        """REFUSED."""
+        detail = f"{notice.channel}/{notice.account} takes messages in and sends none"
+        return Receipt(delivery=Delivery.REFUSED, detail=detail, fault=Fault.OURS)
 
 
 def parts(accounts: Mapping[str, KannelAccount], wiring: Wiring) -> Parts:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Literal
 
 from normalizer.message import Delivery, Fault, Receipt
 
@@ -21,6 +22,7 @@ class Rule:
     words: str = ""
     delivery: Delivery
     fault: Fault = Fault.FAR_SIDE
+    about: Literal["address", "channel"] = "address"
     says: str = ""
     """Before the far side's words."""
 
@@ -30,8 +32,8 @@ RULES: tuple[Rule, ...] = (
     Rule(status="202", words=r"^3:", delivery=Delivery.SENT, fault=Fault.NONE, says="waits in Kannel's queue"),
     Rule(status="2..", delivery=Delivery.SENT, fault=Fault.NONE),
     Rule(status="403", words="auth", delivery=Delivery.RETRY, fault=Fault.OURS, says="Kannel refuses our password"),
-    Rule(status="403", delivery=Delivery.REFUSED, says="Kannel has no way there"),
-    Rule(status="400", words="black-list", delivery=Delivery.UNREACHABLE, says="Kannel's lists forbid it"),
+    Rule(status="403", delivery=Delivery.UNREACHABLE, about="channel", says="Kannel has no way there"),
+    Rule(status="400", words="black-list", delivery=Delivery.UNREACHABLE, about="channel", says="its lists forbid it"),
     Rule(status="400", words="receiver", delivery=Delivery.REFUSED, fault=Fault.MESSAGE),
     Rule(status="400", delivery=Delivery.REFUSED, fault=Fault.OURS, says="Kannel does not understand us"),
     Rule(status="404", delivery=Delivery.RETRY, fault=Fault.OURS, says="api_url is not that of sendsms"),
@@ -53,4 +55,5 @@ def receipt_of(status: int, words: str, key: str) -> Receipt:
     )
     detail = ": ".join(part for part in (rule.says, f"{status} {said}".strip()) if part)
     sent = rule.delivery is Delivery.SENT
-    return Receipt(delivery=rule.delivery, external_ids=(key,) if sent else (), detail=detail, fault=rule.fault)
+    keys = (key,) if sent else ()
+    return Receipt(delivery=rule.delivery, external_ids=keys, detail=detail, fault=rule.fault, about=rule.about)

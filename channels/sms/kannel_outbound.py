@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 import aiohttp
 
 from channels import segments
+from channels.dialling import allowed
 from channels.sms.kannel_answers import receipt_of
 from channels.sms.kannel_settings import KannelAccount
 from channels.sms.kannel_webhook import SECRET
@@ -25,7 +26,7 @@ ESCAPES = "type=%d&reply=%A&from=%p&to=%P&smsc=%i&time=%T"
 """Kannel fills these in when it calls the address of reports."""
 CODINGS: Mapping[segments.Encoding, str] = {"GSM-7": "0", "UCS-2": "2"}
 LONGEST_ANSWER = 4096
-_NUMBER = re.compile(r"\+[1-9][0-9]{6,14}|[0-9]{3,8}")
+_NUMBER = re.compile(r"\+[1-9][0-9]{6,14}")
 _SPACE = re.compile(r"[\x00-\x09\x0b-\x1f\x7f]+")
 
 
@@ -48,11 +49,16 @@ class KannelSender:
 
     def divide(self, notice: Notice) -> Sequence[Notice]:
         """A person's words whole, in as many messages as they take; what we say ourselves in one, with its link."""
-        most = self._account.segments
-        if notice.automatic:
-            return (replace(notice, text=segments.shortened(notice.text, most, _tail(notice))),)
-        texts = segments.divided(notice.text, most)
-        return tuple(replace(notice, text=text, part=part) for part, text in enumerate(texts))
+        most, text, link = self._account.segments, notice.text.strip(), notice.link
+        if notice.attachments and link and link not in text:
+            text = f"{text}\n{link}"  # files cannot go along
+        if notice.automatic and segments.segments(text) > most:
+            pieces: Sequence[str] = [segments.shortened(text.removesuffix(link), most, link)]
+        else:
+            pieces = segments.divided(text, most)
+        # Files without a link stay, so that the first call is refused and staff hear of it.
+        files = () if link else notice.attachments
+        return [replace(notice, text=piece, attachments=files, part=number) for number, piece in enumerate(pieces)]
 
     async def send(self, notice: Notice) -> Receipt:
         """One call of sendsms."""
@@ -61,6 +67,11 @@ class KannelSender:
         if not _NUMBER.fullmatch(to):
             # A name in letters, a hidden number: another channel may know the person.
             return Receipt(delivery=Delivery.UNREACHABLE, detail="nobody can be written to there")
+        if not allowed(to, self._account.prefixes, self._account.numbers):
+            detail = "we write to no numbers of this country (`prefixes`)"
+            return Receipt(delivery=Delivery.UNREACHABLE, fault=Fault.MESSAGE, about="channel", detail=detail)
+        if notice.attachments and not notice.link:
+            return Receipt(delivery=Delivery.REFUSED, fault=Fault.MESSAGE, detail="a file, and no link to it")
         if not text:
             return Receipt(delivery=Delivery.REFUSED, fault=Fault.MESSAGE, detail="there is nothing to send")
         key = self._unique()
@@ -106,8 +117,3 @@ class KannelSender:
         if self._account.smsc:
             made["X-Kannel-SMSC"] = self._account.smsc
         return made
-
-
-def _tail(notice: Notice) -> str:
-    """The link, where the text has it anyway."""
-    return notice.link if notice.link and notice.text.rstrip().endswith(notice.link) else ""

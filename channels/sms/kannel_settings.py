@@ -11,8 +11,9 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from channels.contract import AccountSettings
 from channels.credentials import reveal
+from channels.dialling import calling_code
 from channels.durations import Duration
-from channels.twilio.settings import Number
+from channels.twilio.settings import Number, Prefix
 from normalizer.message import Facts
 
 SHORTEST_SECRET = 16
@@ -25,7 +26,7 @@ class KannelAccount(AccountSettings):
 
     BUILT_ONCE: ClassVar[frozenset[str]] = frozenset(
         {"secret", "next_secret", "public_url", "numbers", "api_url", "username", "password", "smsc", "validity",
-         "segments", "timeout", "provider"}
+         "segments", "timeout", "provider", "prefixes"}
     )  # fmt: skip
 
     provider: Literal["kannel"]
@@ -52,8 +53,14 @@ class KannelAccount(AccountSettings):
     """The most parts of one message (70 or 160 characters, 67 or 153 each where there are several): a person's longer
     words go out as several messages, a longer notice ends with its link. `max-messages` of the `sendsms-user` must
     be no less, or Kannel cuts the rest off without a word."""
-    timeout: float = Field(default=20.0, gt=0, le=300)
-    """Seconds until a call of sendsms is given up."""
+    prefixes: tuple[Prefix, ...] = ()
+    """Countries, or parts of them, that are written to: +380, +4866. Empty: those of `numbers`; with short codes alone
+    there must be one. Who has another number is told by the next channel."""
+    daily_limit: int = Field(default=1000, ge=1)
+    """Messages that go out by this account in a day (UTC): each costs money. Those above it take the next channel, and
+    operators hear of it."""
+    timeout: float = Field(default=20.0, gt=0, le=50)
+    """Seconds until a call of sendsms is given up; the outbox's own limit of a try is a minute."""
     public_url: str = ""
     """The address up to "/channels" by which Kannel reaches us for reports, without a slash at its end. Empty:
     `http.public_url`."""
@@ -71,11 +78,17 @@ class KannelAccount(AccountSettings):
     def _can_send(self) -> KannelAccount:
         if self.outbound == "on" and not (self.api_url and self.username and self.password is not None):
             raise ValueError("needs api_url, username and password to send, or outbound: capture")
+        if self.outbound == "on" and not self.prefixes and not any(map(calling_code, self.numbers)):
+            raise ValueError("prefixes must name the countries that are written to: a short code has none")
         return self
 
     def endpoints(self) -> tuple[str, ...]:
         """Our numbers."""
         return self.numbers
+
+    def most_a_day(self) -> int | None:
+        """`daily_limit`."""
+        return self.daily_limit
 
     def reading(self) -> Facts:
         """Our numbers: Kannel may write them in another way."""

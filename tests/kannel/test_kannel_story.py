@@ -11,6 +11,8 @@ from typing import Any
 import aiohttp
 import pytest
 
+from channels.sms.kannel_online import look
+from channels.sms.kannel_settings import KannelAccount
 from tests.kannel.house import ANNA, BORIS, OURS, SECRET, house, secrets, texts
 from tests.mailboxes.desk import Running
 from tests.services import kannel as service
@@ -191,13 +193,31 @@ async def test_a_stop_is_kept_and_answered_once_and_opens_nothing(tmp_path: Path
         assert gateway.store.tickets() == 0
 
 
+async def test_a_look_finds_sendsms_and_a_wrong_password(tmp_path: Path) -> None:
+    async with house(tmp_path) as place:
+        named = secrets(tmp_path / "secrets")
+        said = {
+            "provider": "kannel",
+            "numbers": [OURS],
+            "api_url": place.kannel.api_url,
+            "username": service.USER,
+            **named,
+        }
+        (good,) = await look({"main": KannelAccount.model_validate(said)})
+        (bad,) = await look({"main": KannelAccount.model_validate({**said, "username": "other"})})
+        (lost,) = await look({"main": KannelAccount.model_validate({**said, "api_url": place.kannel.api_url + "x"})})
+    assert (good.trouble, good.good) == ("", "takes our password")
+    assert "403" in bad.trouble
+    assert "404" in lost.trouble
+
+
 def test_the_settings_of_both_providers_stand_beside_each_other(tmp_path: Path) -> None:
     from gateway.settings_files import load_settings
 
     given = secrets(tmp_path / "secrets")
     said = {
         "one": {"provider": "kannel", "numbers": [OURS], "outbound": "capture", "secret": given["secret"]},
-        "two": {"account_sid": "AC" + "0" * 32, "auth_token": given["password"], "numbers": ["10050"]},
+        "two": {"account_sid": "AC" + "0" * 32, "auth_token": given["password"], "numbers": ["+380440000002"]},
     }
     (tmp_path / "gateway.yaml").write_text(json.dumps({"channels": {"sms": said}}))
     settings, problems = load_settings(tmp_path, environment={})

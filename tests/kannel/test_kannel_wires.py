@@ -147,7 +147,7 @@ async def test_a_report_is_one_of_our_key_and_its_type(tmp_path: Path) -> None:
         (202, "3: Queued for later delivery", Delivery.SENT, Fault.NONE),
         (200, "OK", Delivery.SENT, Fault.NONE),
         (403, "Authorization failed for sendsms", Delivery.RETRY, Fault.OURS),
-        (403, "Not routable. Do not try again.", Delivery.REFUSED, Fault.FAR_SIDE),
+        (403, "Not routable. Do not try again.", Delivery.UNREACHABLE, Fault.FAR_SIDE),
         (400, "Number(s) has/have been denied by white- and/or black-lists.", Delivery.UNREACHABLE, Fault.FAR_SIDE),
         (400, "Missing receiver number, rejected", Delivery.REFUSED, Fault.MESSAGE),
         (400, "Sender missing and no global set, rejected", Delivery.REFUSED, Fault.OURS),
@@ -207,6 +207,15 @@ async def test_who_cannot_be_written_to_is_unreachable_without_a_call(to: str) -
     sender = sender_for("http://127.0.0.1:9/", lambda: "k")
     receipt = await sender.send(letter("x", destination={"to": to, "from": OURS}, recipient=notice("sms").recipient))
     assert receipt.delivery is Delivery.UNREACHABLE
+
+
+async def test_a_country_that_is_not_written_to_is_left_to_the_next_channel() -> None:
+    sender = sender_for("http://127.0.0.1:9/", lambda: "k")
+    receipt = await sender.send(letter("x", destination={"to": "+48600000001", "from": OURS}))
+    assert (receipt.delivery, receipt.about) == (Delivery.UNREACHABLE, "channel")
+    allowing = sender_for("http://127.0.0.1:9/", lambda: "k", prefixes=["+48"])
+    receipt = await allowing.send(letter("x", destination={"to": "+48600000001", "from": OURS}))
+    assert receipt.delivery is Delivery.RETRY
 
 
 async def test_a_kannel_that_is_not_there_has_surely_not_sent_it() -> None:
