@@ -6,7 +6,7 @@ A channel's settings are imported here (they are plain models); its parts and SD
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
@@ -17,6 +17,7 @@ from pydantic import BaseModel
 
 from channels.contract import AccountSettings, Finding, Parts, Surroundings, Wiring
 from channels.mail.settings import MailAccount, SmtpOptions
+from channels.sms.kannel_settings import KannelAccount
 from channels.sms.settings import SmsAccount
 from channels.telegram.settings import TelegramAccount
 from channels.whatsapp.settings import WhatsappAccount
@@ -44,6 +45,9 @@ class Channel:
 
     settings: type[AccountSettings]
     """Model of `channels.<channel>.<account>`."""
+    providers: Mapping[str, type[AccountSettings]] = field(default_factory=dict)
+    """Where accounts are of several kinds: `provider` of an account -> its model; `settings` is that of an account
+    that names none."""
     options: type[BaseModel] | None = None
     """Model of the channel's own section, where it has one."""
     build: Build
@@ -108,6 +112,7 @@ CHANNELS: Mapping[str, Channel] = MappingProxyType(
         ),
         "sms": Channel(
             settings=SmsAccount,
+            providers={"twilio": SmsAccount, "kannel": KannelAccount},
             build=_later("channels.sms.build"),
             identity="phone",
             online=_online("channels.sms.online"),

@@ -7,18 +7,20 @@ Secrets are never here: a channel's settings name them as `env:NAME` or `file:PA
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias, Union
 
 from pydantic import (
     BaseModel,
     ConfigDict,
+    Discriminator,
     Field,
     SecretStr,
     SerializeAsAny,
+    Tag,
     create_model,
     field_validator,
 )
@@ -26,7 +28,8 @@ from pydantic import (
 from channels.contract import AccountSettings
 from channels.credentials import reveal
 from channels.durations import Duration, Size
-from channels.registry import CHANNELS
+from channels.registry import CHANNELS, Channel
+from gateway import yaml_files
 
 LineName: TypeAlias = Literal["L1", "L2", "L3", "L4"]
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -293,10 +296,32 @@ def _smtp(value: object) -> BaseModel:
     return options.model_validate(value)
 
 
+def _account(channel: Channel) -> Any:
+    """The model of an account; where a channel has several providers, that of the one which the account names."""
+    if not channel.providers:
+        return channel.settings
+    usual = next(name for name, model in channel.providers.items() if model is channel.settings)
+
+    def provider(value: object) -> object:
+        said = value.get("provider", usual) if isinstance(value, dict) else getattr(value, "provider", usual)
+        return yaml_files.branch(said) if isinstance(said, str) else said
+
+    models: Any = tuple(_marked(model, yaml_files.branch(name)) for name, model in channel.providers.items())
+    return Annotated[Union[models], Discriminator(provider)]  # noqa: UP007  the members are only known here
+
+
+def _marked(model: Any, tag: str) -> Any:
+    return Annotated[model, Tag(tag)]
+
+
+def _by_name(model: Any) -> Any:
+    return dict[str, model]
+
+
 @cache
 def _channels_model() -> type[BaseModel]:
     # Made once: reading the docstrings of a model is slow, and must not happen in two threads at a time.
-    fields: dict[str, Any] = {name: (dict[str, channel.settings], {}) for name, channel in CHANNELS.items()}  # type: ignore[name-defined]
+    fields: dict[str, Any] = {name: (_by_name(_account(channel)), {}) for name, channel in CHANNELS.items()}
     return create_model("Channels", __base__=Section, __doc__="Accounts by channel.", **fields)
 
 
@@ -338,6 +363,9 @@ class Core(Section):
 
 class Settings(Core):
     """The whole file."""
+
+    MADE: ClassVar[Mapping[str, Callable[[], type[BaseModel]]]] = {"channels": lambda: _channels_model()}
+    """Key -> the model that stands in for its annotation, for hints about unknown keys."""
 
     smtp: SerializeAsAny[BaseModel] = Field(default_factory=lambda: _smtp({}))
     """The SMTP port that all mail accounts share; its model is the mail channel's."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -45,6 +45,10 @@ def _below(
 ) -> Iterator[tuple[str, str, str, str]]:
     for name, given in schema.get("properties", {}).items():
         key = f"{prefix}{name}"
+        below = given.get("additionalProperties")
+        if isinstance(below, Mapping) and (choices := below.get("oneOf", ())):
+            yield from _chosen(choices, defs, f"{key}.<name>", above)
+            continue
         inner, step, named = _inner(given, defs)
         if inner is not None and named not in above:
             if step or given.get("description"):
@@ -52,6 +56,18 @@ def _below(
             yield from _below(inner, defs, f"{key}{step}.", (*above, named))
         else:
             yield key, _kind(given, defs), _default(given), _said(given)
+
+
+def _chosen(
+    choices: Sequence[Schema], defs: Mapping[str, Schema], key: str, above: tuple[str, ...]
+) -> Iterator[tuple[str, str, str, str]]:
+    """The keys of each kind of block, one kind after the other; `provider` says which one it is."""
+    for choice in choices:
+        name = choice["$ref"].rpartition("/")[2]
+        inner = defs[name]
+        kind = inner["properties"]["provider"]["const"]
+        yield key, "block", "", f"With `provider: {kind}`: {_said(inner)}"
+        yield from _below(inner, defs, f"{key}.", (*above, name))
 
 
 def _inner(given: Schema, defs: Mapping[str, Schema]) -> tuple[Schema | None, str, str]:

@@ -13,9 +13,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import UnionType
-from typing import Any, TypeAlias, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, TypeAlias, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Tag, ValidationError
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
@@ -251,11 +251,27 @@ def good_part(document: Document, model: type[M]) -> tuple[M | None, frozenset[L
     return None, frozenset(cut)
 
 
+def branch(name: str) -> str:
+    """The tag of a branch of a union: pydantic puts it into the place of an error, and no key of a file looks so."""
+    return f"<{name}>"
+
+
+def _place(details: ErrorDetails) -> Loc:
+    """Where in the file an error is. One about the choice of a branch is about the key that chooses."""
+    loc = tuple(part for part in details["loc"] if part != "[key]" and not _is_branch(part))
+    chosen_by = details.get("ctx", {}).get("discriminator") if details["type"] == "union_tag_invalid" else None
+    return (*loc, str(chosen_by).removesuffix("()")) if chosen_by else loc
+
+
+def _is_branch(part: Key) -> bool:
+    return isinstance(part, str) and part.startswith("<") and part.endswith(">")
+
+
 def _leave_out(data: Any, details: ErrorDetails) -> Loc | None:
     """Take the innermost named value that an error is about out of `data`; None when nothing can be taken out."""
-    loc = tuple(part for part in details["loc"] if part != "[key]")
-    # What is missing makes the block around it useless.
-    loc = loc[:-1] if details["type"] == "missing" else loc
+    loc = _place(details)
+    # What is missing makes the block around it useless, and nobody knows what a block of no kind means.
+    loc = loc[:-1] if details["type"] in ("missing", "union_tag_invalid") else loc
     while loc:
         above = _at(data, loc[:-1])
         # An item of a list stays: the places of those behind it must remain what they are.
@@ -276,14 +292,14 @@ def _at(data: Any, loc: Loc) -> Any:
 
 
 def _refuse(document: Document, model: type[BaseModel], details: ErrorDetails) -> None:
-    loc = tuple(part for part in details["loc"] if part != "[key]")
+    loc = _place(details)
     known = 0
     while known < len(loc) and document.known(loc[: known + 1]):
         known += 1
     # what follows a known path is the name of a missing key, or pydantic's name for a branch of a union
     shown = loc[: known + 1] if details["type"] == "missing" else loc[:known]
     unknown = details["type"] == "extra_forbidden"
-    message = _unknown(model, loc) if unknown else _said(details, loc)
+    message = _unknown(model, details["loc"]) if unknown else _said(details, loc)
     problem = document.problem(shown, message, of_key=unknown or "[key]" in details["loc"])
     if document.problems.count(problem) > 1:
         document.problems.pop()
@@ -302,6 +318,9 @@ def _said(details: ErrorDetails, loc: Loc) -> str:
             return f"should be a block of keys{shown}"
         case "list_type" | "tuple_type":
             return f"should be a list{shown}; write - before each item, or [a, b]"
+        case "union_tag_invalid":
+            known = re.sub(r"[<>']", "", str(details["ctx"]["expected_tags"]))
+            return f"should be one of: {known}{re.sub('[<>]', '', shown)}"
         case "value_error":
             return str(details["msg"]).removeprefix("Value error, ")
         case _:
@@ -326,10 +345,18 @@ def _models_at(model: type[BaseModel], loc: Loc) -> list[type[BaseModel]]:
 
 
 def _step(annotation: Any, part: Key) -> Iterator[Any]:
+    if get_origin(annotation) is Annotated:
+        inside, *marks = get_args(annotation)
+        if _is_branch(part) and Tag(str(part)) in marks:
+            yield inside
+        else:
+            yield from _step(inside, part)
+        return
     for model in _models(annotation, deep=False):
         for name, info in model.model_fields.items():
             if part in (name, info.alias):
-                yield info.annotation
+                made = getattr(model, "MADE", {}).get(name)
+                yield made() if made is not None else info.annotation
         return
     for inner in get_args(annotation):
         # every branch of a union takes the same step; of a dict or list the step leads to its values

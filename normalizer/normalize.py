@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from normalizer.form import read as read_form
+from normalizer.kannel import read as read_kannel
+from normalizer.kannel_report import read as read_kannel_report
 from normalizer.mail.read import read as read_mail
 from normalizer.message import Event, RawMessage
 from normalizer.telegram import read as read_telegram
@@ -17,6 +19,8 @@ PARSERS: Mapping[str, Callable[[RawMessage], Event]] = {
     "telegram/1": read_telegram,
     "twilio_message/1": read_twilio_message,
     "twilio_status/1": read_twilio_status,
+    "kannel/1": read_kannel,
+    "kannel_report/1": read_kannel_report,
 }
 """Format of a raw message -> its parser."""
 

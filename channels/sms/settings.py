@@ -11,6 +11,8 @@ from normalizer.message import Facts
 class SmsAccount(TwilioAccount):
     """Numbers that take text messages."""
 
+    provider: Literal["twilio"] = "twilio"
+    """Twilio, https://www.twilio.com. There is also `kannel`, with keys of its own."""
     opt_out: Literal["twilio", "gateway"] = "twilio"
     """Who answers STOP, START and HELP in English: Twilio does by default on long numbers. Words in other languages
     are always ours to answer."""

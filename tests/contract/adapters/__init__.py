@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
-from tests.contract.adapters import mail, telegram, twilio
+from tests.contract.adapters import kannel, mail, telegram, twilio
 from tests.contract.channel_adapter import ChannelAdapter
 
 ADAPTERS: Mapping[str, ChannelAdapter] = {
     "mail": mail.ADAPTER,
     "telegram": telegram.ADAPTER,
-    "sms": twilio.SMS,
+    "sms": replace(
+        twilio.SMS,
+        inbound={**twilio.SMS.inbound, **kannel.INBOUND},
+        senders={**twilio.SMS.senders, **kannel.SENDERS},
+        notice={**kannel.NOTICE, **twilio.SMS.notice},
+    ),
     "whatsapp": twilio.WHATSAPP,
 }
