@@ -114,7 +114,8 @@ class Reconciler:
     async def troubles(self) -> Mapping[str, str]:
         """The list cannot be read; or the last comparison found something."""
         here = f"{self._channel}/{self._name}"
-        found = {self.name: self._rounds.trouble(), f"reconciliation {here}": self._missed}
+        # One cause with what keeps messages from going out: a wrong token is told of once.
+        found = {f"twilio {here}": self._rounds.trouble(), f"reconciliation {here}": self._missed}
         return {cause: why for cause, why in found.items() if why}
 
     def listening(self) -> dict[str, str]:

@@ -76,7 +76,7 @@ async def test_cyrillic_in_parts_comes_whole_and_a_long_answer_goes_out_in_parts
         await gateway.until(lambda: len(network.got) == 3, "both parts of the answer")
         assert "/t/" in "".join(part.text for part in network.got[1:])
         assert [part.header[4:] for part in network.got[1:]] == [b"\x02\x01", b"\x02\x02"]
-        assert rows(gateway, "reply") == [("sent", ANNA)]
+        await gateway.until(lambda: rows(gateway, "reply") == [("sent", ANNA)], "both parts settled")
         await gateway.until(
             lambda: "delivered" in {row[0] for row in gateway.store.rows("SELECT state FROM send_status")}, "the report"
         )
