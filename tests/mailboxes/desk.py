@@ -124,14 +124,14 @@ class Running:
         assert self.store.tickets() == count
 
 
-async def until(look: Callable[[], T], what: str = "it") -> T:
+async def until(look: Callable[[], T], what: str = "it", seconds: float = PATIENCE) -> T:
     """Wait until `look` gives something true."""
-    ends = time.monotonic() + PATIENCE
+    ends = time.monotonic() + seconds
     while time.monotonic() < ends:
         if found := look():
             return found
         await asyncio.sleep(0.02)
-    raise AssertionError(f"{what} did not happen within {PATIENCE:.0f} s")
+    raise AssertionError(f"{what} did not happen within {seconds:.0f} s")
 
 
 @asynccontextmanager

@@ -204,11 +204,13 @@ async def test_a_file_over_the_limit_is_a_link() -> None:
         assert sent.text == "Здравствуйте!\n\n\N{PAPERCLIP} video.mp4 https://desk.example/t/abc"
 
 
-async def test_a_file_over_the_limit_is_refused_where_no_link_may_be_given_and_the_rest_goes() -> None:
+async def test_a_file_over_the_limit_is_told_and_refused_where_no_link_may_be_given_and_the_rest_goes() -> None:
     large = replace(file("video.mp4", "video/mp4"), content=b"\0" * (50 * 1024 * 1024 + 1))
     async with far() as tg:
-        receipts = await tg.deliver(attachments=(large, file("a.pdf", "application/pdf")))
-        assert [(item.kind, item.text) for item in tg.chats.sent] == [("text", "Здравствуйте!"), ("document", "")]
+        receipts = await tg.deliver(attachments=(large, file("a.pdf", "application/pdf"), file("b.pdf", "x/y", b"")))
+        # The person reads which do not come, and why.
+        told = "Здравствуйте!\n\n\N{PAPERCLIP} video.mp4: 51 MB > 50 MB\n\N{PAPERCLIP} b.pdf: \N{BALLOT X}"
+        assert [(item.kind, item.text) for item in tg.chats.sent] == [("text", told), ("document", "")]
     assert [item.delivery for item in receipts] == [Delivery.SENT, Delivery.SENT, Delivery.REFUSED]
     assert "video.mp4" in receipts[-1].detail, "staff read which one has not arrived"
 

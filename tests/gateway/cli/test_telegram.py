@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from gateway.cli.telegram import menu
 from gateway.demo.bot_api import BotApi, Fault
 from gateway.demo.bot_api.bots import Hook, Menu
 from gateway.settings_files import load
-from tests.gateway.cli.running import ROOT
+from tests.gateway.cli.running import ROOT, gateway
 from tests.telegram.standin import SECRET, TOKEN, said, standin
 
 PUBLIC = "https://help.desk.example"
@@ -185,3 +186,36 @@ async def test_check_online_looks_at_bots(terminal: Terminal) -> None:
     code, printed = await terminal.run("check", "--online")
     assert code == 1
     assert "telegram/main: " in printed and "refuses the token" in printed
+
+
+async def test_check_online_looks_at_a_webhook(terminal: Terminal) -> None:
+    api, checked = terminal.api, ("check", "--online")
+    code, printed = await terminal.run(*checked, mode="webhook")
+    assert code == 1
+    assert "telegram/main updates: no webhook is set" in printed and "gateway telegram setup main" in printed
+    code, printed = await terminal.run("telegram", "setup", "main", mode="webhook")
+    assert code == 0, printed
+    calls = len(api.calls)
+    code, printed = await terminal.run(*checked, mode="webhook")
+    assert f"telegram/main updates: webhook {PUBLIC}/channels/telegram/main, 40 at a time; 0 updates wait" in printed
+    assert {call.method for call in api.calls[calls:]} == {"getMe", "getWebhookInfo"}, "it only looks"
+    # Whose is it? Somebody else's is trouble, and so is one that fails.
+    ours = f"{PUBLIC}/channels/telegram/main"
+    for url, words in (("https://other.example/x", "not that of this account"), (ours, "Connection refused")):
+        api.bot().hook = Hook(url, SECRET, 40, int(time.time()), "Connection refused")
+        code, printed = await terminal.run(*checked, mode="webhook")
+        assert code == 1
+        assert words in printed
+
+
+@pytest.mark.parametrize("kind", ["empty", "blank", "missing"])
+def test_serve_refuses_a_webhook_without_its_secret(kind: str, tmp_path: Path) -> None:
+    token, secret, var = tmp_path / "token", tmp_path / "secret", tmp_path / "var"
+    token.write_text(TOKEN)
+    if kind != "missing":
+        secret.write_text({"empty": "", "blank": " \n"}[kind])
+    account = {"token": f"file:{token}", "secret": f"file:{secret}", "mode": "webhook"}
+    refused = gateway("serve", f"--set=channels.telegram.main={json.dumps(account)}", var=var, code=2)
+    assert "channels.telegram.main.secret" in refused.stderr
+    assert not (var / "listening.json").exists()
+    assert TOKEN not in refused.stdout + refused.stderr

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import Connection, insert, select, update
 
 from gateway.housekeeping import Housekeeping
-from gateway.store import counters, schema, tickets
+from gateway.store import counters, journal, schema, tickets
 from gateway.store.blobs import Blobs
 from gateway.store.database import Database
 from normalizer.message import Attachment
 from tests.gateway.conftest import START, FrozenClock
 from tests.gateway.outgoing import context, open_ticket
+from tests.gateway.store.mails import mail
 
 DAY = timedelta(days=1)
 
@@ -87,3 +89,49 @@ async def test_records_of_operation_go(db: Database, clock: FrozenClock, blobs: 
     clock.forward(1000 * DAY)
     assert (await Housekeeping(db, for_ever, blobs, tmp_path / "spool", clock).tidy())["records_forgotten"] == 0
     await db.write(lambda conn: conn.execute(update(schema.ticket).values(status="closed")))
+
+
+async def test_records_and_raw_bytes_go_in_pieces(
+    db: Database, clock: FrozenClock, blobs: Blobs, tmp_path: Path
+) -> None:
+    (tmp_path / "spool").mkdir()
+    ctx = context(retention={"log": "30d"}, journal={"keep_raw": "30d"})
+    raws = [mail(number) for number in range(1, 101)]
+
+    def take(conn: Connection) -> None:
+        for accepted in journal.record(conn, raws, None, now=START, blobs=blobs):
+            journal.done(conn, accepted.entry, outcome={}, now=START)
+
+    await db.write(take)
+    rows = [
+        {"token_id": 1, "fingerprint": "0", "status": 200, "body": "{}", "key": f"{number}", "at": START}
+        for number in range(1100)
+    ]
+    await db.write(lambda conn: conn.execute(insert(schema.idempotency), rows))
+    keeping = Housekeeping(db, ctx, blobs, tmp_path / "spool", clock)
+    clock.forward(30 * DAY)
+    kept = await keeping.tidy()
+    assert (kept["raw_forgotten"], kept["records_forgotten"]) == (0, 0), "not before its time"
+    clock.forward(timedelta(seconds=1))
+    went = await _tidied(db, keeping)
+    assert (went.done["raw_forgotten"], went.done["records_forgotten"]) == (100, 1100)
+    again = await _tidied(db, keeping)
+    assert (again.done["raw_forgotten"], again.done["records_forgotten"]) == (0, 0)
+    assert went.transactions - again.transactions == 4 + 3, "100 in pieces of 32, 1,100 in pieces of 500"
+    # The keys stay: what comes again is known.
+    found = await db.write(lambda conn: journal.record(conn, raws, None, now=clock(), blobs=blobs))
+    assert all(accepted.duplicate for accepted in found)
+
+
+@dataclass(frozen=True)
+class Tidied:
+    """What went, and in how many transactions."""
+
+    done: dict[str, int]
+    transactions: int
+
+
+async def _tidied(db: Database, keeping: Housekeeping) -> Tidied:
+    before = db.stats.jobs
+    done = await keeping.tidy()
+    return Tidied(done, db.stats.jobs - before)
