@@ -30,13 +30,13 @@ def count(conn: Connection, ctx: Context, row: Row, now: datetime) -> str:
     if most is None:
         return ""
     day = counters.bucket(now, DAY)
+    # The contract's first: what it stops takes no place from the account's others.
+    contract = ctx.policy.contracts.get(_contract(conn, row))
+    its = contract.messages_daily if contract is not None else None
+    if contract is not None and its is not None and counters.count_up(conn, _of_contract(contract.key), day) > its:
+        return f"contract {contract.key} has had its {its} messages of today (`messages_daily`)"
     if counters.count_up(conn, _of_account(row.channel, row.account), day) > most:
         return f"{row.channel}/{row.account} has sent its {most} messages of today (`daily_limit`)"
-    contract = ctx.policy.contracts.get(_contract(conn, row))
-    if contract is None or contract.messages_daily is None:
-        return ""
-    if counters.count_up(conn, _of_contract(contract.key), day) > contract.messages_daily:
-        return f"contract {contract.key} has had its {contract.messages_daily} messages of today (`messages_daily`)"
     return ""
 
 

@@ -22,6 +22,7 @@ from normalizer.message import Delivery, Notice, Receipt
 if TYPE_CHECKING:
     from channels.twilio.rest import Rest, Sent
 
+FAILED = frozenset({"failed", "undelivered", "canceled"})
 REMEMBERED = timedelta(hours=1)
 """After the last answer that complained of something its trouble is taken to be over."""
 MOST = 200
@@ -86,7 +87,7 @@ class TwilioSender:
         except (Refused, Unsent, Unanswered) as error:
             return self._failed(judge(error))
         self._troubles.pop(self._cause(0), None)
-        return receipt_of(self._channel, self._name, made, f"{made.status} at Twilio, {_size(what)}")
+        return receipt_of(self._channel, self._name, made, _size(what))
 
     async def troubles(self) -> Mapping[str, str]:
         """What of the account's setup keeps messages from going out."""
@@ -162,7 +163,7 @@ class TwilioProber:
             return CannotTell(judge(error).receipt.detail)
         if isinstance(found, CannotTell) or found is None:
             return found
-        return receipt_of(self._channel, self._name, found, f"{found.status} at Twilio, found in its list")
+        return receipt_of(self._channel, self._name, found, "found in its list")
 
     async def _look(self, what: Wanted, since: datetime) -> Sent | CannotTell | None:
         rest = await self._line.rest()
@@ -182,7 +183,11 @@ class TwilioProber:
 
 
 def receipt_of(channel: str, name: str, made: Sent, detail: str) -> Receipt:
-    """SENT; the key is what reports name it by."""
+    """SENT, with the key that reports name it by; what has failed already is not."""
+    if made.status in FAILED:
+        code = int(made.error) if made.error.isdigit() else 0
+        return judge(Refused(400, code, f"{made.status} at Twilio")).receipt
+    detail = f"{made.status} at Twilio, {detail}"
     return Receipt(delivery=Delivery.SENT, external_ids=(f"{channel}:{name}:{made.sid}",), detail=detail)
 
 

@@ -70,7 +70,7 @@ class Rest:
     async def outgoing(self, *, to: str, sender: str, since: datetime | None, most: int) -> Sequence[Sent]:
         """What the account sent to somebody, at most so much; `since` takes the day of it and later ones, and leaves
         out what still waits in the queue."""
-        day = {} if since is None else {"date_sent_after": since.astimezone(UTC)}
+        day = {} if since is None else {"date_sent_after": since.astimezone(UTC).date().isoformat()}
         asked = self._client.messages.list_async(to=to, from_=sender, limit=most, page_size=min(most, PAGE), **day)
         return await self._asked(asked, lambda found: [one for one in map(_sent, found) if one.outgoing])
 

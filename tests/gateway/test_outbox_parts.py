@@ -21,7 +21,7 @@ from gateway.store.database import Database
 from gateway.store.outbox import Row
 from normalizer.message import Delivery, Notice, Receipt
 from tests.gateway.conftest import FrozenClock
-from tests.gateway.outgoing import Told, context, draft, open_ticket, render
+from tests.gateway.outgoing import ScriptedProber, Told, context, draft, open_ticket, render
 
 MAIL = ("mail", "support")
 
@@ -54,10 +54,11 @@ class Bench:
         self._folder = folder
         self.engine = self.another()
 
-    def another(self) -> Outbox:
+    def another(self, prober: ScriptedProber | None = None) -> Outbox:
         return Outbox(
             self.db, context(), senders={MAIL: self.sender}, capture=CaptureSender(self._folder), render=render,
             clock=self.clock, random=Random(1), owner="host:1", metrics=Metrics(), compose=Told(),
+            probers={} if prober is None else {MAIL: prober},
         )  # fmt: skip
 
     async def once(self) -> None:
@@ -162,6 +163,26 @@ async def test_after_a_crash_the_next_part_is_sent_and_none_before_it(bench: Ben
     await bench.engine.recover()
     await bench.once()
     assert bench.sender.sent == ["one", "two", "three"]
+
+
+@pytest.mark.parametrize("crashed", [True, False])
+async def test_a_part_that_is_found_at_the_far_side_is_followed_by_the_next(bench: Bench, crashed: bool) -> None:
+    ticket = await bench.ticket()
+    found = Receipt(delivery=Delivery.SENT, external_ids=("mail:support:1:9",), detail="found")
+    prober = ScriptedProber({"one": found, "two": found, "three": found})
+    bench.engine = bench.another(prober)
+    await bench.put(ticket, "ack:1", "one two three", repeatable=False)
+    if crashed:
+        (row,) = await bench.rows()
+        await bench.db.write(lambda conn: outbox.claim(conn, [row.id], "dead", bench.clock()))
+        await bench.engine.recover()
+        await bench.engine.finish(20)
+    else:
+        bench.sender.plan["one"] = [Receipt(delivery=Delivery.RETRY, detail="lost", uncertain=True)]
+    await bench.once()
+    assert prober.asked == ["one"], "asked for the part, not for the whole"
+    assert bench.sender.sent == ["two", "three"]
+    assert [row.state for row in await bench.rows()] == ["sent"] * 3
 
 
 async def test_a_text_that_became_shorter_meanwhile_is_at_its_end(bench: Bench) -> None:

@@ -14,7 +14,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import unused_port
 
-from channels.contract import CannotTell, Divides, Watched
+from channels.contract import CannotTell, Divides, Surroundings, Watched
 from channels.registry import CHANNELS
 from channels.segments import segments
 from channels.twilio.errors import CODES, MEANINGS
@@ -305,8 +305,8 @@ async def test_nothing_that_is_logged_holds_a_text_a_number_or_a_token(caplog: p
 # -- did it go out? -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("state", ["queued", "sent", "delivered", "failed"])
-async def test_what_went_out_is_found_whatever_became_of_it(state: str) -> None:
+@pytest.mark.parametrize("state", ["queued", "sent", "delivered"])
+async def test_what_went_out_is_found_in_the_queue_too(state: str) -> None:
     async with phones() as desk:
         desk.api.report(Reports(states=() if state == "queued" else (state,)))
         begun = present()
@@ -316,6 +316,21 @@ async def test_what_went_out_is_found_whatever_became_of_it(state: str) -> None:
         assert isinstance(found, Receipt)
         assert found.external_ids == receipt.external_ids
         assert desk.waits == []
+
+
+@pytest.mark.parametrize(
+    ("code", "delivery"),
+    [("30006", Delivery.UNREACHABLE), ("30001", Delivery.RETRY), ("30003", Delivery.REFUSED), ("", Delivery.REFUSED)],
+)
+async def test_what_is_found_and_has_failed_did_not_go_out(code: str, delivery: Delivery) -> None:
+    async with phones() as desk:
+        desk.api.report(Reports(states=("failed",), code=code))
+        begun = present()
+        await desk.send(notice())
+        await desk.api.until(lambda: desk.api.sent[0].status == "failed")
+        found = await desk.prober.find(notice(), begun)
+        assert isinstance(found, Receipt)
+        assert (found.delivery, found.uncertain, found.external_ids) == (delivery, False, ())
 
 
 @pytest.mark.parametrize(
@@ -388,7 +403,9 @@ async def test_too_many_messages_to_look_through_are_no_proof() -> None:
 async def test_a_look_names_a_wrong_token_a_wrong_number_and_a_closed_account() -> None:
     async with standin(numbers=(OURS,)) as api:
         good = account(api.url, numbers=[OURS])
-        (found,) = await look("sms", {"main": good}, numbers=True)
+        online = CHANNELS["sms"].online
+        assert online is not None
+        (found,) = await online({"main": good}, Surroundings(clock=present))
         assert (found.what, found.trouble) == ("sms/main", "")
         assert SID in found.good
         _, number = await look("sms", {"main": account(api.url)}, numbers=True)
@@ -396,7 +413,9 @@ async def test_a_look_names_a_wrong_token_a_wrong_number_and_a_closed_account() 
         (token,) = await look("sms", {"main": account(api.url, auth_token="another")}, numbers=True)
         assert "token" in token.trouble and "another" not in token.trouble
         api.state = "suspended"
-        (closed,) = await look("whatsapp", {"main": account(api.url, "whatsapp")}, numbers=False)
+        online = CHANNELS["whatsapp"].online
+        assert online is not None
+        (closed,) = await online({"main": account(api.url, "whatsapp")}, Surroundings(clock=present))
         assert "suspended" in closed.trouble
         (gone,) = await look("sms", {"main": account(f"http://127.0.0.1:{unused_port()}")}, numbers=True)
         assert "Connect" in gone.trouble or "refused" in gone.trouble
