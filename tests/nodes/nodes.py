@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from email import message_from_bytes
@@ -119,6 +119,21 @@ class Node:
         """To the process itself; its workers end with it."""
         assert self.process is not None
         self.process.send_signal(signum)
+
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        assert self.process is not None
+        return self.process.pid
+
+    async def ended(self) -> None:
+        """Wait until it has killed itself, and end its workers."""
+        assert self.process is not None
+        async with asyncio.timeout(60):
+            await self.process.wait()
+        self.smtp = None
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
 
     async def state(self, wanted: str) -> None:
         """Wait for a state of the process as in /proc (T: stopped)."""
