@@ -27,6 +27,8 @@ QUICK = 0.02
 """Seconds within which everything that is claimed ahead should have gone out."""
 AHEAD = 8
 """At most this many times the sends at once are claimed, so that quick ones share commits."""
+INSISTENCE = 5
+"""How often a send that is over its time is cancelled, before it is left to itself."""
 Account: TypeAlias = tuple[str, str]
 """(channel, account)."""
 Render: TypeAlias = Callable[[Connection, Row], Notice]
@@ -233,6 +235,7 @@ async def limited(work: Coroutine[Any, Any, T], seconds: float) -> T | NoAnswer:
         task.cancel()
         task.add_done_callback(_retrieve)
     if not done:
+        await _insist(task)
         return NoAnswer("no answer within the time limit")
     if task.cancelled():
         return NoAnswer("the sender gave up")
@@ -241,6 +244,16 @@ async def limited(work: Coroutine[Any, Any, T], seconds: float) -> T | NoAnswer:
         return task.result()
     log.error("sender broke", error=type(error).__name__)
     return NoAnswer(f"the sender broke: {type(error).__name__}")
+
+
+async def _insist(task: asyncio.Future[Any]) -> None:
+    """Cancel until it has ended: `wait_for` of Python 3.11 forgets a cancellation that meets the answer that it waits
+    for, and the send would go on and hand over what is taken for not sent."""
+    for _ in range(INSISTENCE):
+        await asyncio.sleep(0)
+        if task.done():
+            return
+        task.cancel()
 
 
 def _retrieve(task: asyncio.Future[Any]) -> None:

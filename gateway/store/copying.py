@@ -1,6 +1,7 @@
 """From SQLite to PostgreSQL: every row and every blob in one transaction, compared before it is committed.
 
-And the rows back into a SQLite file, which is how a desk on PostgreSQL is backed up.
+What was committed can be compared once more. And the rows back into a SQLite file, which is how a desk on PostgreSQL
+is backed up.
 """
 
 from __future__ import annotations
@@ -28,6 +29,10 @@ LEFT_OUT = frozenset({"lease", "blob", "blob_content"})
 
 class CannotCopy(Exception):
     """The copy was not made; the text says why. The target is as it was."""
+
+
+class Different(Exception):
+    """The two sides are not the same; the text says where."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +81,43 @@ def copy(source: str, target: str, *, blobs: Path, progress: Callable[[Progress]
     finally:
         reading.dispose()
         writing.dispose()
+
+
+def compare(source: str, target: str, *, blobs: Path) -> None:
+    """Read every row and blob of both sides anew, each as of one moment, as others see them: what was copied may have
+    been changed since, or at the COMMIT, by a trigger or by somebody who works on it.
+
+    Raises Different, UnsafeDatabase, SQLAlchemyError.
+    """
+    reading = sqlite.make_engine(source, "reader", busy_timeout=5.0)
+    looking = postgres.make_engine(target, "migration").execution_options(
+        isolation_level="REPEATABLE READ", postgresql_readonly=True
+    )
+    try:
+        with reading.connect() as old, looking.connect() as new:
+            found = [line for table in _tables() if (line := _difference(old, new, table))]
+            found += [f"blob {name} is not whole" for name in _here(old, blobs)[0] if _blob_digest(new, name) != name]
+    finally:
+        reading.dispose()
+        looking.dispose()
+    if found:
+        raise Different(f"the two sides differ: {'; '.join(found)}")
+
+
+def _difference(old: Connection, new: Connection, table: Table) -> str:
+    (rows, digest), (there, written) = _digest(old, table), _digest(new, table)
+    if rows != there:
+        return f"{table.name} has {rows} rows in the source and {there} in the target"
+    return "" if digest == written else f"{table.name} has other contents"
+
+
+def _digest(conn: Connection, table: Table) -> tuple[int, str]:
+    """Rows of the table, and their digest."""
+    rows, digest = 0, Digest()
+    for batch in _batches(conn, table):
+        rows += len(batch)
+        digest.add(batch)
+    return rows, digest.value
 
 
 def copy_out(source: str, target: Path) -> tuple[Copied, ...]:
@@ -127,16 +169,13 @@ def _copy_table(old: Connection, new: Connection, table: Table, progress: Callab
         rows += len(batch)
         digest.add(batch)
         progress(Progress(table=table.name, rows=rows, total=total))
-    written, there = Digest(), 0
-    for batch in _batches(new, table):
-        there += len(batch)
-        written.add(batch)
-    if there != rows or written.value != digest.value:
+    there, written = _digest(new, table)
+    if there != rows or written != digest.value:
         raise CannotCopy(f"{table.name}: {rows} rows were read and {there} written, or their contents differ")
     if "id" in table.c and rows and is_postgresql(new):
         sequence = "SELECT setval(pg_get_serial_sequence(:name, 'id'), (SELECT max(id) FROM {}))"
         new.execute(text(sequence.format(f'"{table.name}"')), {"name": f'"{table.name}"'})
-    return Copied(table=table.name, rows=rows, digest=written.value)
+    return Copied(table=table.name, rows=rows, digest=written)
 
 
 def _insert(table: Table) -> Insert:
@@ -190,20 +229,31 @@ def _plain(value: object) -> str:
             raise TypeError(f"no rule for a {type(value).__name__}")
 
 
-def _copy_blobs(new: Connection, folder: Path, progress: Callable[[Progress], None]) -> tuple[int, tuple[str, ...]]:
+def _here(old: Connection, folder: Path) -> tuple[list[str], list[str]]:
+    """Blobs that rows name, in order: those in the folder, and those that are missing there."""
     named: set[str] = set()
     for column in (schema.entry.c.blob, schema.attachment.c.blob):
-        named |= set(new.scalars(select(column).where(column.is_not(None)).distinct()))
-    missing, done = [], 0
-    for name in sorted(named):
-        path = folder / name[:2] / name
-        if not path.is_file():
-            missing.append(name)
-            continue
-        _copy_blob(new, name, path)
-        done += 1
-        progress(Progress(table="blobs", rows=done, total=len(named)))
-    return done, tuple(missing)
+        named |= set(old.scalars(select(column).where(column.is_not(None)).distinct()))
+    here = [name for name in sorted(named) if (folder / name[:2] / name).is_file()]
+    return here, sorted(named.difference(here))
+
+
+def _copy_blobs(new: Connection, folder: Path, progress: Callable[[Progress], None]) -> tuple[int, tuple[str, ...]]:
+    here, missing = _here(new, folder)
+    for done, name in enumerate(here, 1):
+        _copy_blob(new, name, folder / name[:2] / name)
+        progress(Progress(table="blobs", rows=done, total=len(here)))
+    return len(here), tuple(missing)
+
+
+def _blob_digest(new: Connection, name: str) -> str:
+    """SHA-256 of the bytes that the database keeps under this name."""
+    content, digest, number = schema.blob_content.c, hashlib.sha256(), 0
+    wanted = select(content.content).where(content.name == name)
+    while (piece := new.scalar(wanted.where(content.number == number))) is not None:
+        digest.update(piece)
+        number += 1
+    return digest.hexdigest()
 
 
 def _copy_blob(new: Connection, name: str, path: Path) -> None:

@@ -10,9 +10,11 @@ import sqlite3
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, closing
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from pathlib import Path
 from typing import Any, TypeVar
+
+import psycopg
 
 from channels.contract import Clock, Parts, Wiring
 from channels.mail.build import build
@@ -23,11 +25,13 @@ from gateway.keyring import Keyring
 from gateway.ledger import StoreLedger
 from gateway.listening import troubles
 from gateway.metrics import Metrics
+from gateway.nodes import open_blobs
 from gateway.pipeline import Pipeline
+from gateway.settings import database_url
 from gateway.settings_files import load
 from gateway.store import outbox
-from gateway.store.blobs import Blobs
 from gateway.store.database import Database, migrate, open_database
+from gateway.store.failpoints import nowhere
 from gateway.vault import StoreVault
 from gateway.workers import Limits, WorkerPool
 from tests.services.dovecot import Dovecot
@@ -69,23 +73,46 @@ def overrides(
 
 
 class Store:
-    """What is in the database."""
+    """What is in the database: that of the settings, or the file in the data folder."""
 
-    def __init__(self, var: Path) -> None:
+    def __init__(self, var: Path, settings: tuple[str, ...] = ()) -> None:
         self._path = var / "gateway.db"
+        urls = [word.removeprefix("database.url=") for word in settings if word.startswith("database.url=")]
+        self._postgres = urls[0].replace("+psycopg", "") if urls else ""
 
     def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        """Of a query whose values are written as question marks."""
+        if self._postgres:
+            with psycopg.connect(self._postgres, autocommit=True) as postgres:
+                asked = query.replace("%", "%%").replace("?", "%s") if values else query
+                return postgres.execute(asked.encode(), values or None).fetchall()
         with closing(sqlite3.connect(f"file:{self._path}?mode=ro", uri=True, timeout=10)) as conn:
             return conn.execute(query, values).fetchall()
 
     def change(self, *statements: str) -> None:
-        """Behind the gateway's back."""
+        """Behind the gateway's back, and whatever refers to what is changed."""
+        if self._postgres:
+            with psycopg.connect(self._postgres) as postgres:
+                for statement in ("SET session_replication_role = replica", *statements):
+                    postgres.execute(statement.encode())
+            return
         with closing(sqlite3.connect(self._path, timeout=10)) as conn, conn:
             for statement in statements:
                 conn.execute(statement)
 
     def one(self, query: str, *values: object) -> Any:
         return self.rows(query, *values)[0][0]
+
+    def facts(self) -> list[dict[str, Any]]:
+        """What the journal says of each message beside its bytes."""
+        found = [row[0] for row in self.rows("SELECT facts FROM entry ORDER BY id")]
+        return [json.loads(one) if isinstance(one, str) else one for one in found]
+
+    def move_cursor(self, by: int) -> None:
+        """Let the mailbox's cursor say that so many more numbers were passed."""
+        place = json.loads(self.one("SELECT value FROM cursor"))
+        place[1] += by
+        self.change(f"UPDATE cursor SET value = '{json.dumps(place)}'")
 
     def entries(self) -> int:
         return int(self.one("SELECT count(*) FROM entry"))
@@ -109,9 +136,9 @@ class Store:
 class Running:
     """A gateway under test."""
 
-    def __init__(self, gateway: Gateway, var: Path) -> None:
+    def __init__(self, gateway: Gateway, var: Path, settings: tuple[str, ...]) -> None:
         self.gateway = gateway
-        self.store = Store(var)
+        self.store = Store(var, settings)
         self.listening: dict[str, str] = {}
 
     async def until(self, look: Callable[[], T], what: str = "it") -> T:
@@ -138,7 +165,7 @@ async def until(look: Callable[[], T], what: str = "it", seconds: float = PATIEN
 async def running(var: Path, settings: tuple[str, ...], *, confirmed: bool = False) -> AsyncIterator[Running]:
     """A gateway in this process."""
     gateway = Gateway(load(ROOT / "config", overrides=settings), var=var, confirmed=confirmed)
-    desk = Running(gateway, var)
+    desk = Running(gateway, var, settings)
     stop, started = asyncio.Event(), asyncio.Event()
 
     def begun(listening: dict[str, str]) -> None:
@@ -194,9 +221,10 @@ async def reading(var: Path, settings: tuple[str, ...], *, clock: Clock = utc_no
     configuration = load(ROOT / "config", overrides=settings)
     folders = Folders(var=var)
     folders.make()
-    url = f"sqlite:///{var / 'gateway.db'}"
-    migrate(url, backup_to=var / "backups")
-    db, blobs = open_database(url, readers=2), Blobs(folders.blobs)
+    url = database_url(configuration.settings, var)
+    await asyncio.to_thread(migrate, url, backup_to=var / "backups")
+    db, stack = open_database(url, readers=2), AsyncExitStack()
+    blobs = open_blobs(stack, db, folders.blobs, nowhere)
     ctx = Context(
         settings=configuration.settings, policy=configuration.policy, keyring=Keyring.load(var / "key"),
         surveys=configuration.surveys, texts=configuration.texts,
@@ -213,13 +241,14 @@ async def reading(var: Path, settings: tuple[str, ...], *, clock: Clock = utc_no
     for listener in listeners:
         await listener.start(pipeline.accept)
     try:
-        store = ReadingStore(var)
+        store = ReadingStore(var, settings)
         store.alarms = Alarms(db, ctx, clock, parts)
         yield store
     finally:
         for listener in listeners:
             await listener.stop()
         await db.close()
+        await stack.aclose()
 
 
 @asynccontextmanager

@@ -43,7 +43,9 @@ async def test_a_cut_in_idle_and_a_server_killed_and_started_again(server: Dovec
         assert digests(store) == expected([letter(1), letter(2)])
 
 
-async def test_a_cut_in_fetch_costs_no_mail_and_doubles_none(server: Dovecot, tmp_path: Path) -> None:
+async def test_a_cut_in_fetch_costs_no_mail_and_doubles_none(
+    server: Dovecot, tmp_path: Path, database: tuple[str, ...]
+) -> None:
     mails = [letter(number, text="text\r\n" * 20_000) for number in range(6)]
     server.append(*mails)
     seen = 0
@@ -58,7 +60,8 @@ async def test_a_cut_in_fetch_costs_no_mail_and_doubles_none(server: Dovecot, tm
 
     with cutter(server.imap) as wire:
         wire.on_server = in_the_middle
-        async with reading(tmp_path, overrides(server, port=wire.port, imap={"after": "move Processed"})) as store:
+        settings = overrides(server, *database, port=wire.port, imap={"after": "move Processed"})
+        async with reading(tmp_path, settings) as store:
             await store.filed(settled=len(mails))
             assert wire.cuts == 3
         assert digests(store) == expected(mails)
@@ -106,13 +109,15 @@ async def test_a_network_that_is_gone_in_idle_is_noticed(
 
 
 @pytest.mark.parametrize("point", ["move", "flag"])
-async def test_killed_between_the_commit_and_the_second_step(server: Dovecot, tmp_path: Path, point: str) -> None:
+async def test_killed_between_the_commit_and_the_second_step(
+    server: Dovecot, tmp_path: Path, point: str, database: tuple[str, ...]
+) -> None:
     mails = [letter(number) for number in range(3)]
     server.append(*mails)
-    settings = overrides(server, imap={"after": "move Processed" if point == "move" else "flag"})
+    settings = overrides(server, *database, imap={"after": "move Processed" if point == "move" else "flag"})
     async with child(tmp_path, settings, point, "1") as process:
         await process.wait()
-    store = Store(tmp_path)
+    store = Store(tmp_path, settings)
     assert store.states() == {"filed": 3}, (tmp_path / "child.log").read_text()[-2000:]
     assert server.messages() == mails
     assert server.flags() == [(), (), ()]
@@ -125,10 +130,12 @@ async def test_killed_between_the_commit_and_the_second_step(server: Dovecot, tm
         assert server.flags() == [(b"\\Seen",)] * 3
 
 
-async def test_rows_deleted_behind_our_back_and_a_mail_below_the_cursor(server: Dovecot, tmp_path: Path) -> None:
+async def test_rows_deleted_behind_our_back_and_a_mail_below_the_cursor(
+    server: Dovecot, tmp_path: Path, database: tuple[str, ...]
+) -> None:
     mails = [letter(number) for number in range(5)]
     server.append(*mails[:4])
-    settings = overrides(server, imap={"reconcile": "1s", "poll": "1s"})
+    settings = overrides(server, *database, imap={"reconcile": "1s", "poll": "1s"})
     async with reading(tmp_path, settings) as store:
         await store.filed(settled=4)
         uids = [row[0] for row in store.rows("SELECT uid FROM imap_seen ORDER BY uid")]
@@ -137,15 +144,17 @@ async def test_rows_deleted_behind_our_back_and_a_mail_below_the_cursor(server: 
         assert digests(store) == expected(mails[:4])
     # The cursor says that numbers were passed of which nobody knows.
     server.append(mails[4])
-    store.change("UPDATE cursor SET value = json_set(value, '$[1]', json_extract(value, '$[1]') + 50)")
+    store.move_cursor(50)
     async with reading(tmp_path, settings):
         await store.filed(settled=5)
     assert digests(store) == expected(mails)
 
 
-async def test_a_journal_row_that_is_gone_is_taken_in_again(server: Dovecot, tmp_path: Path) -> None:
+async def test_a_journal_row_that_is_gone_is_taken_in_again(
+    server: Dovecot, tmp_path: Path, database: tuple[str, ...]
+) -> None:
     server.append(letter(1), letter(2))
-    settings = overrides(server)
+    settings = overrides(server, *database)
     async with reading(tmp_path, settings) as store:
         await store.filed(settled=2)
     entry = store.one("SELECT id FROM entry WHERE peer LIKE 'client1@%'")
@@ -172,10 +181,12 @@ async def test_five_thousand_old_mails_are_left_alone(server: Dovecot, tmp_path:
     assert server.flags()[:5000] == [()] * 5000
 
 
-async def test_new_numbers_file_nothing_twice_and_answer_nobody(server: Dovecot, tmp_path: Path) -> None:
+async def test_new_numbers_file_nothing_twice_and_answer_nobody(
+    server: Dovecot, tmp_path: Path, database: tuple[str, ...]
+) -> None:
     known = [letter(1), letter(2, message_id=None)]
     server.append(*known)
-    settings = overrides(server)
+    settings = overrides(server, *database)
     async with running(tmp_path, settings) as desk:
         await desk.until(lambda: desk.store.states() == {"settled": 2}, "the first numbers")
     server.append(letter(3))  # while the gateway is down

@@ -16,8 +16,10 @@ from tests.services.dovecot import Dovecot
 pytestmark = [pytest.mark.services("dovecot"), pytest.mark.xdist_group("dovecot")]
 
 
-async def test_idle_to_ticket_and_a_flag_after_the_commit(server: Dovecot, tmp_path: Path) -> None:
-    async with running(tmp_path, overrides(server)) as desk:
+async def test_idle_to_ticket_and_a_flag_after_the_commit(
+    server: Dovecot, tmp_path: Path, database: tuple[str, ...]
+) -> None:
+    async with running(tmp_path, overrides(server, *database)) as desk:
         await desk.until(lambda: desk.store.rows("SELECT 1 FROM cursor"), "the first look")
         server.append(letter(1))
         await desk.tickets(1)
@@ -28,17 +30,18 @@ async def test_idle_to_ticket_and_a_flag_after_the_commit(server: Dovecot, tmp_p
         await desk.until(lambda: desk.store.states() == {"settled": 2}, "the flags")
         assert server.flags() == [(b"\\Seen",), (b"\\Seen",)]
         assert desk.store.acknowledgements() == 2
-    (facts,) = {row[0] for row in desk.store.rows("SELECT json_extract(facts, '$.transport') FROM entry")}
-    assert facts == "imap"
+    assert [facts["transport"] for facts in desk.store.facts()] == ["imap", "imap"]
     bodies = [row[0] for row in desk.store.rows("SELECT content FROM raw ORDER BY entry_id")]
     assert bodies == [letter(1), letter(2)], "byte for byte"
 
 
-async def test_moved_after_the_commit_and_the_received_time_is_the_servers(server: Dovecot, tmp_path: Path) -> None:
+async def test_moved_after_the_commit_and_the_received_time_is_the_servers(
+    server: Dovecot, tmp_path: Path, database: tuple[str, ...]
+) -> None:
     at = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=30)
     server.append(letter(1), at=at)
     server.append(letter(2))
-    async with running(tmp_path, overrides(server, imap={"after": "move Filed"})) as desk:
+    async with running(tmp_path, overrides(server, *database, imap={"after": "move Filed"})) as desk:
         await desk.tickets(2)
         await desk.until(lambda: desk.store.states() == {"settled": 2}, "the move")
         assert server.messages() == []
@@ -75,11 +78,13 @@ async def test_read_only_touches_nothing(server: Dovecot, tmp_path: Path) -> Non
         assert not client.folder_exists("Elsewhere")
 
 
-async def test_big_mail_is_spooled_and_mail_over_the_limit_stays(server: Dovecot, tmp_path: Path) -> None:
+async def test_big_mail_is_spooled_and_mail_over_the_limit_stays(
+    server: Dovecot, tmp_path: Path, database: tuple[str, ...]
+) -> None:
     big = letter(1, text="line\r\n" * 150_000)
     huge = letter(2, text="The attachment is 300 pages.\r\n" + "page\r\n" * 250_000)
     server.append(big, huge, letter(3))
-    settings = overrides(server, imap={"after": "move Processed", "message_size": "1MB"})
+    settings = overrides(server, *database, imap={"after": "move Processed", "message_size": "1MB"})
     async with running(tmp_path, settings) as desk:
         await desk.tickets(3)
         await desk.until(lambda: desk.store.states() == {"settled": 2, "kept": 1}, "the ledger")

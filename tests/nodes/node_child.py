@@ -1,6 +1,7 @@
-"""One node of several, which stops itself (SIGSTOP) or kills itself at a named point.
+"""One node of several, which stops itself (SIGSTOP) or kills itself at a named point, and whose clock may be wrong.
 
-Usage: node_child.py CONFIG VAR FAILPOINT|- COUNT SIGNAL KEY=VALUE… — the signal at the COUNT-th pass of the point.
+Usage: node_child.py CONFIG VAR FAILPOINT|- COUNT SIGNAL AHEAD KEY=VALUE… — the signal at the COUNT-th pass of the
+point; AHEAD: seconds that its clock is ahead of the machine's.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import asyncio
 import os
 import signal
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from gateway.app import Gateway
@@ -18,6 +20,7 @@ from gateway.settings_files import load
 
 def main() -> None:
     config, var, point, left, signum = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4]), sys.argv[5]
+    ahead = timedelta(seconds=float(sys.argv[6]))
     configure("info", format="json")
 
     def failpoint(name: str) -> None:
@@ -31,7 +34,11 @@ def main() -> None:
         stop = asyncio.Event()
         for ending in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(ending, stop.set)
-        await Gateway(load(config, overrides=tuple(sys.argv[6:])), var=var, failpoint=failpoint).run(stop)
+        gateway = Gateway(
+            load(config, overrides=tuple(sys.argv[7:])), var=var, failpoint=failpoint,
+            clock=lambda: datetime.now(UTC) + ahead,
+        )  # fmt: skip
+        await gateway.run(stop)
 
     asyncio.run(run())
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
 from email import message_from_bytes
 from pathlib import Path
 
+import aiohttp
 from aiosmtpd.smtp import SMTP, Envelope, Session
+
+from tests.postgres import Server
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -37,6 +42,20 @@ class FarSide:
 
     port: int = 0
     mails: list[bytes] = field(default_factory=list)
+    held: asyncio.Event | None = None
+    """When given, nobody hears an answer to RCPT before it is set."""
+    asked: int = 0
+    """Recipients that were named."""
+
+    async def handle_RCPT(
+        self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _options: list[str]
+    ) -> str:
+        """Let it wait where the test says so."""
+        self.asked += 1
+        if self.held is not None:
+            await self.held.wait()
+        envelope.rcpt_tos.append(address)
+        return "250 fine"
 
     async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:
         """Take it."""
@@ -70,6 +89,8 @@ class Node:
     var: Path
     url: str
     more: tuple[str, ...] = ()
+    ahead: timedelta = timedelta()
+    """How far its clock is ahead of the machine's."""
     process: asyncio.subprocess.Process | None = None
     smtp: int | None = None
     http: str = ""
@@ -78,14 +99,15 @@ class Node:
         """Start it and wait until it listens."""
         self.var.mkdir(exist_ok=True)
         (self.var.parent / "key").write_text("the same key for all nodes of a test")
+        listening = self.var / "listening.json"
+        listening.unlink(missing_ok=True)  # of a start that was killed
         settings = (*OVERRIDES, *self.more, f"database.url={self.url}", f"secret_key=file:{self.var.parent / 'key'}")
         with (self.var / "log").open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
                 sys.executable, str(HERE / "node_child.py"), str(ROOT / "config"), str(self.var),
-                point, str(count), signum, *settings,
+                point, str(count), signum, str(self.ahead.total_seconds()), *settings,
                 stdout=log, stderr=log, start_new_session=True, cwd=ROOT,
             )  # fmt: skip
-        listening = self.var / "listening.json"
         async with asyncio.timeout(60):
             while not listening.exists():
                 assert self.process.returncode is None, self.log()
@@ -97,6 +119,21 @@ class Node:
         """To the process itself; its workers end with it."""
         assert self.process is not None
         self.process.send_signal(signum)
+
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        assert self.process is not None
+        return self.process.pid
+
+    async def ended(self) -> None:
+        """Wait until it has killed itself, and end its workers."""
+        assert self.process is not None
+        async with asyncio.timeout(60):
+            await self.process.wait()
+        self.smtp = None
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
 
     async def state(self, wanted: str) -> None:
         """Wait for a state of the process as in /proc (T: stopped)."""
@@ -152,3 +189,30 @@ def mail(sender: str, message_id: str, *, subject: str = "The printer", reply_to
         f"From: {sender}\r\nTo: support@desk.example\r\nSubject: {subject}\r\nMessage-ID: <{message_id}>\r\n{thread}"
         f"\r\nIt prints nothing since this morning, and we need it. ({message_id})"
     ).encode()
+
+
+async def settled(server: Server, database: str, *, seconds: float = 90) -> None:
+    """Everything is filed and every notice has gone out."""
+    waiting = (
+        "SELECT (SELECT count(*) FROM entry WHERE state = 'pending')"
+        " + (SELECT count(*) FROM outbox WHERE state IN ('waiting', 'sending'))"
+    )
+    await until(lambda: server.run(waiting, database) == [(0,)], seconds=seconds)
+
+
+async def reply(node: Node, number: str) -> None:
+    """A person of the staff answers in the ticket of this number."""
+    headers = {"Authorization": f"Bearer {(node.var / 'token').read_text().strip()}"}
+    async with aiohttp.ClientSession() as session:
+        url = f"http://{node.http}/api/v1/tickets/{number}/reply"
+        async with session.post(url, json={"text": "Turn it off and on again."}, headers=headers) as response:
+            assert response.status < 300, await response.text()
+
+
+def bytes_are_there(server: Server, database: str, wanted: set[str]) -> None:
+    """The database alone gives every byte back, though the dead node's folder is gone."""
+    small = server.run("SELECT content FROM raw", database)
+    big = server.run("SELECT string_agg(content, ''::bytea ORDER BY number) FROM blob_content GROUP BY name", database)
+    found = {hashlib.sha256(bytes(row[0])).hexdigest() for row in (*small, *big) if isinstance(row[0], bytes)}
+    assert wanted <= found
+    assert big, "none was big enough for a blob"

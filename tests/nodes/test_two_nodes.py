@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import random
 import signal
 from collections import Counter
 from pathlib import Path
 
-import aiohttp
 import pytest
 
 from tests.chaos.senders import Record, send_all
-from tests.nodes.nodes import Node, deliver, far_side, mail, until
+from tests.nodes.nodes import Node, bytes_are_there, deliver, far_side, mail, reply, settled, until
 from tests.postgres import Server
 
 PAIRS = 200
 AT_ONCE = 20
-
-
-async def settled(server: Server, database: str, *, seconds: float = 90) -> None:
-    """Everything is filed and every notice has gone out."""
-    waiting = (
-        "SELECT (SELECT count(*) FROM entry WHERE state = 'pending')"
-        " + (SELECT count(*) FROM outbox WHERE state IN ('waiting', 'sending'))"
-    )
-    await until(lambda: server.run(waiting, database) == [(0,)], seconds=seconds)
 
 
 @pytest.mark.xdist_group("nodes")
@@ -88,8 +77,7 @@ async def test_a_frozen_owner_is_taken_over_and_its_results_are_refused(
             await settled(server, database)
             assert len(far.mails) == 1
             number = server.run("SELECT number FROM ticket", database)[0][0]
-            token = (frozen.var / "token").read_text().strip()
-            await _reply(frozen.http, token, str(number))
+            await reply(frozen, str(number))
             await frozen.state("T")
             owner = "SELECT owner, state FROM outbox WHERE kind = 'reply'"
             before = server.run(owner, database)
@@ -115,14 +103,6 @@ async def test_a_frozen_owner_is_taken_over_and_its_results_are_refused(
         finally:
             await frozen.kill()
             await other.kill()
-
-
-async def _reply(http: str, token: str, number: str) -> None:
-    async with aiohttp.ClientSession() as session:
-        url = f"http://{http}/api/v1/tickets/{number}/reply"
-        headers = {"Authorization": f"Bearer {token}"}
-        async with session.post(url, json={"text": "Turn it off and on again."}, headers=headers) as response:
-            assert response.status < 300, await response.text()
 
 
 @pytest.mark.xdist_group("nodes")
@@ -186,18 +166,9 @@ async def test_a_node_that_dies_under_load_loses_and_doubles_nothing(
         assert not lost, f"{len(lost)} of {len(record.acknowledged)}"
         assert not server.run("SELECT id FROM entry WHERE state = 'quarantined'", database)
         assert not server.run("SELECT entry_id FROM ticket GROUP BY entry_id HAVING count(*) > 1", database)
-        _bytes_are_there(server, database, set(record.acknowledged))
+        bytes_are_there(server, database, set(record.acknowledged))
         answered = Counter(far.header("In-Reply-To"))
         assert max(answered.values()) == 1, "somebody was answered twice"
         states = Counter(server.run("SELECT state FROM outbox", database))
         assert set(states) <= {("sent",), ("unknown",)}, states
         print(f"{at_death} before, {len(record.acknowledged)} in all; {dict(states)}")
-
-
-def _bytes_are_there(server: Server, database: str, wanted: set[str]) -> None:
-    """The database alone gives every byte back, though the dead node's folder is gone."""
-    small = server.run("SELECT content FROM raw", database)
-    big = server.run("SELECT string_agg(content, ''::bytea ORDER BY number) FROM blob_content GROUP BY name", database)
-    found = {hashlib.sha256(bytes(row[0])).hexdigest() for row in (*small, *big) if isinstance(row[0], bytes)}
-    assert wanted <= found
-    assert big, "none was big enough for a blob"

@@ -11,12 +11,14 @@ from sqlalchemy import select, text
 from typer.testing import CliRunner
 
 from gateway.cli.db import app
+from gateway.cli.options import Failed
 from gateway.store import schema
 from gateway.store.blobs import Blobs
 from gateway.store.copying import CannotCopy, Digest, copy
 from gateway.store.database import migrate, open_database
 from gateway.store.postgres import make_engine
 from gateway.store.shared_blobs import SharedBlobs
+from tests.gateway.cli.running import gateway
 from tests.gateway.store.mails import accept, mail, spooled
 from tests.postgres import Server
 
@@ -74,6 +76,70 @@ def test_a_lost_blob_is_named(source: str, tmp_path: Path, postgres: Server) -> 
     lost.unlink()
     report = copy(source, postgres.url(postgres.fresh()), blobs=tmp_path / "blobs", progress=lambda _: None)
     assert report.missing == (lost.name,)
+
+
+AT_COMMIT = """
+CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {work}; RETURN NULL; END $$;
+CREATE CONSTRAINT TRIGGER meddling AFTER INSERT ON cursor DEFERRABLE INITIALLY DEFERRED
+FOR EACH ROW EXECUTE FUNCTION meddle();
+"""
+"""Something in the target that does its work at the COMMIT, after all was compared."""
+
+
+@pytest.mark.parametrize(
+    ("work", "said"),
+    [
+        ("DELETE FROM cursor", "cursor has 1 rows in the source and 0 in the target"),
+        ("UPDATE entry SET peer = 'somebody@else.example' WHERE id = 1", "entry has other contents"),
+        ("DELETE FROM blob_content", "is not whole"),
+    ],
+)
+def test_what_differs_after_the_commit_is_said(
+    source: str, tmp_path: Path, postgres: Server, work: str, said: str
+) -> None:
+    name = postgres.fresh()
+    migrate(postgres.url(name), backup_to=tmp_path)
+    postgres.run(AT_COMMIT.format(work=work), name)
+    result = CliRunner().invoke(app, ["copy", source, postgres.url(name)])
+    assert isinstance(result.exception, Failed) and said in str(result.exception), result.output
+    assert "the same on both sides" not in result.output
+
+
+def test_a_row_that_does_not_arrive_leaves_the_target_empty(source: str, tmp_path: Path, postgres: Server) -> None:
+    name = postgres.fresh()
+    migrate(postgres.url(name), backup_to=tmp_path)
+    postgres.run("CREATE RULE swallow AS ON INSERT TO delivery WHERE NEW.entry_id = 1 DO INSTEAD NOTHING", name)
+    result = CliRunner().invoke(app, ["copy", source, postgres.url(name)])
+    assert isinstance(result.exception, Failed) and "delivery: 2 rows were read and 1 written" in str(result.exception)
+    assert postgres.run("SELECT count(*) FROM entry", name) == [(0,)]
+
+
+def test_both_sides_are_compared_at_any_time(source: str, tmp_path: Path, postgres: Server) -> None:
+    name = postgres.fresh()
+    words = [source, postgres.url(name)]
+    assert CliRunner().invoke(app, ["copy", *words]).exit_code == 0
+    result = CliRunner().invoke(app, ["compare", *words])
+    assert (result.exit_code, result.output) == (0, "the same on both sides\n")
+    with sqlite3.connect(tmp_path / "gateway.db") as conn:
+        conn.execute("UPDATE cursor SET value = 'later'")
+    conn.close()
+    postgres.run("DELETE FROM delivery WHERE entry_id = 2", name)
+    result = CliRunner().invoke(app, ["compare", *words])
+    assert isinstance(result.exception, Failed)
+    assert "cursor has other contents" in str(result.exception)
+    assert "delivery has 2 rows in the source and 1 in the target" in str(result.exception)
+
+
+def test_the_command_ends_with_1(source: str, tmp_path: Path, postgres: Server) -> None:
+    target = postgres.url(postgres.fresh())
+    gateway("db", "copy", source, target, var=tmp_path / "var")
+    assert "the same on both sides" in gateway("db", "compare", source, target, var=tmp_path / "var").stdout
+    with sqlite3.connect(tmp_path / "gateway.db") as conn:
+        conn.execute("DELETE FROM cursor")
+    conn.close()
+    assert (
+        "cursor has 0 rows in the source and 1 in the target" in gateway("db", "compare", source, target, code=1).stderr
+    )
 
 
 def test_the_digest_sees_every_difference_but_the_order() -> None:
