@@ -6,8 +6,9 @@ from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Integer, Row, bindparam, literal_column, select
+from sqlalchemy import Connection, Integer, Row, bindparam, select
 
+from gateway.store.dialect import is_one_of
 from gateway.store.prepared import Prepared
 from gateway.store.schema import entry
 
@@ -29,7 +30,7 @@ _PENDING = Prepared(
         entry.c.failing_since,
         entry.c.owner,
     )
-    .where(entry.c.state == literal_column("'pending'"))  # written out, for the partial index
+    .where(is_one_of(entry.c.state, "pending"))
     .order_by(entry.c.id)
     .limit(bindparam("most", type_=Integer))
 )
