@@ -5,12 +5,13 @@ it, and what is shown is the CPU of the thread that writes, user and kernel: a m
 changes its speed, changes it for all sizes alike. Ratios are medians over rounds of the bigger store's / the
 smallest's next to it. "list" is the first page of tickets of the API, milliseconds on the wall.
 
-    python benchmarks/growth.py [--sizes 10000 100000] [--rounds 9] [--mails 200] [--folder DIR]
+    python benchmarks/growth.py [--sizes 10000 100000] [--rounds 9] [--mails 200] [--folder DIR] [--save]
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 import sys
 import tempfile
@@ -19,6 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 # The same modules, whether this runs as a script or by `python -m benchmarks.growth`.
 sys.path.insert(0, str(Path(__file__).parent))
@@ -37,6 +39,8 @@ from gateway.store import journal, queries
 from gateway.store.blobs import Blobs
 from gateway.store.sqlite import driver_connection, make_engine
 from gateway.worker import read_entry
+
+RESULTS = Path(__file__).parent / "results"
 
 
 @dataclass(slots=True)
@@ -77,8 +81,8 @@ class Store:
         driver_connection(self.conn).execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-def measure(sizes: Sequence[int], rounds: int, mails: int, folder: Path | None) -> list[dict[str, float]]:
-    """Fill, measure and print; for each size the CPU of a mail and its ratio to the smallest store."""
+def measure(sizes: Sequence[int], rounds: int, mails: int, folder: Path | None) -> list[dict[str, Any]]:
+    """Fill, measure and print; for each size the CPU of a mail, each round's, and its ratio to the smallest store."""
     configuration = load(CONFIG, overrides=CAPS)
     ctx = Context(
         settings=configuration.settings, policy=configuration.policy, keyring=Keyring(bytes(range(32))),
@@ -107,20 +111,33 @@ def measure(sizes: Sequence[int], rounds: int, mails: int, folder: Path | None) 
             )
             store.conn.close()
             found.append(
-                {"tickets": store.size, "cpu": statistics.median(store.costs), "ratio": statistics.median(paired)}
+                {
+                    "tickets": store.size,
+                    "cpu": statistics.median(store.costs),
+                    "ratio": statistics.median(paired),
+                    "list_ms": statistics.median(store.lists),
+                    "rounds": store.costs,
+                }
             )
         return found
 
 
 def main() -> None:
-    """Print the table."""
+    """Print the table; with --save also write benchmarks/results/growth-<time>.json."""
     parser = argparse.ArgumentParser(description="what a mail costs on top of many old tickets")
     parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000])
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--mails", type=int, default=200)
     parser.add_argument("--folder", type=Path, help="where the stores are made (default: a temporary folder)")
+    parser.add_argument("--save", action="store_true", help="write benchmarks/results/growth-*.json")
     given = parser.parse_args()
-    measure(given.sizes, given.rounds, given.mails, given.folder)
+    found = measure(given.sizes, given.rounds, given.mails, given.folder)
+    if given.save:
+        RESULTS.mkdir(exist_ok=True)
+        now = datetime.now(UTC)
+        path = RESULTS / f"growth-{now:%Y%m%d-%H%M%S}.json"
+        path.write_text(json.dumps({"at": now.isoformat(), "rounds": given.rounds, "sizes": found}, indent=1) + "\n")
+        print(f"written to {path}")
 
 
 if __name__ == "__main__":

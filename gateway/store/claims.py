@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, select, text, update
 
 from gateway.store import leases
+from gateway.store.choosing import choose
 from gateway.store.dialect import is_one_of, is_postgresql
-from gateway.store.journal import Entry, choose
+from gateway.store.journal import Entry
 from gateway.store.outbox import Row, row_of
 from gateway.store.schema import entry, outbox
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Table, bindparam, literal, text
+from sqlalchemy import ColumnElement, Connection, Row, Table, bindparam, literal_column, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 
@@ -198,7 +198,11 @@ def upsert_all(conn: Connection, table: Table, rows: Sequence[Mapping[str, Any]]
 
 
 def is_one_of(column: ColumnElement[str], *values: str) -> ColumnElement[bool]:
-    """`column` equals one of the `values`, written into the statement, so that a partial index on them is used."""
-    if len(values) == 1:
-        return column == literal(values[0], literal_execute=True)
-    return column.in_([literal(value, literal_execute=True) for value in values])
+    """`column` equals one of the `values`, written into the statement, so that a partial index on them is used.
+
+    They are names of ours. Raises ValueError for anything else.
+    """
+    if not all(value.isidentifier() for value in values):
+        raise ValueError(f"{values} are not all names")
+    written: list[ColumnElement[str]] = [literal_column(f"'{value}'") for value in values]
+    return column == written[0] if len(written) == 1 else column.in_(written)

@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, bindparam, exists, func, or_, select, update
+from sqlalchemy import Connection, Row, Select, and_, bindparam, exists, func, or_, select, update
 
 from channels.contract import Accepted, Cursor, Unavailable
 from gateway.store import accepting, accepting_postgres, accepting_sqlite, cursors, mailboxes
 from gateway.store.blobs import Blobs
+from gateway.store.choosing import MOST_BYTES, choose
 from gateway.store.dialect import insert_missing, is_one_of, is_postgresql, wake
 from gateway.store.prepared import Prepared
 from gateway.store.schema import delivery, entry
@@ -20,12 +21,6 @@ from gateway.store.schema import raw as raw_table
 from gateway.store.together import Together
 from normalizer.message import INLINE_LIMIT, Body, InlineBody, RawMessage, SpooledBody
 
-HOLD = timedelta(seconds=10)
-"""The longest time that an entry which is being retried holds its peer's later entries back (rule 7)."""
-SCAN = 5_000
-"""Pending rows looked at by one call of `pending`."""
-MOST_BYTES = 1 << 24
-"""Bytes of the entries that are claimed at once."""
 LONGEST_ID, LONGEST_PEER = 1000, 320
 """Characters of an external id and of a peer that are stored; the rest of a longer one is a digest."""
 BACKOFF = timedelta(seconds=2)
@@ -222,6 +217,25 @@ def named(conn: Connection, channel: str, external_id: str) -> tuple[int, str] |
 # -- filing -------------------------------------------------------------------------------
 
 
+# Made once: building them takes as long as running them, and they run for every few entries.
+_UNREAD = ("variant", "dedupe", "not_before", "failing_since", "error", "outcome", "processed_at")
+"""Columns that nobody who files an entry looks at."""
+_LOAD: Select[Any] = (
+    select(*(column for column in entry.c if column.name not in _UNREAD), raw_table.c.content)
+    .outerjoin(raw_table, raw_table.c.entry_id == entry.c.id)
+    .where(
+        entry.c.id.in_(bindparam("ids", expanding=True)),
+        or_(raw_table.c.entry_id.is_not(None), entry.c.blob.is_not(None)),
+    )
+    .order_by(entry.c.id)
+)
+_DELIVERIES = (
+    select(delivery.c.entry_id, delivery.c.account, delivery.c.recipient)
+    .where(delivery.c.entry_id.in_(bindparam("ids", expanding=True)))
+    .order_by(delivery.c.account, delivery.c.recipient)
+)
+
+
 def pending(
     conn: Connection,
     *,
@@ -239,65 +253,14 @@ def pending(
     return load(conn, choose(conn, now=now, limit=limit, exclude=exclude, max_bytes=max_bytes), blobs)
 
 
-def choose(
-    conn: Connection,
-    *,
-    now: datetime,
-    limit: int,
-    exclude: Collection[int] = (),
-    others: Collection[str] = (),
-    max_bytes: int = MOST_BYTES,
-) -> list[int]:
-    """Ids of the entries to file now, as `pending` says; `others` are nodes whose claims are to be respected."""
-    columns = (entry.c.id, entry.c.channel, entry.c.peer, entry.c.size, entry.c.not_before, entry.c.failing_since)
-    query = select(*columns, entry.c.owner).where(is_one_of(entry.c.state, "pending")).order_by(entry.c.id).limit(SCAN)
-    busy = frozenset(exclude)
-    held: set[tuple[str, str]] = set()
-    chosen: list[int] = []
-    total = 0
-    for row in conn.execute(query):
-        peer = (row.channel, row.peer)
-        taken = row.id in busy or (row.owner is not None and row.owner in others)
-        if taken or _is_put_off(row.not_before, row.failing_since, now):
-            if row.peer and (taken or row.failing_since is None or row.failing_since > now - HOLD):
-                held.add(peer)
-            continue
-        if peer in held:
-            continue
-        total += row.size
-        if chosen and total > max_bytes:
-            break
-        chosen.append(row.id)
-        if len(chosen) == limit:
-            break
-    return chosen
-
-
-def _is_put_off(not_before: datetime | None, failing_since: datetime | None, now: datetime) -> bool:
-    """Its retry is not yet due. A time that a clock wrote which went back since then binds nobody."""
-    if not_before is None or not_before <= now:
-        return False
-    if failing_since is None:
-        # Put back or replayed, not failed: never for longer than this.
-        return not_before <= now + HOLD
-    return failing_since <= now
-
-
 def load(conn: Connection, ids: Sequence[int], blobs: Blobs) -> list[Entry]:
     """The entries with their raw messages, in journal order; those whose bytes were dropped are left out."""
     if not ids:
         return []
-    query = (
-        select(entry, raw_table.c.content)
-        .outerjoin(raw_table, raw_table.c.entry_id == entry.c.id)
-        .where(entry.c.id.in_(ids), or_(raw_table.c.entry_id.is_not(None), entry.c.blob.is_not(None)))
-        .order_by(entry.c.id)
-    )
     deliveries: dict[int, list[tuple[str, str]]] = {}
-    where = delivery.c.entry_id.in_(ids)
-    for row in conn.execute(select(delivery).where(where).order_by(delivery.c.account, delivery.c.recipient)):
-        deliveries.setdefault(row.entry_id, []).append((row.account, row.recipient))
-    return [_entry(row, tuple(deliveries.get(row.id, ())), blobs) for row in conn.execute(query)]
+    for entry_id, account, recipient in conn.execute(_DELIVERIES, {"ids": ids}):
+        deliveries.setdefault(entry_id, []).append((account, recipient))
+    return [_entry(row, tuple(deliveries.get(row.id, ())), blobs) for row in conn.execute(_LOAD, {"ids": ids})]
 
 
 def _entry(row: Row[Any], deliveries: tuple[tuple[str, str], ...], blobs: Blobs) -> Entry:

@@ -252,7 +252,7 @@ def claimable(now: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
 
 # Made once: building these takes longer than running them, and they run for every notice.
 _NOW = bindparam("now", type_=Instant)
-_DUE = (
+_DUE = Prepared(
     select(outbox.c.id)
     .where(outbox.c.channel == bindparam("of_channel"), outbox.c.account == bindparam("of_account"), claimable(_NOW))
     .order_by(outbox.c.due_at, outbox.c.id)
@@ -276,11 +276,13 @@ _FREE = (
     .order_by(outbox.c.id)
     .with_for_update(skip_locked=True)
 )
-_NEXT_DUE = select(func.min(outbox.c.due_at)).where(
-    is_one_of(outbox.c.state, "waiting"),
-    outbox.c.channel == bindparam("of_channel"),
-    outbox.c.account == bindparam("of_account"),
-    outbox.c.due_at > _NOW,
+_NEXT_DUE = Prepared(
+    select(func.min(outbox.c.due_at).label("earliest")).where(
+        is_one_of(outbox.c.state, "waiting"),
+        outbox.c.channel == bindparam("of_channel"),
+        outbox.c.account == bindparam("of_account"),
+        outbox.c.due_at > _NOW,
+    )
 )
 _OURS = (
     outbox.c.id == bindparam("of_id"),
@@ -294,7 +296,7 @@ _SETTLE = Prepared(update(outbox).where(*_OURS))
 def due(conn: Connection, channel: str, account: str, now: datetime, limit: int) -> list[int]:
     """Ids of at most `limit` notices of one account that may go out now, the longest due first."""
     wanted = {"of_channel": channel, "of_account": account, "now": now, "most": limit}
-    return list(conn.scalars(_DUE, wanted))
+    return [row.id for row in _DUE.all(conn, wanted)]
 
 
 def claim(conn: Connection, ids: Sequence[int], owner: str, now: datetime) -> list[Row]:
@@ -353,7 +355,7 @@ def release(conn: Connection, owner: str, sending: Sequence[int]) -> int:
 def next_due(conn: Connection, accounts: Sequence[tuple[str, str]], now: datetime) -> datetime | None:
     """When the next notice of these accounts becomes due after `now`; None when there is none."""
     times = [
-        conn.scalar(_NEXT_DUE, {"of_channel": channel, "of_account": account, "now": now})
+        _NEXT_DUE.scalar(conn, {"of_channel": channel, "of_account": account, "now": now})
         for channel, account in accounts
     ]
     return min((time for time in times if time is not None), default=None)

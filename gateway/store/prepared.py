@@ -102,7 +102,7 @@ class _Compiled:
         compiled = statement.compile(dialect=dialect, column_keys=list(names))
         self._text = str(compiled)
         binds = compiled.binds
-        self._order = tuple(compiled.positiontup if compiled.positional else binds)
+        self._order = tuple(compiled.positiontup if compiled.positional else compiled.bind_names.values())
         if unknown := [name for name in names if name not in binds]:
             raise KeyError(f"the statement has no {', '.join(unknown)}")
         self._takes = _converters(

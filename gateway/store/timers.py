@@ -7,14 +7,24 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, select, update
+from sqlalchemy import Connection, Integer, bindparam, func, select, update
 
 from gateway.store.dialect import add_new, insert_missing, wake
+from gateway.store.prepared import Prepared
 from gateway.store.schema import timer
+from gateway.store.schema_base import Instant
 from normalizer.message import Json
 
 _COLUMNS = (timer.c.id, timer.c.ticket_id, timer.c.kind, timer.c.version, timer.c.due_at, timer.c.data)
 _UNFIRED = select(*_COLUMNS).where(timer.c.id == bindparam("of_id"), timer.c.fired_at.is_(None))
+# Made once: both run whenever something was filed.
+_DUE = Prepared(
+    select(timer.c.id)
+    .where(timer.c.fired_at.is_(None), timer.c.due_at <= bindparam("now", type_=Instant))
+    .order_by(timer.c.due_at, timer.c.id)
+    .limit(bindparam("most", type_=Integer))
+)
+_NEXT_DUE = Prepared(select(func.min(timer.c.due_at).label("earliest")).where(timer.c.fired_at.is_(None)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,13 +69,12 @@ def put_all(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
 
 def due(conn: Connection, now: datetime, limit: int) -> list[int]:
     """Ids of at most `limit` timers to fire now, the longest due first."""
-    statement = select(timer.c.id).where(timer.c.fired_at.is_(None), timer.c.due_at <= now)
-    return list(conn.scalars(statement.order_by(timer.c.due_at, timer.c.id).limit(limit)))
+    return [row.id for row in _DUE.all(conn, {"now": now, "most": limit})]
 
 
 def next_due(conn: Connection) -> datetime | None:
     """When the next timer fires; None when there is none."""
-    earliest: datetime | None = conn.scalar(select(func.min(timer.c.due_at)).where(timer.c.fired_at.is_(None)))
+    earliest: datetime | None = _NEXT_DUE.scalar(conn, {})
     return earliest
 
 

@@ -213,3 +213,14 @@ def test_old_bytes_are_dropped_but_never_the_key_nor_the_quarantine(
     assert [one.id for one in journal.load(conn, [1, 2, 3, 4, 5], blobs)] == [3, 4, 5]
     assert journal.replay(conn, [1, 2, 3], reroute=False, notify=False, now=NOW) == 1
     assert take(mail(1))[0].duplicate
+
+
+def test_those_that_must_wait_hide_nobody_behind_them(
+    conn: Connection, blobs: Blobs, take: Callable[..., list[Accepted]]
+) -> None:
+    taken = [one.entry for number in range(12) for one in take(mail(f"{number}@x.example", peer=f"{number}@x.example"))]
+    for entry_id in taken[:9]:
+        journal.put_back(conn, entry_id, NOW + 5 * SECOND)
+    assert waiting(conn, blobs, limit=2) == taken[9:11]
+    assert waiting(conn, blobs, limit=2, exclude=taken[9:10]) == taken[10:]
+    assert waiting(conn, blobs, limit=50) == taken[9:]
