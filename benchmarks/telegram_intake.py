@@ -31,7 +31,7 @@ import uvloop
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from endtoend.hooks import deliver, steadily, updates
+from endtoend.hooks import deliver, requests_of, steadily, updates
 from endtoend.machine import fsync_probe, spin, used
 from endtoend.servers import HOLD_BACK, Gateway, Server
 
@@ -147,7 +147,7 @@ class Bench:
         db = sqlite3.connect(f"file:{self._ours.var / 'gateway.db'}?mode=ro", uri=True, isolation_level=None)
         try:
             (newest,) = db.execute("SELECT coalesce(max(id), 0) FROM ticket").fetchone()
-            sending = asyncio.create_task(steadily(self._port, posted, rate, SECRET))
+            sending = asyncio.create_task(steadily(self._port, requests_of(posted, SECRET), rate))
             ends: dict[int, float] = {}
             gives_up = time.perf_counter() + len(posted) / rate + 60
             while len(ends) < len(posted):
@@ -160,7 +160,8 @@ class Bench:
                 if now > gives_up or (sending.done() and sending.exception() is not None):
                     sending.cancel()
                     raise RuntimeError(f"{len(posted)} updates became {len(ends)} tickets") from sending.exception()
-            return await sending, ends
+            begins, _ = await sending
+            return begins, ends
         finally:
             db.close()
 

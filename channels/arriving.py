@@ -19,13 +19,19 @@ async def whole(request: web.Request, most: int, seconds: float) -> bytes:
     """The body, unpacked. Raises TooBig, TimeoutError, and what BROKEN has."""
     if (request.content_length or 0) > most:
         raise TooBig
+    # A body that is there already, as most are, needs no time limit.
+    if request.content.is_eof():
+        return await _read(request, most)
+    async with asyncio.timeout(seconds):
+        return await _read(request, most)
+
+
+async def _read(request: web.Request, most: int) -> bytes:
     pieces: list[bytes] = []
     size = 0
-    # A body that is there already, as most are, needs no time limit.
-    async with asyncio.timeout(None if request.content.is_eof() else seconds):
-        while piece := await request.content.readany():
-            size += len(piece)
-            if size > most:
-                raise TooBig
-            pieces.append(piece)
+    while piece := await request.content.readany():
+        size += len(piece)
+        if size > most:
+            raise TooBig
+        pieces.append(piece)
     return b"".join(pieces)

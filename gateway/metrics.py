@@ -7,11 +7,14 @@ Gauges of what waits are read from the store when somebody looks (`show`), so th
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _SHORT = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+KEPT = 1024
+"""Sets of labels that are found without looking them up."""
 _LONG = (0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 14400, 86400)
 
 
@@ -35,6 +38,16 @@ class Metrics:
         self._request_seconds = self._timing("http_request", "One request.", "route")
         self._alerts = self._counter("alerts", "Alerts raised for operators.", "kind")
         self._gauges: dict[str, Gauge] = {}
+        # Looking a counter up by its labels costs more than counting, and these two count whatever comes in.
+        self._accept_of = lru_cache(KEPT)(self._accept_labels)
+        self._request_of = lru_cache(KEPT)(self._request_labels)
+
+    def _accept_labels(self, channel: str, account: str, duplicate: bool) -> tuple[Counter, Histogram]:
+        counted = self._duplicates if duplicate else self._accepted
+        return counted.labels(channel, account), self._accept_seconds.labels(channel)
+
+    def _request_labels(self, route: str, method: str, status: int) -> tuple[Counter, Histogram]:
+        return self._requests.labels(route, method, str(status)), self._request_seconds.labels(route)
 
     def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
         return Counter(f"gateway_{name}", meaning, labels, registry=self.registry)
@@ -44,9 +57,10 @@ class Metrics:
 
     def accepted(self, channel: str, account: str, *, duplicate: bool = False, seconds: float | None = None) -> None:
         """A raw message is safe (or was before)."""
-        (self._duplicates if duplicate else self._accepted).labels(channel, account).inc()
+        counted, timed = self._accept_of(channel, account, duplicate)
+        counted.inc()
         if seconds is not None:
-            self._accept_seconds.labels(channel).observe(seconds)
+            timed.observe(seconds)
 
     def unverified(self, channel: str, account: str) -> None:
         """A webhook got a request whose signature or secret did not fit."""
@@ -76,8 +90,9 @@ class Metrics:
 
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
         """A request was answered; `route` is the pattern, never the path."""
-        self._requests.labels(route, method, str(status)).inc()
-        self._request_seconds.labels(route).observe(seconds)
+        counted, timed = self._request_of(route, method, status)
+        counted.inc()
+        timed.observe(seconds)
 
     def alert(self, kind: str) -> None:
         """Operators are told of trouble."""

@@ -1,9 +1,10 @@
-"""Telegram as a sender: updates made here, posted over so many connections at once, or at a fixed rate."""
+"""Telegram as a sender: updates made here; and requests posted over so many connections at once, or at a fixed rate."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import Sequence
 
@@ -13,6 +14,7 @@ from endtoend.bare_hook import HEADER, PATH
 from endtoend.load import Sent
 
 TEXT = "Сервер {number} не отвечает с самого утра, страница не открывается, пишет ошибку 502. Посмотрите, пожалуйста. "
+_LENGTH = re.compile(rb"(?i)\r\ncontent-length: ([0-9]+)\r\n")
 
 
 def updates(first: int, count: int) -> list[bytes]:
@@ -37,11 +39,14 @@ def _request(update: bytes, secret: str) -> bytes:
 
 
 async def _post(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes) -> None:
-    """One request on a kept connection. Raises RuntimeError for another answer than an empty 200."""
+    """One request on a kept connection. Raises RuntimeError for another answer than 200."""
     writer.write(request)
-    answer = await reader.readuntil(b"\r\n\r\n")
-    if not answer.startswith(b"HTTP/1.1 200") or b"Content-Length: 0" not in answer:
-        raise RuntimeError(f"an update was refused: {answer[:200]!r}")
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = _LENGTH.search(head)
+    if not head.startswith(b"HTTP/1.1 200") or length is None:
+        raise RuntimeError(f"a request was refused: {head[:200]!r}")
+    if size := int(length[1]):
+        await reader.readexactly(size)
 
 
 async def _connection(port: int, requests: Sequence[bytes], waits: list[float]) -> None:
@@ -62,29 +67,44 @@ async def _all(port: int, requests: Sequence[bytes], connections: int) -> Sent:
     return sent
 
 
+def post(port: int, requests: Sequence[bytes], connections: int) -> Sent:
+    """Post every request over kept connections, each waiting for its answer before it goes on."""
+    return uvloop.run(_all(port, requests, connections))
+
+
 def deliver(port: int, posted: Sequence[bytes], connections: int, secret: str) -> Sent:
-    """Post every update over kept connections, each waiting for its answer before it goes on."""
-    return uvloop.run(_all(port, [_request(update, secret) for update in posted], connections))
+    """The same for updates."""
+    return post(port, requests_of(posted, secret), connections)
 
 
-async def steadily(port: int, posted: Sequence[bytes], rate: float, secret: str) -> list[float]:
-    """Post `rate` updates a second, whatever the answers take. Returns `perf_counter` of each one's first byte."""
+def requests_of(posted: Sequence[bytes], secret: str) -> list[bytes]:
+    """Updates as they go over the wire."""
+    return [_request(update, secret) for update in posted]
+
+
+async def steadily(port: int, requests: Sequence[bytes], rate: float) -> tuple[list[float], list[float]]:
+    """Post `rate` requests a second, whatever the answers take.
+
+    Returns `perf_counter` of each one's first byte, and the seconds to each answer.
+    """
     free: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
     begins: list[float] = []
+    waits: list[float] = []
 
-    async def one(request: bytes) -> None:
+    async def one(request: bytes, began: float) -> None:
         kept = free.pop() if free else await asyncio.open_connection("127.0.0.1", port)
         await _post(*kept, request)
+        waits.append(time.perf_counter() - began)
         free.append(kept)
 
     first = time.perf_counter()
     try:
         async with asyncio.TaskGroup() as group:
-            for number, update in enumerate(posted):
+            for number, request in enumerate(requests):
                 await asyncio.sleep(first + number / rate - time.perf_counter())
                 begins.append(time.perf_counter())
-                group.create_task(one(_request(update, secret)))
+                group.create_task(one(request, begins[-1]))
     finally:
         for _, writer in free:
             writer.close()
-    return begins
+    return begins, waits

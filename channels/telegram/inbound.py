@@ -21,6 +21,8 @@ ALLOWED_UPDATES = (
 )  # fmt: skip
 """What we ask Telegram for."""
 
+# Made once: a call with options makes an encoder each time.
+_sorted = json.JSONEncoder(sort_keys=True).encode
 _ID = re.compile(rb'"update_id"\s*:\s*(-?[0-9]{1,18})(?![0-9])')
 
 
@@ -85,7 +87,7 @@ def _fingerprint(content: bytes, update: Mapping[str, Any], kind: str, payload: 
     else:
         return hashlib.sha256(content).hexdigest()
     try:
-        text = json.dumps([kind, named], sort_keys=True)
+        text = _sorted([kind, named])
     except RecursionError:
         return hashlib.sha256(content).hexdigest()
     return hashlib.sha256(text.encode()).hexdigest()

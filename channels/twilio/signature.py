@@ -11,6 +11,7 @@ import hmac
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import parse_qs, parse_qsl, urlsplit
 
@@ -61,9 +62,9 @@ class Keys:
             raise ValueError("an account needs an auth token that is not empty; anybody could sign without one")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Signed:
-    """A request as far as its signature goes."""
+    """A request as far as its signature goes. It has no slots, so that its form is read once."""
 
     url: str
     """The address as Twilio knows it, with the query."""
@@ -75,6 +76,11 @@ class Signed:
     def header(self, name: str) -> str:
         """A header's text; "" when it is not there."""
         return self.headers.get(name.lower(), "")
+
+    @cached_property
+    def form(self) -> Fields:
+        """The parameters of a form. Raises ValueError for too many."""
+        return fields_of(self.body)
 
     @property
     def is_json(self) -> bool:
@@ -105,7 +111,7 @@ def doubt(request: Signed, keys: Keys) -> str | None:
     if not secrets or algorithm != (SHA256 if key else SHA1):
         return "unknown key"
     try:
-        params: _Parameters | str = _json(request) if request.is_json else _Parameters.of(fields_of(request.body))
+        params: _Parameters | str = _json(request) if request.is_json else _Parameters.of(request.form)
     except ValueError as error:
         return str(error) if request.is_json else "too many fields"
     good = any(_fits(_validator(secret), request.url, params, signature, algorithm) for secret in secrets)

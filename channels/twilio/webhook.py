@@ -174,4 +174,6 @@ def _query(path: str) -> bytes:
 
 
 def _fields(signed: Signed, content: bytes) -> Fields:
-    return fields_of_json(content) if signed.is_json else fields_of(content)
+    if signed.is_json:
+        return fields_of_json(content)
+    return signed.form if content == signed.body else fields_of(content)

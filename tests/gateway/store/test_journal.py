@@ -46,24 +46,33 @@ def waiting(conn: Connection, blobs: Blobs, now: Any = NOW, **options: Any) -> l
 
 # -- accepting ----------------------------------------------------------------------------
 
+
+def _came(name: str, print_: str, to: str) -> RawMessage:
+    return mail(1, external_id=name, fingerprint=print_, deliveries=(("support", f"{to}@desk.example"),))
+
+
 ids = st.sampled_from(["a@x.example", "b@x.example", "a@x.examplemail", ""])
 prints = st.sampled_from(["0" * 64, "1" * 64])
-arrivals = st.lists(
-    st.builds(lambda name, print_, to: (name, print_, to), ids, prints, st.sampled_from("xyz")), max_size=25
-)
+batches = st.lists(st.lists(st.tuples(ids, prints, st.sampled_from("xyz")), max_size=6), max_size=10)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(arrivals)
-def test_a_repeat_is_the_same_id_and_the_same_fingerprint(blobs: Blobs, arrivals: list[tuple[str, str, str]]) -> None:
+@given(batches)
+def test_a_repeat_is_the_same_id_and_the_same_fingerprint(
+    blobs: Blobs, batches: list[list[tuple[str, str, str]]]
+) -> None:
     engine = create_engine("sqlite://")
     metadata.create_all(engine)
     seen: dict[tuple[str, str], int] = {}
     deliveries: set[tuple[int, str]] = set()
     with engine.connect() as conn:
-        for name, print_, to in arrivals:
-            raw = mail(1, external_id=name, fingerprint=print_, deliveries=(("support", f"{to}@desk.example"),))
-            accepted = journal.record(conn, [raw], None, now=NOW, blobs=blobs)[0]
+        came = [
+            pair
+            for batch in batches
+            for pair in zip(batch, journal.record(conn, [_came(*one) for one in batch], None, now=NOW, blobs=blobs),
+                            strict=True)
+        ]  # fmt: skip
+        for (name, print_, to), accepted in came:
             assert accepted.duplicate == ((name, print_) in seen)
             assert accepted.variant == (not accepted.duplicate and any(other == name for other, _ in seen))
             assert seen.setdefault((name, print_), accepted.entry) == accepted.entry
@@ -84,6 +93,21 @@ def test_a_repeat_in_one_call_is_one_entry(take: Any) -> None:
     first, second, third = take(mail(1), mail(1), mail(2))
     assert (first.entry, first.duplicate) == (second.entry, not second.duplicate)
     assert third.entry != first.entry
+
+
+def test_many_at_once_are_kept_as_each_alone(conn: Connection, blobs: Blobs, take: Any, tmp_path: Any) -> None:
+    two = (("support", "a@desk.example"), ("sales", "b@desk.example"), ("support", "a@desk.example"))
+    raws = [mail(number, facts={"n": number}, deliveries=two) for number in range(150)]
+    raws[70] = spooled(70, b"x" * 300_000, tmp_path / "spool")
+    accepted = take(*raws)
+    assert [one.duplicate or one.variant for one in accepted] == [False] * len(raws)
+    kept = [each.raw for each in journal.load(conn, [one.entry for one in accepted], blobs)]
+    assert [each.facts for each in kept] == [raw.facts for raw in raws]
+    assert [each.body.sha256 for each in kept] == [raw.body.sha256 for raw in raws]
+    assert kept[0].deliveries == (("sales", "b@desk.example"), ("support", "a@desk.example"))
+    again = take(mail("new"), *raws[:60], mail("newer"))
+    assert [one.entry for one in again[1:-1]] == [one.entry for one in accepted[:60]]
+    assert [one.duplicate for one in again] == [False, *[True] * 60, False]
 
 
 def test_what_is_kept_is_what_came(conn: Connection, blobs: Blobs, take: Any) -> None:

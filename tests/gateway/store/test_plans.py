@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from gateway.store import cursors, journal, media
 from gateway.store.blob_sweep import unreferenced
 from gateway.store.blobs import Blobs
 from gateway.store.dialect import is_one_of
+from gateway.store.migrate import migrate
 from gateway.store.outbox import claimable
 from gateway.store.schema import (
     attachment,
@@ -35,6 +37,7 @@ from gateway.store.schema import (
 )
 from gateway.store.schema import event as history
 from gateway.store.schema import token as token_table
+from gateway.store.sqlite import driver_connection, make_engine
 from tests.gateway.databases import writer_engine
 from tests.gateway.store.mails import NOW, mail, spooled
 
@@ -119,6 +122,26 @@ def test_accepting_and_filing_scan_nothing(engine: Engine, blobs: Blobs, tmp_pat
         journal.backlog(conn)
         unreferenced(conn, ["a" * 64])
         check(conn, asked)
+
+
+def test_accepting_many_at_once_scans_nothing(tmp_path: Path, blobs: Blobs) -> None:
+    url = f"sqlite:///{tmp_path / 'many.db'}"
+    migrate(url, backup_to=tmp_path)
+    told: list[str] = []
+    engine = make_engine(url, "writer", busy_timeout=1.0)
+    with engine.connect() as conn:
+        raw = driver_connection(conn)
+        # These statements go past SQLAlchemy.
+        raw.set_trace_callback(told.append)
+        for start in (1, 30):
+            journal.record(conn, [mail(number) for number in range(start, start + 40)], None, now=NOW, blobs=blobs)
+        raw.set_trace_callback(None)
+        asked = [text for text in told if text.lstrip().startswith(("SELECT", "INSERT"))]
+        assert len(asked) > 80, "the second time some of them are known"
+        plans = [str(row[3]) for text in asked for row in raw.execute(f"EXPLAIN QUERY PLAN {text}")]
+    engine.dispose()
+    assert not [step for step in plans if "SCAN entry" in step]
+    assert any(step.startswith("SEARCH entry USING COVERING INDEX entry_external") for step in plans)
 
 
 def test_looking_for_files_to_fetch_walks_over_none_that_is_here(engine: Engine) -> None:
