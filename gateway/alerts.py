@@ -16,19 +16,17 @@ from typing import TypeAlias
 from sqlalchemy import Connection
 
 from channels.contract import Clock, Unavailable
-from gateway import canary, daily_caps, health
+from gateway import canary, daily_caps, health, operators
 from gateway.context import Context
 from gateway.log import get_logger
 from gateway.metrics import Metrics
-from gateway.notices import domain_of
+from gateway.operators import Alarm
 from gateway.store import alerts, outbox, queries, send_status, suspects
 from gateway.store.alerts import Raised
 from gateway.store.database import Database
 from gateway.store.queries import Backlog
 from gateway.waiting import wait_for_any
 
-CHANNEL = "mail"
-"""Operators are named by mail addresses."""
 UNVERIFIED_MOST, UNVERIFIED_WITHIN = 3, timedelta(minutes=10)
 """So many requests of one account within this time that were not believed are trouble."""
 MISFIT_WITHIN = timedelta(hours=1)
@@ -145,7 +143,7 @@ def _canary(view: View) -> Sequence[Trouble]:
         f"the mail that the gateway sent to itself at {sent:%Y-%m-%d %H:%M} UTC by mail/{wanted.account} is not back"
     )
     said = f"; the relay said: {under_way.why}" if under_way.why else ""
-    here = frozenset({(CHANNEL, wanted.account)})
+    here = frozenset({("mail", wanted.account)})
     return [Trouble(name=f"canary mail/{wanted.account}", detail=f"{detail}{said}", accounts=here)]
 
 
@@ -234,7 +232,7 @@ class Alerts:
                 log.error("alert raised", alert="database", detail=detail)
             return
         for name, state, detail in changed:
-            if state != "cleared":
+            if state in ("raised", "repeated"):
                 self._metrics.alert(name.partition(" ")[0])
             log.warning(f"alert {state}", alert=name, detail=detail)
         if changed:
@@ -272,8 +270,12 @@ def _compare(
     """Bring the table up to what was found and put the notices. Returns (name, state, detail) of each change."""
     changed: list[tuple[str, str, str]] = []
 
+    troubled = frozenset(account for trouble in found.values() for account in trouble.accounts)
+
     def tell(trouble: Trouble, state: str, since: datetime) -> None:
-        _put(conn, ctx, trouble, state, since, now)
+        alarm = Alarm(name=trouble.name, detail=trouble.detail, state=state, since=since)
+        # What a cause names was in trouble a moment ago, although it is over.
+        operators.tell(conn, ctx, alarm, troubled | trouble.accounts, now)
         changed.append((trouble.name, state, trouble.detail))
 
     known = alerts.standing(conn)
@@ -288,6 +290,10 @@ def _compare(
         elif (repeat := ctx.settings.alerts.repeat) and now - old.told_at >= repeat:
             alerts.told_again(conn, name, trouble.detail, now)
             tell(trouble, "repeated", old.raised_at)
+        else:
+            alarm = Alarm(name=name, detail=trouble.detail, state="raised", since=old.raised_at)
+            if operators.tell_again(conn, ctx, alarm, troubled, now):
+                changed.append((name, "told by another way", trouble.detail))
     for name, old in known.items():
         if name not in found:
             alerts.clear(conn, name)
@@ -298,42 +304,3 @@ def _compare(
 def _over(old: Raised) -> Trouble:
     # The all-clear takes the way of the alarm.
     return Trouble(name=old.name, detail=old.detail, accounts=_named(old.name))
-
-
-def _put(conn: Connection, ctx: Context, trouble: Trouble, state: str, since: datetime, now: datetime) -> None:
-    account = _way_out(ctx, trouble)
-    if account is None:
-        return
-    domain = domain_of(ctx.settings.account(CHANNEL, account))
-    for operator in ctx.settings.operators:
-        key = "alert:" + ctx.keyring.token("alert", state, now.isoformat(), trouble.name, operator)
-        outbox.put(
-            conn,
-            outbox.Draft(
-                key=key,
-                lane="",
-                kind="alert",
-                channel=CHANNEL,
-                account=account,
-                recipient=operator,
-                language=ctx.settings.accounts(CHANNEL)[account].language,
-                template="alert",
-                variables={
-                    "alert": trouble.name,
-                    "state": state,
-                    "detail": trouble.detail,
-                    "since": since.isoformat(),
-                },
-                message_id=f"{ctx.keyring.token('message-id', key)}@{domain}" if domain else "",
-                repeatable=False,
-                automatic=True,
-            ),
-            now,
-        )
-
-
-def _way_out(ctx: Context, trouble: Trouble) -> str | None:
-    """The mail account to tell operators by: one that sends and is not itself in trouble, else any that sends."""
-    sending = [name for name, account in ctx.settings.accounts(CHANNEL).items() if account.outbound != "off"]
-    well = [name for name in sending if (CHANNEL, name) not in trouble.accounts]
-    return next(iter([*well, *sending]), None)

@@ -98,7 +98,7 @@ def is_circling(conn: Connection, ctx: Context, entry: Entry, sender: str, now: 
     """
     settings = ctx.settings
     told = {normal(address) for desk in settings.lines.values() for address in desk.recipients}
-    told |= {normal(address) for address in (*settings.watchers, *settings.operators)}
+    told |= {normal(address) for address in (*settings.watchers, *settings.operator_addresses())}
     if normal(sender) not in told:
         return False
     return not within_caps(conn, ctx, entry.raw.channel, "", f"from:{normal(sender)}", now)

@@ -23,7 +23,7 @@ from gateway.store import schema, tickets
 from gateway.store.blobs import Blobs
 from gateway.store.outbox import Row
 from gateway.store.prepared import Prepared
-from gateway.text_names import BOT_TEXTS, TO_REQUESTER, WORD_TEXTS, Form
+from gateway.text_names import BOT_TEXTS, TO_OPERATORS, TO_REQUESTER, WORD_TEXTS, Form
 from gateway.texts import TextFailure
 from normalizer.message import Address, Attachment, Notice
 
@@ -96,6 +96,8 @@ def form_of(channel: str, template: str) -> Form:
         return "chat"
     if template in WORD_TEXTS:
         return "short" if FORMS.get(channel) == "short" else "chat"
+    if template in TO_OPERATORS:
+        return "short" if FORMS.get(channel) == "short" else "mail"
     return FORMS.get(channel, "mail") if template in TO_REQUESTER else "mail"
 
 

@@ -18,18 +18,22 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
+    GetJsonSchemaHandler,
     SecretStr,
     SerializeAsAny,
     Tag,
     create_model,
     field_validator,
+    model_validator,
 )
+from pydantic_core import CoreSchema
 
 from channels.contract import AccountSettings
 from channels.credentials import reveal
 from channels.durations import Duration, Size
 from channels.registry import CHANNELS, Channel
 from gateway import yaml_files
+from gateway.way import Way, WayText
 
 LineName: TypeAlias = Literal["L1", "L2", "L3", "L4"]
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -215,6 +219,36 @@ class LineDesk(Section):
     """Mail addresses told of new and escalated tickets."""
 
 
+class Operator(Section):
+    """Somebody who is told of trouble with the gateway itself. A mail address alone is one with that way."""
+
+    name: str = ""
+    """For whoever reads this file."""
+    language: Literal["ru", "uk", "en", ""] = ""
+    """Of what they are told; empty: that of the account it goes out by."""
+    ways: tuple[WayText, ...]
+    """How they are reached, the best first: "mail:olha@ops.example", "telegram:5000000001" (a chat with our bot),
+    "sms:+380670000001", or by one account: "telegram/desk:5000000001". They hear of a trouble by the first that is
+    not in trouble itself, and by the next where that did not arrive."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _address(cls, value: object) -> object:
+        return {"ways": [f"mail:{value}"]} if isinstance(value, str) else value
+
+    @field_validator("ways")
+    @classmethod
+    def _reaches_them(cls, ways: tuple[Way, ...]) -> tuple[Way, ...]:
+        if not ways:
+            raise ValueError("should name a way: mail:ADDRESS, telegram:CHAT, sms:+NUMBER")
+        return ways
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        made = handler.resolve_ref_schema(handler(schema))
+        return {"anyOf": [{"type": "string"}, dict(made)]}
+
+
 class Tickets(Section):
     """How tickets live."""
 
@@ -351,8 +385,8 @@ class Core(Section):
     lines: dict[LineName, LineDesk] = {}
     watchers: tuple[str, ...] = ()
     """Mail addresses (the IT manager's) told of severe tickets, warnings, breaches and low ratings."""
-    operators: tuple[str, ...] = ()
-    """Mail addresses told of trouble with the gateway itself."""
+    operators: tuple[Operator, ...] = ()
+    """Who is told of trouble with the gateway itself: mail addresses, or blocks with several ways."""
     tickets: Tickets = Tickets()
     caps: Caps = Caps()
     alerts: Alerts = Alerts()
@@ -415,6 +449,10 @@ class Settings(Core):
         """One of our own endpoints, with or without a plus tag: `support+x@desk.example`."""
         local, at, domain = address.strip().lower().rpartition("@")
         return f"{local.partition('+')[0]}{at}{domain}" in self.own_addresses()
+
+    def operator_addresses(self) -> tuple[str, ...]:
+        """Mail addresses of operators."""
+        return tuple(way.address for operator in self.operators for way in operator.ways if way.channel == "mail")
 
     def agent_by_address(self, address: str) -> str | None:
         """Key of the agent who writes from this mail address."""

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import BaseModel, SecretStr
 
 from channels.registry import CHANNELS
-from gateway import policy_files, survey_policy, texts, yaml_files
+from gateway import operators, policy_files, survey_policy, texts, yaml_files
 from gateway.settings import Settings
 from gateway.survey_policy import SurveyPolicy
 from gateway.texts import Texts
@@ -126,6 +126,7 @@ def _semantics(document: Document, settings: Settings, *, secrets: bool) -> list
         found.append(document.problem(("database", "url"), why))
     if settings.canary is not None and (why := _no_canary(settings, settings.canary.account)):
         found.append(document.problem(("canary", "account"), why))
+    found += [document.problem(loc, wrong) for loc, wrong in operators.faults(settings)]
     for address, keys in _agents_by_address(settings).items():
         if len(keys) > 1:
             found.append(document.problem(("agents", keys[1]), f"{address} belongs to the agent {keys[0]} already"))

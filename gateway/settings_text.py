@@ -77,7 +77,10 @@ def _inner(given: Schema, defs: Mapping[str, Schema]) -> tuple[Schema | None, st
     for choice in (given, *given.get("anyOf", ())):
         if "$ref" in choice:
             name = choice["$ref"].rpartition("/")[2]
-            found = defs.get(name, {})
+            # A block that a text may stand for.
+            found = next(
+                (one for one in defs.get(name, {}).get("anyOf", ()) if "properties" in one), defs.get(name, {})
+            )
             if "properties" in found:
                 return found, "", name
         named = next(iter(choice.get("patternProperties", {}).values()), None)

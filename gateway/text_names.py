@@ -48,6 +48,9 @@ TO_STAFF = (
 )
 """By mail."""
 
+TO_OPERATORS = ("alert",)
+"""By mail and, as one part, by text message; a chat gets the words of the mail."""
+
 BOT_TEXTS: Mapping[str, tuple[str, ...]] = {
     "bot_start": (),
     "bot_help": ("phone",),
@@ -105,7 +108,7 @@ TEMPLATES = (*TO_REQUESTER, *TO_STAFF)
 EXPECTED: tuple[tuple[Form, tuple[str, ...]], ...] = (
     ("mail", (*TEMPLATES, *CODE_TEXTS)),
     ("chat", (*TO_REQUESTER, *BOT_TEXTS, *WORD_TEXTS)),
-    ("short", (*TO_REQUESTER, *WORD_TEXTS)),
+    ("short", (*TO_REQUESTER, *WORD_TEXTS, *TO_OPERATORS)),
 )
 """Form -> every template that must be there in every language."""
 

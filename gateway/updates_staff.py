@@ -216,7 +216,7 @@ def _rating(scene: Scene) -> Iterable[Letter]:
 def _unreadable(scene: Scene) -> Iterable[Letter]:
     variables = {"reason": scene.change.data.get("reason", "")}
     yield from _letters(
-        scene, "staff_unreadable", _line(scene, "L1") or scene.ctx.settings.operators, variables=variables
+        scene, "staff_unreadable", _line(scene, "L1") or scene.ctx.settings.operator_addresses(), variables=variables
     )
 
 

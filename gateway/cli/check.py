@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from gateway import operators
 from gateway.cli.options import Invocation, invocation
 from gateway.settings_files import Configuration, ConfigurationError, load
 
@@ -39,6 +40,9 @@ def check(
     accounts = sum(map(len, loaded.settings.channels.values()))
     said = f"{accounts} accounts, {len(loaded.policy.contracts)} contracts, {len(loaded.policy.rules)} rules"
     typer.echo(json.dumps({"ok": True}) if as_json else f"{asked.config}: good ({said})")
+    for gap in operators.gaps(loaded.settings):
+        # Nothing that keeps the gateway from running; but somebody should know before the first trouble.
+        typer.echo(json.dumps({"missing": gap}) if as_json else f"missing: {gap}", err=not as_json)
     if online:
         _try_all(loaded, asked, as_json=as_json)
 

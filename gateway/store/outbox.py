@@ -383,6 +383,12 @@ def listing(
     return [row_of(row) for row in conn.execute(statement).mappings()]
 
 
+def of_kind(conn: Connection, kind: str, since: datetime) -> list[Row]:
+    """Notices of a kind that were made at `since` or later, by id."""
+    wanted = select(outbox).where(outbox.c.kind == kind, outbox.c.created_at >= since).order_by(outbox.c.id)
+    return [row_of(row) for row in conn.execute(wanted).mappings()]
+
+
 def retry(conn: Connection, ids: Sequence[int], now: datetime) -> list[int]:
     """Queue settled notices again, because a person says so. Returns the ids that will be tried again."""
     statement = (

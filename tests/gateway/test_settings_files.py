@@ -46,7 +46,7 @@ def test_an_override_is_read_as_yaml(tmp_path: Path) -> None:
     )
     assert not problems
     assert settings is not None
-    assert settings.operators == ("op@desk.example",)
+    assert settings.operator_addresses() == ("op@desk.example",)
     assert settings.desk.name == "no"
     assert settings.tickets.close_waiting.days == 3
 

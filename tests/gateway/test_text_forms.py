@@ -21,12 +21,13 @@ from gateway.text_names import (
     LONGER,
     PART_UNITS,
     PRESSES,
+    TO_OPERATORS,
     TO_REQUESTER,
     TO_STAFF,
     WORD_TEXTS,
     parts,
 )
-from gateway.text_samples import BARE, PEOPLE, samples
+from gateway.text_samples import BARE, OPERATORS, PEOPLE, samples
 from gateway.texts import LANGUAGES, Texts
 
 CONFIG = Path(__file__).parents[2] / "config"
@@ -115,10 +116,10 @@ def test_in_private_the_same_texts_say_it(loaded: Texts, language: str) -> None:
 
 @pytest.mark.parametrize(("language", "name"), SHORT)
 def test_a_text_message_names_nobody(loaded: Texts, language: str, name: str) -> None:
-    text = loaded.fill(language, name, "short", {**PEOPLE, **NAMED, "private": True}).text
+    text = loaded.fill(language, name, "short", {**OPERATORS, **PEOPLE, **NAMED, "private": True}).text
     assert not [key for key, value in NAMED.items() if value in text]
     assert PEOPLE["desk"] not in text
-    assert (PEOPLE["number"] in text) == (name not in WORD_TEXTS)
+    assert (PEOPLE["number"] in text) == (name not in (*WORD_TEXTS, *TO_OPERATORS))
 
 
 # -- how long -----------------------------------------------------------------------------
@@ -203,7 +204,9 @@ def test_each_channel_has_the_form_that_it_can_carry() -> None:
     assert form_of("voice", "later") == "short"
     assert form_of("unheard_of", "later") == "mail"
     assert {form_of(channel, name) for channel in BY_CHANNEL for name in BOT_TEXTS} == {"chat"}
-    assert {form_of(channel, name) for channel in BY_CHANNEL for name in (*TO_STAFF, *CODE_TEXTS)} == {"mail"}
+    by_mail = {*TO_STAFF, *CODE_TEXTS} - {*TO_OPERATORS}
+    assert {form_of(channel, name) for channel in BY_CHANNEL for name in by_mail} == {"mail"}
+    assert [form_of(channel, "alert") for channel in ("mail", "telegram", "sms")] == ["mail", "mail", "short"]
     assert {channel: form_of(channel, "word_stop") for channel in ("whatsapp", "sms")} == {
         "whatsapp": "chat", "sms": "short",
     }  # fmt: skip
