@@ -31,7 +31,7 @@ def file_consent(conn: Connection, ctx: Context, entry: Entry, said: Consent, no
     talk = talk_of(conn, ctx, entry, said.sender, said.conversation, "", None, now)
     ours = consents.endpoint(talk.account, said.conversation.answer_to)
     # Whoever writes has a telephone that is on; that they want no messages is another matter.
-    people.mark_reachable(conn, who_of(talk).kind, talk.person)
+    people.mark_reachable(conn, who_of(talk).kind, talk.person, talk.channel)
     before = consents.stopped(conn, talk.channel, ours, talk.person)
     if said.wish != "help":
         how = "far side" if said.answered else "word"

@@ -68,6 +68,7 @@ BOT_TEXTS: Mapping[str, tuple[str, ...]] = {
     "bot_linked": ("address",),
     "bot_unlinked": (),
     "bot_phone_ask": (),
+    "bot_phone_shared": (),
     "bot_too_big": ("limit", "url", "number"),
     "bot_file_failed": ("number",),
     "bot_unsupported": (),

@@ -93,7 +93,11 @@ async def test_who_stopped_is_told_by_another_channel_or_not_at_all(texts: TextD
     told = [(row.channel, row.recipient, row.template) for row in await texts.outbox()]
     assert told == ([("mail", "anna@client.example", "acknowledgement")] if mail else [])
     silent = [one.data["reason"] for one in await texts.events(filed.ticket_id) if one.kind == "silent"]
-    assert silent == ([] if mail else ["unreachable"])
+    assert silent == ([] if mail else ["stopped"])
+    ways = [one.data for one in await texts.events(filed.ticket_id) if one.kind == "redirected"]
+    next_way = {"channel": "mail", "recipient": "anna@client.example"}
+    shown = {"notice": "acknowledgement", "reason": "stopped", "channel": "sms", "next": next_way}
+    assert ways == ([shown] if mail else [])
     # The other number of ours was not told to stop.
     await texts.say("STOP", sender=BOB)
     await texts.say("Не печатает сканер", sender=BOB, to=OTHER)

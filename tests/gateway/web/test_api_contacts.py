@@ -59,8 +59,8 @@ async def test_a_link_is_made_shown_once_and_used_once(site: Site) -> None:
     assert len(secret) == 48 and secret.isalnum()
     assert (await site.post(f"/contacts/{ira}/links", token, {}, key="one"))[1]["url"] is None
     now = site.services.clock()
-    assert await site.db.write(lambda conn: identities.use_link(conn, CHAT, secret, now=now))
-    assert not await site.db.write(lambda conn: identities.use_link(conn, CHAT, secret, now=now))
+    assert await site.db.write(lambda conn: identities.use_link(conn, site.services.ctx, CHAT, secret, now=now))
+    assert not await site.db.write(lambda conn: identities.use_link(conn, site.services.ctx, CHAT, secret, now=now))
     shown = await known(site, token)
     assert [f"{item['kind']}:{item['value']}" for item in shown["identities"]] == [f"mail:{IRA}", str(CHAT)]
     assert [(change["how"], change["actor"]) for change in shown["changes"]] == [("deep link", "agent:olena")]
@@ -116,4 +116,4 @@ async def test_a_link_that_nobody_opened_in_time_is_worth_nothing(site: Site, cl
     _, made = await site.post(f"/contacts/{ira}/links", token, {})
     secret = made["url"].partition("?start=")[2]
     now = clock.forward(timedelta(hours=24))
-    assert not await site.db.write(lambda conn: identities.use_link(conn, CHAT, secret, now=now))
+    assert not await site.db.write(lambda conn: identities.use_link(conn, site.services.ctx, CHAT, secret, now=now))
