@@ -171,7 +171,7 @@ def reroute(conn: Connection, case: Case, ticket: Row[Any]) -> list[tuple[str, i
     Returns (kind, event, data) of what changed.
     """
     # As at the opening: who writes from a chat may be under a contract by another name, or by the chat.
-    case = widened(conn, case)
+    case = widened(conn, looked_up(conn, case))
     columns = case.columns()
     columns["tags"] = list(dict.fromkeys([*ticket.tags, *columns["tags"]]))
     if UNREADABLE in columns["tags"]:

@@ -158,7 +158,7 @@ def share_phone(conn: Connection, ctx: Context, who: Identity, number: str, *, n
     mine = people.contact_for(conn, who.kind, who.value, "", now)
     theirs = people.contact_for(conn, PHONE, number, "", now)
     if mine != theirs and _are_two(conn, mine, theirs):
-        phones.learn(conn, number, "two contacts", now=now)
+        phones.learn(conn, number, "two contacts", now=now, actor=str(who))
     if stand_alone(conn, ctx, PHONE, number, actor=str(who), now=now):
         return False
     if _has_mail(conn, theirs) and not _has_mail(conn, mine):

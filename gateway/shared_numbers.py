@@ -56,6 +56,15 @@ def bars(conn: Connection, ctx: Context, channel: str, address: str, kind: str) 
     return f"a shared number: {why}" if why else ""
 
 
+def claimants(conn: Connection, number: str) -> list[int]:
+    """The contacts that a number was moved from or to, and of the one who said last that it is theirs, too."""
+    found = identity_changes.contacts_of(conn, PHONE, number)
+    fact = phones.find(conn, number)
+    kind, _, value = (fact.actor if fact is not None else "").partition(":")
+    known = people.find(conn, kind, value)
+    return found if known is None else [*found, known.contact_id]
+
+
 def stand_alone(conn: Connection, ctx: Context, kind: str, value: str, *, actor: str, now: datetime) -> str:
     """Give a shared number a contact of its own, so that what it asks for is nobody's. Returns why it is shared.
 

@@ -22,9 +22,9 @@ def find(conn: Connection, number: str) -> Row[Any] | None:
     return _FIND.first(conn, {"of_value": normal(number)})
 
 
-def learn(conn: Connection, number: str, why: Why, *, now: datetime) -> bool:
-    """It was seen to be shared. Does not overrule what is known; True when that was nothing."""
-    fact = {"value": normal(number), "shared": True, "why": why, "actor": "gateway", "at": now}
+def learn(conn: Connection, number: str, why: Why, *, now: datetime, actor: str = "gateway") -> bool:
+    """It was seen to be shared; `actor` is the identity that showed it, where there is one. Does not overrule what is known; True when that was nothing."""
+    fact = {"value": normal(number), "shared": True, "why": why, "actor": actor, "at": now}
     return insert_new(conn, phone_fact, fact) is not None
 
 

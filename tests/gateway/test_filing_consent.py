@@ -109,6 +109,8 @@ async def test_who_stopped_still_has_their_ticket_and_is_asked_for_no_rating(tex
     await texts.say("СТОП")
     assert (await texts.say("И сканер тоже")).ticket_id == first.ticket_id
     ticket = await texts.ticket(first.ticket_id)
+    (shown,) = [one for one in await texts.events(ticket.id) if one.kind == "consent"]
+    assert (shown.actor, shown.data) == ("requester", {"wish": "stop", "channel": "sms", "endpoint": OURS})
     assert ticket.conversation["answer_to"] == {"to": ANNA, "from": OURS}
 
     def why(conn: object) -> str:

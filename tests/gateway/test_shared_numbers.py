@@ -222,6 +222,21 @@ async def test_a_shared_number_comes_along_with_nobody(texts: TextDesk) -> None:
     assert await known_as(texts, "mail", MAIL) == [f"mail:{MAIL}", "telegram:77"]
 
 
+@pytest.mark.parametrize(("second", "contract"), [("two@client.example", "acme"), ("two@home.example", None)])
+async def test_a_number_of_several_people_of_one_client_is_the_clients(
+    texts: TextDesk, second: str, contract: str | None
+) -> None:
+    texts.ctx = replace(texts.ctx, policy=policy())
+    await telegram(texts, "77", "one@client.example")
+    await telegram(texts, "88", second)
+    await shares(texts, "77", ANNA)
+    await shares(texts, "88", ANNA)
+    ticket = await texts.ticket((await texts.say("Не печатает")).ticket_id)
+    assert ticket.contract == contract
+    why = [reason["detail"] for reason in ticket.because if reason["what"] == "contract"]
+    assert ("covers everybody who was known by this number" in why) == (contract is not None)
+
+
 # -- by channel -------------------------------------------------------------------------------
 
 
