@@ -23,7 +23,10 @@ def find(conn: Connection, number: str) -> Row[Any] | None:
 
 
 def learn(conn: Connection, number: str, why: Why, *, now: datetime, actor: str = "gateway") -> bool:
-    """It was seen to be shared; `actor` is the identity that showed it, where there is one. Does not overrule what is known; True when that was nothing."""
+    """It was seen to be shared; `actor` is the identity that showed it, where there is one.
+
+    Does not overrule what is known; True when that was nothing.
+    """
     fact = {"value": normal(number), "shared": True, "why": why, "actor": actor, "at": now}
     return insert_new(conn, phone_fact, fact) is not None
 
