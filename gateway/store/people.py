@@ -134,7 +134,7 @@ def mark_unreachable(conn: Connection, kind: str, value: str, channel: str, why:
     if find(conn, kind, value) is None:
         return False
     mark = {"kind": kind, "value": normal(value), "channel": channel, "why": why[:500], "at": now}
-    return insert_new(conn, unreachable, mark) is not None
+    return add_new(conn, unreachable, mark)
 
 
 def mark_reachable(conn: Connection, kind: str, value: str, channel: str) -> None:

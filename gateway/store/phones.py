@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias
 
 from sqlalchemy import Connection, Row, bindparam, delete, select, update
 
-from gateway.store.dialect import insert_new
+from gateway.store.dialect import add_new
 from gateway.store.people import normal
 from gateway.store.prepared import Prepared
 from gateway.store.schema import phone_fact
@@ -28,7 +28,7 @@ def learn(conn: Connection, number: str, why: Why, *, now: datetime, actor: str 
     Does not overrule what is known; True when that was nothing.
     """
     fact = {"value": normal(number), "shared": True, "why": why, "actor": actor, "at": now}
-    return insert_new(conn, phone_fact, fact) is not None
+    return add_new(conn, phone_fact, fact)
 
 
 def say(conn: Connection, number: str, shared: bool | None, *, actor: str, now: datetime) -> None:
@@ -38,5 +38,5 @@ def say(conn: Connection, number: str, shared: bool | None, *, actor: str, now: 
         conn.execute(delete(phone_fact).where(phone_fact.c.value == value))
         return
     fact = {"shared": shared, "why": "staff", "actor": actor, "at": now}
-    if insert_new(conn, phone_fact, {"value": value, **fact}) is None:
+    if not add_new(conn, phone_fact, {"value": value, **fact}):
         conn.execute(update(phone_fact).where(phone_fact.c.value == value).values(fact))
