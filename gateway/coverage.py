@@ -1,4 +1,5 @@
-"""Which contract covers somebody who writes from a chat: by any identity of theirs, or by the group they write in.
+"""Which contract covers somebody who writes from a chat or a telephone: by any identity of theirs, by the group they
+write in, or by all whom a shared number was known to be of.
 
 The router knows the sender's address only. What else the person is known by stands in the store, so it is looked up
 when a ticket is opened, and only for who is covered by nothing so far.
@@ -13,6 +14,8 @@ from sqlalchemy import Connection
 
 from gateway.filing_case import Case
 from gateway.identities import Identity, identities_of
+from gateway.shared_numbers import claimants
+from gateway.store import people
 from router.assignment import Assignment
 from router.contracts import covering
 from router.route import route
@@ -25,8 +28,25 @@ def widened(conn: Connection, case: Case) -> Case:
     for known in _known(conn, case):
         contract, _ = covering(case.ctx.policy, known.value, channel=known.kind)
         if contract is not None:
-            return replace(case, assignment=_routed(case, contract.key, known))
+            detail = f"covers {known}, which is the sender's too" if known.kind != case.entry.raw.channel else ""
+            return replace(case, assignment=_routed(case, contract.key, detail or f"covers {known}"))
+    everybodys = _of_all(conn, case) if case.shared else ""
+    if everybodys:
+        return replace(case, assignment=_routed(case, everybodys, "covers everybody who was known by this number"))
     return case
+
+
+def _of_all(conn: Connection, case: Case) -> str:
+    """The contract of everybody whose a shared number was, or who said so; "" when they are of several, or of none."""
+    found = {_of_contact(conn, case, contact) for contact in claimants(conn, case.sender.address)} - {None}
+    return found.pop() or "" if len(found) == 1 else ""
+
+
+def _of_contact(conn: Connection, case: Case, contact: int) -> str | None:
+    """The contract that covers what else a contact is known by, "" for none; None for one that is known by nothing."""
+    rows = [row for row in people.identities(conn, contact) if row.kind != case.identity]
+    covered = (covering(case.ctx.policy, row.value, channel=row.kind)[0] for row in rows)
+    return next((contract.key for contract in covered if contract is not None), "") if rows else None
 
 
 def _known(conn: Connection, case: Case) -> Iterator[Identity]:
@@ -41,11 +61,10 @@ def _known(conn: Connection, case: Case) -> Iterator[Identity]:
             yield Identity(kind=case.entry.raw.channel, value=place)
 
 
-def _routed(case: Case, contract: str, known: Identity) -> Assignment:
+def _routed(case: Case, contract: str, detail: str) -> Assignment:
     raw = case.entry.raw
     made = route(
         case.message, case.ctx.policy, raw.received_at, channel=raw.channel, account=raw.account, contract=contract
     )
-    detail = f"covers {known}, which is the sender's too" if known.kind != raw.channel else f"covers {known}"
     because = tuple(replace(reason, detail=detail) if reason.what == "contract" else reason for reason in made.because)
     return replace(made, because=because)

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from channels.registry import identity_kind
-from gateway import clocks, incidents, updates
+from gateway import clocks, incidents, shared_numbers, updates
 from gateway.context import Context
 from gateway.desk_acts import Done, Invalid, repeated
 from gateway.desk_fields import like_mail
@@ -93,7 +93,9 @@ def open_ticket(
     """Open a registered ticket; its clocks start now, the requester's words are its first message."""
     if done := repeated(conn, key):
         return done
-    contact = people.contact_for(conn, identity_kind(asked.channel), asked.requester, asked.requester_name, now)
+    kind = identity_kind(asked.channel)
+    shared = shared_numbers.stand_alone(conn, ctx, kind, asked.requester, actor=actor, now=now)
+    contact = people.contact_for(conn, kind, asked.requester, "" if shared else asked.requester_name, now)
     contract = ctx.policy.contracts.get(assignment.contract) if assignment.contract else None
     account = ctx.settings.account(asked.channel, asked.account)
     language = (
@@ -124,7 +126,7 @@ def open_ticket(
         line=assignment.line,
         proposed_line=assignment.proposed_line,
         onsite=assignment.onsite,
-        tags=list(assignment.tags),
+        tags=[*assignment.tags, *([shared_numbers.TAG] if shared else [])],
         because=[reason.as_json() for reason in assignment.because],
     )
     message_id = tickets.add_message(
@@ -147,6 +149,7 @@ def open_ticket(
         "message": message_id,
         "policy": assignment.policy,
         "registered": True,
+        **({"shared": shared} if shared else {}),
     }
     event_id = tickets.add_event(conn, ticket_id, at=now, actor=actor, kind="opened", data=data, key=key)
     if event_id is None:

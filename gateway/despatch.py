@@ -11,7 +11,7 @@ from typing import Any, TypeAlias, TypeVar
 from sqlalchemy import Connection
 
 from channels.contract import CannotTell, Clock, Divides, Prober, Sender, Unavailable
-from gateway import daily_caps
+from gateway import daily_caps, may_send
 from gateway import outbox_results as results
 from gateway.circuit import Circuit
 from gateway.context import Context
@@ -173,13 +173,17 @@ class Despatch:
 
     async def _rendered(self, row: Row) -> Notice | Settlement:
         try:
-            return await self._db.read(lambda conn: self._render(conn, row))
+            return await self._db.read(lambda conn: self._looked_at(conn, row))
         except (Unavailable, OSError) as error:  # the database, or the blob of an attachment
             detail = f"could not be read: {type(error).__name__}"
             return self._of_receipt(row, Receipt(delivery=Delivery.RETRY, detail=detail, fault=Fault.OURS))
         except Exception as error:  # noqa: BLE001  a broken template blocks nothing behind it; staff are told
             log.error("notice could not be rendered", outbox=row.id, error=type(error).__name__)
             return results.of_state(row, "dead", f"could not be rendered: {type(error).__name__}", Fault.OURS)
+
+    def _looked_at(self, conn: Connection, row: Row) -> Notice | Settlement:
+        why = may_send.why_not(conn, self.ctx, row)
+        return results.of_bar(row, why) if why else self._render(conn, row)
 
     async def _in_doubt(self, row: Row, notice: Notice, detail: str, *, at_once: bool) -> Settlement:
         """Ask the far side where somebody can; else the kind of the notice decides."""

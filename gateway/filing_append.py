@@ -31,7 +31,7 @@ def append_to(conn: Connection, case: Case, found: Found, *, verified: bool) -> 
         relate(conn, ticket, [str(tickets.get(conn, other).number) for other in found.others])
     if not verified:
         return _unverified(conn, case, ticket, message_id)
-    people.mark_reachable(conn, case.identity, case.sender.address)
+    people.mark_reachable(conn, case.identity, case.sender.address, case.entry.raw.channel)
     if ticket.channel == case.entry.raw.channel:
         # An address of another channel is no place to send this ticket's answers to.
         tickets.add_participant(conn, ticket.id, case.sender.address, tickets.CC, case.sender.name)

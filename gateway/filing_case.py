@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from channels.registry import identity_kind
 from gateway.context import Context
+from gateway.shared_numbers import TAG
 from gateway.store import media
 from gateway.store.dialect import TryAgain
 from gateway.store.journal import Entry
@@ -70,6 +71,8 @@ class Case:
     """Who counts as the author: From, or the envelope's sender where there is no From."""
     registered_by: str = ""
     """Key of the agent who forwarded it for the sender."""
+    shared: str = ""
+    """Why the sender's telephone number is no one person's; "" for everybody else."""
     fresh: bool = False
     """The sender asked for a new ticket, although one of the conversation is open."""
     extra: Mapping[str, Any] = field(default_factory=dict)
@@ -135,7 +138,7 @@ class Case:
             "proposed_line": assigned.proposed_line,
             "onsite": assigned.onsite,
             "contract": assigned.contract,
-            "tags": list(assigned.tags),
+            "tags": [*assigned.tags, *([TAG] if self.shared else [])],
             "because": [reason.as_json() for reason in assigned.because],
         }
 

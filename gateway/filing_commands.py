@@ -73,7 +73,7 @@ def file_command(conn: Connection, ctx: Context, entry: Entry, command: Command,
     talk.said = command.external_key
     state = state_of(talk)
     bot_answers.hush(talk)
-    people.mark_reachable(conn, who_of(talk).kind, talk.person)
+    people.mark_reachable(conn, who_of(talk).kind, talk.person, talk.channel)
     event = Commanded(
         name=command.name,
         argument=command.argument,
@@ -234,7 +234,9 @@ def _identify(talk: Talk, action: UseLink | SendCode | TryCode | UsePhone | Unli
     conn, who, now = talk.conn, who_of(talk), talk.now
     match action:
         case UseLink(token=token):
-            return _ended(talk, "linked" if identities.use_link(conn, who, token, now=now) else "link_expired")
+            return _ended(
+                talk, "linked" if identities.use_link(conn, talk.ctx, who, token, now=now) else "link_expired"
+            )
         case SendCode(address=address):
             key = f"code:{talk.entry.id}"
             sent = identities.send_code(conn, talk.ctx, who, address, key=key, language=talk.language, now=now)
@@ -243,8 +245,8 @@ def _identify(talk: Talk, action: UseLink | SendCode | TryCode | UsePhone | Unli
             found = identities.try_code(conn, talk.ctx, who, code, now=now)
             return _ended(talk, "code_wrong") if found is None else _ended(talk, "linked", found)
         case UsePhone(number=number):
-            identities.share_phone(conn, who, number, now=now)
-            return _ended(talk, "linked", number)
+            shared = identities.share_phone(conn, talk.ctx, who, number, now=now)
+            return _ended(talk, "linked", number) if shared else _ended(talk, "phone_shared")
         case Unlink():
             identities.unlink(conn, who, now=now)
             return _ended(talk, "unlinked")

@@ -13,7 +13,7 @@ from gateway import bot_answers
 from gateway.context import Context
 from gateway.dialogs.states import Say
 from gateway.filing_case import Filed
-from gateway.store import consents, counters, people
+from gateway.store import consents, counters, people, threads, tickets
 from gateway.store.journal import Entry
 from gateway.talks import Talk, talk_of, who_of
 from normalizer.message import Consent
@@ -31,7 +31,7 @@ def file_consent(conn: Connection, ctx: Context, entry: Entry, said: Consent, no
     talk = talk_of(conn, ctx, entry, said.sender, said.conversation, "", None, now)
     ours = consents.endpoint(talk.account, said.conversation.answer_to)
     # Whoever writes has a telephone that is on; that they want no messages is another matter.
-    people.mark_reachable(conn, who_of(talk).kind, talk.person)
+    people.mark_reachable(conn, who_of(talk).kind, talk.person, talk.channel)
     if consents.said_since(conn, talk.channel, ours, talk.person, entry.raw.received_at):
         # It was on its way for long: a list found it, and what they said later came before it.
         return Filed(kind="consent", because="another wish was said since")
@@ -43,7 +43,19 @@ def file_consent(conn: Connection, ctx: Context, entry: Entry, said: Consent, no
     if not said.answered and (changed or _first(talk, said, ours)):
         bot_answers.hush(talk)
         bot_answers.say(talk, Say(text=f"word_{said.wish}"))
+    if changed:
+        _show(talk, said.wish, ours)
     return Filed(kind="consent", because=said.wish)
+
+
+def _show(talk: Talk, wish: str, ours: str) -> None:
+    """On the ticket that the conversation is about: who works on it sees why nothing arrives there any more."""
+    about = threads.lock_conversation(talk.conn, talk.channel, talk.account, talk.person).ticket_id
+    if about is None:
+        return
+    data = {"wish": wish, "channel": talk.channel, "endpoint": ours}
+    key = f"consent:{talk.entry.id}"
+    tickets.add_event(talk.conn, about, at=talk.now, actor="requester", kind="consent", data=data, key=key)
 
 
 def _first(talk: Talk, said: Consent, ours: str) -> bool:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection
 
-from gateway import clocks, incidents, updates
+from gateway import clocks, incidents, shared_numbers, updates
 from gateway.automatic import Asked, is_circling, why_silent
 from gateway.context import Context
 from gateway.coverage import widened
@@ -28,11 +29,11 @@ def open_for(conn: Connection, case: Case, *, related: Sequence[str] = (), keys:
     `related` are numbers of tickets that it may belong to. Raises Conflict when another transaction
     has tied one of its keys meanwhile.
     """
-    case = widened(conn, case)
+    case = widened(conn, looked_up(conn, case))
     settings, raw = case.ctx.settings, case.entry.raw
-    contact = people.meet(conn, case.identity, case.sender.address, case.sender.name, case.now)
+    contact = people.meet(conn, case.identity, case.sender.address, name_of(case), case.now, channel=raw.channel)
     if contact.unreachable:
-        people.mark_reachable(conn, case.identity, case.sender.address)
+        people.mark_reachable(conn, case.identity, case.sender.address, raw.channel)
     language = language_of(case, contact)
     held = case.message.trust is Trust.SUSPECT and not case.registered_by
     numbers = [*dict.fromkeys((*related, *numbered_tickets(conn, case.message)))]
@@ -96,6 +97,7 @@ def _announce(conn: Connection, case: Case, ticket_id: int, message_id: int, rel
     present = case.ctx.policy.version
     later = present if present != case.assignment.policy else ""
     optional = {"related": list(related), "silent": silent, "offered": offered(case), "deadline_policy": later}
+    optional["shared"] = case.shared
     data |= {name: value for name, value in optional.items() if value}
     at = case.entry.raw.received_at
     event_id = tickets.add_event(conn, ticket_id, at=at, actor=actor, kind="opened", data=data, key=case.key("opened"))
@@ -109,6 +111,19 @@ def _announce(conn: Connection, case: Case, ticket_id: int, message_id: int, rel
         ticket_id=ticket_id, event_id=event_id, kind="opened", actor=actor, data=data, automatic_ok=not silent
     )
     updates.compose(conn, case.ctx, change, case.now)
+
+
+def looked_up(conn: Connection, case: Case) -> Case:
+    """The case with what is known of the sender's telephone number; a shared one gets a contact of its own."""
+    why = shared_numbers.stand_alone(
+        conn, case.ctx, case.identity, case.sender.address, actor="gateway", now=case.now
+    )  # fmt: skip
+    return replace(case, shared=why) if why else case
+
+
+def name_of(case: Case) -> str:
+    """What the contact is called; a shared number is nobody's."""
+    return "" if case.shared else case.sender.name
 
 
 def language_of(case: Case, contact: people.Met) -> str:

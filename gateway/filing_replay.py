@@ -15,8 +15,9 @@ from gateway.context import Context
 from gateway.coverage import widened
 from gateway.filing_append import relate
 from gateway.filing_case import Case, Filed, keep_files
-from gateway.filing_open import language_of
+from gateway.filing_open import language_of, looked_up, name_of
 from gateway.filing_threads import find, keys_to_tie, tie
+from gateway.shared_numbers import TAG
 from gateway.store import chats, people, tickets
 from gateway.store.journal import Entry
 from gateway.store.threads import key_value
@@ -145,7 +146,8 @@ def revise(conn: Connection, case: Case, earlier: Sequence[Row[Any]]) -> Filed:
 def _fill_in(conn: Connection, case: Case, ticket: Row[Any]) -> None:
     """A placeholder learns who wrote and what about, and takes the keys that are still free."""
     sender = people.normal(case.sender.address)
-    contact = people.meet(conn, case.identity, sender, case.sender.name, case.now)
+    case = looked_up(conn, case)
+    contact = people.meet(conn, case.identity, sender, name_of(case), case.now, channel=case.entry.raw.channel)
     found, language = find(conn, case.message), language_of(case, contact)
     tickets.update(
         conn,
@@ -155,7 +157,7 @@ def _fill_in(conn: Connection, case: Case, ticket: Row[Any]) -> None:
         subject=subject_of(case.message, language),
         language=language,
         **case.place(),
-        tags=[tag for tag in ticket.tags if tag != UNREADABLE],
+        tags=[tag for tag in ticket.tags if tag != UNREADABLE] + ([TAG] if case.shared else []),
     )
     tickets.set_participant(conn, ticket.id, sender, role=tickets.REQUESTER, name=case.sender.name)
     tie(conn, ticket.id, keys_to_tie(case.message))
@@ -169,7 +171,7 @@ def reroute(conn: Connection, case: Case, ticket: Row[Any]) -> list[tuple[str, i
     Returns (kind, event, data) of what changed.
     """
     # As at the opening: who writes from a chat may be under a contract by another name, or by the chat.
-    case = widened(conn, case)
+    case = widened(conn, looked_up(conn, case))
     columns = case.columns()
     columns["tags"] = list(dict.fromkeys([*ticket.tags, *columns["tags"]]))
     if UNREADABLE in columns["tags"]:

@@ -47,9 +47,9 @@ def file_reachability(conn: Connection, entry: Entry, heard: Reachability, now: 
     """Somebody blocked us, or came back: nothing is sent to them, or again, on this channel."""
     kind = identity_kind(entry.raw.channel)
     if heard.reachable:
-        people.mark_reachable(conn, kind, heard.address)
+        people.mark_reachable(conn, kind, heard.address, entry.raw.channel)
     else:
-        people.mark_unreachable(conn, kind, heard.address, heard.why, now)
+        people.mark_unreachable(conn, kind, heard.address, entry.raw.channel, heard.why, now)
     return Filed(kind="reachability", because=heard.why)
 
 
@@ -121,9 +121,8 @@ def _recipient(
     if notice is not None:
         _mark(conn, notice, recipient, permanent, now)
         if permanent:
-            people.mark_unreachable(
-                conn, identity_kind(notice.channel), address, recipient.status or "undelivered", now
-            )
+            kind, why = identity_kind(notice.channel), recipient.status or "undelivered"
+            people.mark_unreachable(conn, kind, address, notice.channel, why, now)
     updates.compose(
         conn,
         ctx,

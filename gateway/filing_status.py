@@ -18,7 +18,7 @@ from gateway.filing_case import Filed
 from gateway.filing_robots import may_wait, put_back
 from gateway.filing_threads import find_issued
 from gateway.outbox_results import NOT_TOLD_ABOUT
-from gateway.store import consents, outbox, people, schema, send_status, tickets
+from gateway.store import consents, outbox, people, phones, schema, send_status, tickets
 from gateway.store.journal import Entry
 from gateway.store.outbox import Row, State
 from gateway.updates import Change
@@ -32,6 +32,8 @@ FAILED: tuple[State, ...] = ("refused", "unreachable", "unknown")
 """States that an arrival changes."""
 ENDS: Mapping[Verdict, State] = {"unreachable": "unreachable", "consent": "unreachable"}
 """What a notice is after a verdict; refused after the others."""
+NO_MOBILE = frozenset({"21614", "30006"})
+"""Codes by which the network says that a number is a landline."""
 TRIES = 3
 """A telephone that is off: the notice goes out so many times in all, then by the next channel."""
 PAUSE = timedelta(minutes=30)
@@ -88,7 +90,7 @@ def _act(conn: Connection, ctx: Context, entry: Entry, row: Row, status: SendSta
         _failed(conn, ctx, entry, row, status, now)
     elif status.state in SHOWN:
         _set(conn, row, FAILED, "sent", status.state, now)
-        people.mark_reachable(conn, identity_kind(row.channel), row.recipient)
+        people.mark_reachable(conn, identity_kind(row.channel), row.recipient, row.channel)
         _event(conn, entry, row, "delivered", {"outbox": row.id, "notice": row.kind, "state": status.state})
 
 
@@ -97,7 +99,9 @@ def _failed(conn: Connection, ctx: Context, entry: Entry, row: Row, status: Send
         ours = consents.endpoint(row.account, {"from": status.endpoint})
         consents.wish(conn, row.channel, ours, row.recipient, "stop", how="far side", now=entry.raw.received_at)
     elif status.verdict == "unreachable":
-        people.mark_unreachable(conn, identity_kind(row.channel), row.recipient, status.detail, now)
+        if row.channel == "sms" and status.code in NO_MOBILE:
+            phones.learn(conn, row.recipient, "no mobile", now=now)
+        people.mark_unreachable(conn, identity_kind(row.channel), row.recipient, row.channel, status.detail, now)
     if row.state not in WENT:
         return
     data: dict[str, Json] = {

@@ -64,14 +64,16 @@ def thank(conn: Connection, case: Case, ticket_id: int) -> None:
     survey = surveys.open_survey_for(conn, ticket_id, people.normal(case.sender.address), case.now)
     if survey is None:
         return
-    talk = talk_of(conn, case.ctx, case.entry, case.sender, place, said.language, None, case.now)
+    # A word of thanks is too little to tell a language by: it is the one that they were asked in.
+    talk = talk_of(conn, case.ctx, case.entry, case.sender, place, survey.language, None, case.now)
     talk.said = said.external_key
     if said.rating is None:
         bot_answers.hush(talk)
         _step(talk, Outcome(result="no_surveys", survey=survey.id, at=case.now))
         return
     counts = store.current(conn, survey.id)
-    _tell(talk, "counted", survey, counts.score if counts is not None else said.rating)
+    kept = counts.score if counts is not None else said.rating
+    _tell(talk, "counted" if kept == said.rating else "fixed", survey, kept)
 
 
 # -- whose survey it is -------------------------------------------------------------------

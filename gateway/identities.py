@@ -18,10 +18,11 @@ from channels.registry import CHANNELS, identity_kind
 from gateway import notices
 from gateway.context import Context
 from gateway.desk_acts import Conflict, NotFound
-from gateway.store import counters, identity_changes, outbox, people, proofs
+from gateway.shared_numbers import HOW, PHONE, is_shared, stand_alone
+from gateway.store import counters, identity_changes, outbox, people, phones, proofs
 
 How: TypeAlias = Literal["deep link", "shared contact", "code", "staff"]
-MAIL, PHONE = "mail", "phone"
+MAIL = "mail"
 LINK_LIFE = timedelta(hours=24)
 """How long a one-time link counts."""
 CODE_LIFE = timedelta(minutes=15)
@@ -51,21 +52,35 @@ def channels_of(kind: str) -> list[str]:
 # -- linking and undoing ------------------------------------------------------------------
 
 
-def link(conn: Connection, who: Identity, contact_id: int, *, how: How, actor: str, now: datetime) -> list[int]:
+def link(
+    conn: Connection, ctx: Context, who: Identity, contact_id: int, *, how: How, actor: str, now: datetime
+) -> list[int]:
     """Make `who` an identity of this contact; returns the changes, none when it was one already.
 
     What else the former contact is known by comes along, unless both have a mail address, or staff do it, who
-    name what they mean. Raises NotFound when there is no such contact.
+    name what they mean. A shared telephone number proves nothing and comes along with nobody; when staff say
+    whose it is, it is shared no longer. Raises NotFound when there is no such contact.
     """
     if not people.exists(conn, contact_id):
         raise NotFound("there is no such contact")
     source = people.contact_for(conn, who.kind, who.value, "", now)
     if source == contact_id:
         return []
-    moving = [who] if how == "staff" else _moving(conn, who, source, contact_id)
+    if how == "staff" and who.kind == PHONE:
+        # Whose it is they know better than what is seen.
+        phones.say(conn, who.value, False, actor=actor, now=now)
+    moving = [who] if how == "staff" else _proven(conn, ctx, who, source, contact_id)
     made = [_move(conn, item, source, contact_id, how, actor, now) for item in moving]
-    _carry_wishes(conn, source, contact_id)
+    if made:
+        _carry_wishes(conn, source, contact_id)
     return [change for change in made if change is not None]
+
+
+def _proven(conn: Connection, ctx: Context, who: Identity, source: int, target: int) -> list[Identity]:
+    if is_shared(conn, ctx, who.kind, who.value):
+        return []
+    moving = _moving(conn, who, source, target)
+    return [item for item in moving if not is_shared(conn, ctx, item.kind, item.value)]
 
 
 def _moving(conn: Connection, who: Identity, source: int, target: int) -> list[Identity]:
@@ -118,6 +133,8 @@ def undo(conn: Connection, change_id: int, *, actor: str, now: datetime) -> list
         back = _move(conn, who, item.to_contact, item.from_contact, identity_changes.UNDO, actor, now)
         if back is not None:  # what came along and went elsewhere since stays there
             identity_changes.mark_undone(conn, item.id, now)
+            if item.how == HOW:
+                phones.say(conn, item.value, False, actor=actor, now=now)
             made.append(back)
     return made
 
@@ -131,17 +148,30 @@ def unlink(conn: Connection, who: Identity, *, now: datetime) -> bool:
     return True
 
 
-def share_phone(conn: Connection, who: Identity, number: str, *, now: datetime) -> list[int]:
+def share_phone(conn: Connection, ctx: Context, who: Identity, number: str, *, now: datetime) -> bool:
     """The far side says that this telephone is the person's own: it and they become one contact.
 
-    The contact with a mail address stays; when both have one, the telephone alone moves.
+    The contact with a mail address stays. False: the number is no one person's, so nobody is linked; what somebody
+    else has shown to be theirs before is seen with two people.
     """
     phone = Identity(kind=PHONE, value=number)
     mine = people.contact_for(conn, who.kind, who.value, "", now)
     theirs = people.contact_for(conn, PHONE, number, "", now)
+    if mine != theirs and _are_two(conn, mine, theirs):
+        phones.learn(conn, number, "two contacts", now=now, actor=str(who))
+    if stand_alone(conn, ctx, PHONE, number, actor=str(who), now=now):
+        return False
     if _has_mail(conn, theirs) and not _has_mail(conn, mine):
-        return link(conn, who, theirs, how="shared contact", actor=str(who), now=now)
-    return link(conn, phone, mine, how="shared contact", actor=str(who), now=now)
+        link(conn, ctx, who, theirs, how="shared contact", actor=str(who), now=now)
+    else:
+        link(conn, ctx, phone, mine, how="shared contact", actor=str(who), now=now)
+    return True
+
+
+def _are_two(conn: Connection, mine: int, theirs: int) -> bool:
+    """Both have an address, or both an account, of the same kind: nobody needs two to be one person."""
+    kinds = ({row.kind for row in people.identities(conn, one)} - {PHONE} for one in (mine, theirs))
+    return bool(set.intersection(*kinds))
 
 
 # -- one-time links -----------------------------------------------------------------------
@@ -159,12 +189,13 @@ def make_link(conn: Connection, contact_id: int, token: str, *, actor: str, now:
     return expires_at
 
 
-def use_link(conn: Connection, who: Identity, token: str, *, now: datetime) -> bool:
-    """Spend a one-time token: `who` is the contact it was made for. False: unknown, used, or too old."""
+def use_link(conn: Connection, ctx: Context, who: Identity, token: str, *, now: datetime) -> bool:
+    """Spend a one-time token: `who` is the contact it was made for. False: unknown, used, or too old; or `who` is a
+    shared telephone number, and the token stays for whom it was made."""
     found = proofs.by_hash(conn, proofs.hashed(token), now)
-    if found is None or not proofs.use(conn, found.token_hash, now):
+    if found is None or is_shared(conn, ctx, who.kind, who.value) or not proofs.use(conn, found.token_hash, now):
         return False
-    link(conn, who, found.contact_id, how="deep link", actor=found.asked_by, now=now)
+    link(conn, ctx, who, found.contact_id, how="deep link", actor=found.asked_by, now=now)
     return True
 
 
@@ -195,7 +226,9 @@ def send_code(
     proofs.void_codes(conn, str(who), now)
     known = people.find(conn, MAIL, address)
     account = _mail_account(ctx)
-    if known is None or known.unreachable_at is not None or account is None or ctx.settings.is_own(address):
+    if known is None or account is None or ctx.settings.is_own(address):
+        return True
+    if people.unreachable_by(conn, MAIL, address, MAIL) is not None:
         return True
     at = proofs.next_moment(conn, str(who), now)
     code = code_of(ctx, str(who), known.contact_id, at)
@@ -241,14 +274,14 @@ def code_values(ctx: Context, given: Any) -> dict[str, Any]:
 def try_code(conn: Connection, ctx: Context, who: Identity, code: str, *, now: datetime) -> str | None:
     """Try a code: the mail address that `who` is linked with now, or None for a wrong one."""
     found = proofs.code_for(conn, str(who), now)
-    if found is None or found.attempts >= TRIES:
+    if found is None or found.attempts >= TRIES or is_shared(conn, ctx, who.kind, who.value):
         return None
     expected = _code_hash(ctx, str(who), found.contact_id, found.created_at, code)
     if not hmac.compare_digest(expected, found.token_hash):
         proofs.count_try(conn, found.token_hash)
         return None
     proofs.use(conn, found.token_hash, now)
-    link(conn, who, found.contact_id, how="code", actor=str(who), now=now)
+    link(conn, ctx, who, found.contact_id, how="code", actor=str(who), now=now)
     return next((row.value for row in people.identities(conn, found.contact_id) if row.kind == MAIL), "")
 
 

@@ -5,21 +5,23 @@ The order of channels is the desk's (`outbox.next_channel`). A notice goes on on
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import Connection, select
 
 from channels.registry import identity_kind
-from gateway import notices
+from gateway import notices, shared_numbers
 from gateway.automatic import within_caps
 from gateway.context import Context
 from gateway.notices import Change, Letter, Scene
+from gateway.shared_numbers import PHONE
 from gateway.store import people, tickets
 from gateway.store.outbox import Row
 from gateway.store.schema_chats import consent
 from gateway.texts import TO_REQUESTER
+from normalizer.message import Json
 
 MARK = "instead_of"
 """Variable of a notice that goes by the next channel: the row that did not arrive, 0 where none was tried."""
@@ -32,6 +34,8 @@ class Way:
     channel: str
     account: str
     address: str
+    place: Mapping[str, Json] | None = None
+    """Where beside the address: to and from which number."""
 
 
 def hand_on(conn: Connection, ctx: Context, row: Row, now: datetime) -> Way | None:
@@ -55,11 +59,11 @@ def hand_on(conn: Connection, ctx: Context, row: Row, now: datetime) -> Way | No
 
 
 def instead(scene: Scene, letter: Letter) -> Letter:
-    """The letter, by the next way where nothing reaches its recipient by this one; as it is where there is no other.
+    """The letter, by the next way where it is barred from this one; as it is where there is no other.
 
     The caller asks the caps of automatic mail.
     """
-    return (_elsewhere(scene, letter, 0) or letter) if letter.unreachable else letter
+    return (_elsewhere(scene, letter, 0) or letter) if letter.barred else letter
 
 
 def _elsewhere(scene: Scene, letter: Letter, row_id: int) -> Letter | None:
@@ -69,7 +73,7 @@ def _elsewhere(scene: Scene, letter: Letter, row_id: int) -> Letter | None:
     if way is None:
         return None
     return replace(
-        letter, channel=way.channel, account=way.account, recipient=way.address, unreachable=False, destination=None,
+        letter, channel=way.channel, account=way.account, recipient=way.address, barred="", destination=way.place,
         variables={**letter.variables, MARK: row_id},
     )  # fmt: skip
 
@@ -80,23 +84,43 @@ def _ways(scene: Scene, letter: Letter) -> Iterator[Way]:
     known = people.find(conn, identity_kind(letter.channel), letter.recipient)
     others = people.identities(conn, known.contact_id) if known is not None else []
     for channel in settings.outbox.next_channel:
-        accounts = [name for name, account in settings.accounts(channel).items() if account.outbound != "off"]
-        if channel == letter.channel or not accounts:
+        if channel == letter.channel:
             continue
         for identity in others:
-            fits = identity.kind == identity_kind(channel) and identity.unreachable_at is None
-            if fits and _may(scene, Way(channel=channel, account=accounts[0], address=identity.value)):
-                yield Way(channel=channel, account=accounts[0], address=identity.value)
+            fits = identity.kind == identity_kind(channel) and _reaches(scene, channel, identity.value, letter.kind)
+            way = _way(scene, channel, identity.value) if fits else None
+            if way is not None:
+                yield way
 
 
-def _may(scene: Scene, way: Way) -> bool:
-    settings = scene.ctx.settings
-    if settings.is_own(way.address) or settings.agent_by_address(way.address) is not None:
+def _reaches(scene: Scene, channel: str, address: str, kind: str) -> bool:
+    conn, settings = scene.conn, scene.ctx.settings
+    if settings.is_own(address) or settings.agent_by_address(address) is not None:
         return False
-    no = select(consent.c.wish).where(
-        consent.c.channel == way.channel, consent.c.peer == people.normal(way.address), consent.c.wish == "stop"
+    gone = people.unreachable_by(conn, identity_kind(channel), address, channel) is not None
+    return not gone and not shared_numbers.bars(conn, scene.ctx, channel, address, kind)
+
+
+def _way(scene: Scene, channel: str, address: str) -> Way | None:
+    """From the first end of ours that the person did not tell to stop."""
+    known = scene.ctx.settings.accounts(channel).items()
+    accounts = {name: account for name, account in known if account.outbound != "off"}
+    stopped = _stopped(scene, channel, address)
+    if identity_kind(channel) != PHONE:
+        return Way(channel=channel, account=next(iter(accounts)), address=address) if accounts and not stopped else None
+    for name, account in accounts.items():
+        ours = next((number for number in notices.numbers_of(account) if number not in stopped), None)
+        if ours is not None:
+            return Way(channel=channel, account=name, address=address, place={"to": address, "from": ours})
+    return None
+
+
+def _stopped(scene: Scene, channel: str, address: str) -> set[str]:
+    """Ends of ours that were told to stop."""
+    no = select(consent.c.endpoint).where(
+        consent.c.channel == channel, consent.c.peer == people.normal(address), consent.c.wish == "stop"
     )
-    return scene.conn.execute(no.limit(1)).first() is None
+    return set(scene.conn.scalars(no))
 
 
 def _within_caps(scene: Scene, letter: Letter) -> bool:

@@ -16,14 +16,14 @@ from sqlalchemy import Connection, Row, bindparam, func, select, update
 from channels.contract import AccountSettings
 from channels.registry import identity_kind
 from gateway.context import Context
+from gateway.settings import Settings
+from gateway.shared_numbers import PHONE, bars
 from gateway.store import consents, outbox, people, schema
 from gateway.store.dialect import add_new
 from gateway.store.prepared import Prepared
 from normalizer.message import Json
 
 LANGUAGES = ("ru", "uk", "en")
-PHONE = "phone"
-"""Kind of the identities of those who are known by a telephone number."""
 STATUS = "status"
 """What status notices of one ticket replace each other by (rule 13)."""
 VIEW_LIFE = timedelta(days=90)
@@ -85,8 +85,8 @@ class Letter:
     repeatable: bool = False
     replaces: str | None = None
     due_at: datetime | None = None
-    unreachable: bool = False
-    """Nothing reached this address lately."""
+    barred: str = ""
+    """Why it cannot go out this way, in words for staff: unreachable, stopped, a shared number."""
     destination: Mapping[str, Json] | None = None
     """Of a chat: where beside the recipient's address."""
     answerable: bool = True
@@ -150,8 +150,9 @@ class Person:
 
 
 _PERSON = Prepared(
-    select(schema.contact.c.language, schema.contact.c.name, schema.identity.c.unreachable_at)
+    select(schema.contact.c.language, schema.contact.c.name, schema.unreachable.c.at.label("unreachable_at"))
     .join(schema.identity, schema.identity.c.contact_id == schema.contact.c.id)
+    .join(schema.unreachable, people.BY_CHANNEL, isouter=True)
     .where(schema.identity.c.kind == bindparam("of_kind"), schema.identity.c.value == bindparam("address"))
 )
 """Made once: it runs for every notice, some of them in the transaction that takes a message in."""
@@ -159,7 +160,8 @@ _PERSON = Prepared(
 
 def person(conn: Connection, channel: str, address: str) -> Person:
     """What we know of the one with this address; nothing of a stranger."""
-    found = _PERSON.first(conn, {"of_kind": identity_kind(channel), "address": people.normal(address)})
+    wanted = {"of_kind": identity_kind(channel), "address": people.normal(address), "of_channel": channel}
+    found = _PERSON.first(conn, wanted)
     if found is None:
         return Person()
     return Person(language=found.language, name=found.name, unreachable=found.unreachable_at is not None)
@@ -184,20 +186,48 @@ def to_requester(scene: Scene, kind: str, template: str, key: str, **changes: An
         channel=ticket.channel,
         account=ticket.account,
         language=language_for(known, ticket.language),
-        unreachable=known.unreachable or _wants_none(scene),
+        barred=_barred(scene, known, kind),
         destination=destination_of(ticket),
         **changes,
     )
 
 
-def _wants_none(scene: Scene) -> bool:
-    """The requester said STOP to the number of ours that the ticket came to: networks let nothing through after that,
-    so there another channel is used. What a bot was told stops only what nobody asked for."""
+def _barred(scene: Scene, known: Person, kind: str) -> str:
     ticket = scene.ticket
-    if identity_kind(ticket.channel) != PHONE:
+    if known.unreachable:
+        return "unreachable"
+    place = (ticket.conversation or {}).get("answer_to")
+    if wants_none(scene.conn, scene.ctx.settings, ticket.channel, ticket.account, place, ticket.requester):
+        return "stopped"
+    return bars(scene.conn, scene.ctx, ticket.channel, ticket.requester, kind)
+
+
+def wants_none(
+    conn: Connection,
+    settings: Settings,
+    channel: str,
+    account: str,
+    place: Mapping[str, Any] | None,
+    address: str,
+) -> bool:
+    """This person said STOP to our number: networks let nothing through after that, so nothing is sent from it. What
+    a bot was told stops only what nobody asked for, which is not asked here."""
+    if identity_kind(channel) != PHONE:
         return False
-    ours = consents.endpoint(ticket.account, (ticket.conversation or {}).get("answer_to"))
-    return consents.stopped(scene.conn, ticket.channel, ours, ticket.requester)
+    return consents.stopped(conn, channel, our_end(settings, channel, account, place), address)
+
+
+def our_end(settings: Settings, channel: str, account: str, place: Mapping[str, Any] | None) -> str:
+    """Whom of us a conversation is with: the number of ours that it names, else the account's first; for others than
+    telephones the account."""
+    found = settings.account(channel, account)
+    numbers = numbers_of(found) if found is not None and identity_kind(channel) == PHONE else ()
+    return consents.endpoint(numbers[0] if numbers else account, place)
+
+
+def numbers_of(account: AccountSettings) -> tuple[str, ...]:
+    """Our numbers, as people know them: without the name of the channel that an address of ours may begin with."""
+    return tuple(end.rpartition(":")[2] for end in account.endpoints())
 
 
 def destination_of(ticket: Row[Any]) -> Mapping[str, Json] | None:

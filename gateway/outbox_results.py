@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from random import Random
 from typing import TypeAlias
@@ -10,11 +11,12 @@ from typing import TypeAlias
 from sqlalchemy import Connection
 
 from channels.registry import identity_kind
-from gateway import chats_moved, next_channel
+from gateway import chats_moved, next_channel, notices
 from gateway.context import Context
 from gateway.settings import Outbox as OutboxSettings
 from gateway.store import consents, outbox, people, threads, tickets
 from gateway.store.outbox import Row, Settlement, State
+from gateway.text_names import TO_REQUESTER
 from gateway.updates import Change
 from normalizer.message import Delivery, Fault, Json, KeyKind, Receipt
 
@@ -68,6 +70,12 @@ def of_state(row: Row, state: State, detail: str, fault: Fault = Fault.NONE) -> 
     return Settlement(
         id=row.id, owner=row.owner or "", attempts=row.attempts, state=state, detail=detail, fault=fault.value
     )
+
+
+def of_bar(row: Row, why: str) -> Settlement:
+    """It must not go out by this channel: another one is tried, and the address is as good as before."""
+    state: State = "unreachable" if row.template in TO_REQUESTER else "suppressed"
+    return replace(of_state(row, state, why), about="channel")
 
 
 def _settlement(row: Row, state: State, receipt: Receipt, due_at: datetime | None = None) -> Settlement:
@@ -124,16 +132,10 @@ def apply(conn: Connection, ctx: Context, compose: Compose, row: Row, settlement
 def _not_reached(conn: Connection, ctx: Context, row: Row, settlement: Settlement, now: datetime) -> None:
     """What that says about the person: the address is dead, they want nothing from us there, or nothing."""
     if settlement.about == "address":
-        people.mark_unreachable(conn, identity_kind(row.channel), row.recipient, settlement.detail, now)
+        people.mark_unreachable(conn, identity_kind(row.channel), row.recipient, row.channel, settlement.detail, now)
     if settlement.about == "consent":
-        consents.wish(conn, row.channel, _ours(ctx, row), row.recipient, "stop", how="far side", now=now)
-
-
-def _ours(ctx: Context, row: Row) -> str:
-    """Whom of us the notice came from: the number of its conversation, else the account's first one."""
-    account = ctx.settings.account(row.channel, row.account)
-    first = next(iter(account.endpoints()), row.account) if account is not None and account.most_a_day() else ""
-    return consents.endpoint(first or row.account, row.destination)
+        ours = notices.our_end(ctx.settings, row.channel, row.account, row.destination)
+        consents.wish(conn, row.channel, ours, row.recipient, "stop", how="far side", now=now)
 
 
 def _went_out(conn: Connection, row: Row, settlement: Settlement, now: datetime) -> None:

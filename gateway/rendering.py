@@ -23,7 +23,7 @@ from gateway.store import schema, tickets
 from gateway.store.blobs import Blobs
 from gateway.store.outbox import Row
 from gateway.store.prepared import Prepared
-from gateway.text_names import BOT_TEXTS, TO_OPERATORS, TO_REQUESTER, WORD_TEXTS, Form
+from gateway.text_names import BOT_TEXTS, BY_TEXT_MESSAGE, TO_OPERATORS, TO_REQUESTER, WORD_TEXTS, Form
 from gateway.texts import TextFailure
 from normalizer.message import Address, Attachment, Notice
 
@@ -92,9 +92,9 @@ def render(conn: Connection, ctx: Context, row: Row, blobs: Blobs) -> Notice:
 
 def form_of(channel: str, template: str) -> Form:
     """The form of a text on a channel. What is written for one form only has that one everywhere."""
-    if template in BOT_TEXTS:
+    if template in BOT_TEXTS and template not in BY_TEXT_MESSAGE:
         return "chat"
-    if template in WORD_TEXTS:
+    if template in BOT_TEXTS or template in WORD_TEXTS:
         return "short" if FORMS.get(channel) == "short" else "chat"
     if template in TO_OPERATORS:
         return "short" if FORMS.get(channel) == "short" else "mail"

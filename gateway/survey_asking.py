@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, Row
 
-from gateway import notices
+from gateway import notices, shared_numbers
 from gateway.automatic import is_robots, within_caps
 from gateway.context import Context
 from gateway.notices import Change, Letter, Scene
@@ -53,8 +53,14 @@ def _unreachable(person: _Person) -> bool:
 
 def _stopped(person: _Person) -> bool:
     ticket = person.ticket
-    ours = consents.endpoint(ticket.account, (ticket.conversation or {}).get("answer_to"))
+    place = (ticket.conversation or {}).get("answer_to")
+    ours = notices.our_end(person.ctx.settings, ticket.channel, ticket.account, place)
     return consents.stopped(person.conn, ticket.channel, ours, ticket.requester)
+
+
+def _shared(person: _Person) -> bool:
+    ticket = person.ticket
+    return shared_numbers.bars(person.conn, person.ctx, ticket.channel, ticket.requester, "survey") != ""
 
 
 def _no_way_out(person: _Person) -> bool:
@@ -78,6 +84,7 @@ NEVER: tuple[tuple[str, Test], ...] = (
     ("wants no surveys", lambda person: bool(person.contact.no_surveys)),
     ("stopped", _stopped),
     ("unreachable", _unreachable),
+    ("a shared number", _shared),
     ("outbound off", _no_way_out),
 )
 """Reason not to ask, whoever wants it -> whether it holds."""

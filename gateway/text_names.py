@@ -71,6 +71,7 @@ BOT_TEXTS: Mapping[str, tuple[str, ...]] = {
     "bot_linked": ("address",),
     "bot_unlinked": (),
     "bot_phone_ask": (),
+    "bot_phone_shared": (),
     "bot_too_big": ("limit", "url", "number"),
     "bot_file_failed": ("number",),
     "bot_unsupported": (),
@@ -93,6 +94,17 @@ reads along. `tickets`: a list of {number, status, date, due, subject}, date and
 "". `limit` is in megabytes, `left` the tries that are left (0: none), `address` what the chat was linked to, `bot` the
 name without @."""
 
+BY_TEXT_MESSAGE = (
+    "bot_rated",
+    "bot_rated_low",
+    "bot_commented",
+    "bot_no_surveys",
+    "bot_press_closed",
+    "bot_file_failed",
+    "bot_too_big",
+)
+"""Those of `BOT_TEXTS` that answer text messages, too, and so have a short form: one part, without the result."""
+
 PRESSES = tuple(name for name in BOT_TEXTS if name.startswith("bot_press_"))
 """Answers to a pressed button: at most 200 characters (Bot API, answerCallbackQuery)."""
 
@@ -108,7 +120,7 @@ TEMPLATES = (*TO_REQUESTER, *TO_STAFF)
 EXPECTED: tuple[tuple[Form, tuple[str, ...]], ...] = (
     ("mail", (*TEMPLATES, *CODE_TEXTS)),
     ("chat", (*TO_REQUESTER, *BOT_TEXTS, *WORD_TEXTS)),
-    ("short", (*TO_REQUESTER, *WORD_TEXTS, *TO_OPERATORS)),
+    ("short", (*TO_REQUESTER, *BY_TEXT_MESSAGE, *WORD_TEXTS, *TO_OPERATORS)),
 )
 """Form -> every template that must be there in every language."""
 

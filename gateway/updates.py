@@ -48,6 +48,8 @@ def compose(conn: Connection, ctx: Context, change: Change, now: datetime) -> No
         return
     for written in REQUESTER.get(change.kind, _nobody)(scene):
         letter = next_channel.instead(scene, written)
+        if letter is not written:
+            _note_way(scene, written, letter)
         if letter.automatic and (reason := _why_silent(scene, letter)):
             _note_silence(scene, letter, reason)
             if isinstance(survey := letter.variables.get("survey"), int):
@@ -77,7 +79,7 @@ def _why_silent(scene: Scene, letter: Letter) -> str:
         ("own address", ctx.settings.is_own(letter.recipient)),
         ("staff", ctx.settings.agent_by_address(letter.recipient) is not None),
         ("robot", not opened and is_robots(scene.conn, ticket.id)),
-        ("unreachable", letter.unreachable),
+        (letter.barred, bool(letter.barred)),
         ("stopped", letter.kind in UNASKED and _stopped(scene, letter)),
     )
     found = next((reason for reason, holds in tests if holds), "")
@@ -93,12 +95,24 @@ people write, and the result."""
 
 
 def _stopped(scene: Scene, letter: Letter) -> bool:
-    ours = consents.endpoint(letter.account, letter.destination)
+    ours = notices.our_end(scene.ctx.settings, letter.channel, letter.account, letter.destination)
     return consents.stopped(scene.conn, letter.channel, ours, letter.recipient)
 
 
 def _counted_before(scene: Scene) -> bool:
     return scene.change.kind in ("opened", "reopened", "revised") and not scene.change.actor.startswith("agent:")
+
+
+def _note_way(scene: Scene, written: Letter, letter: Letter) -> None:
+    """Staff see that it goes another way than the ticket came, and why."""
+    data = {
+        "notice": letter.template,
+        "reason": written.barred,
+        "channel": written.channel,
+        "next": {"channel": letter.channel, "recipient": letter.recipient},
+    }
+    key = f"redirected:{letter.key}"[:128]
+    tickets.add_event(scene.conn, scene.ticket.id, at=scene.now, actor="gateway", kind="redirected", data=data, key=key)
 
 
 def _note_silence(scene: Scene, letter: Letter, reason: str) -> None:

@@ -46,7 +46,12 @@ def wish(text: str) -> tuple[Wish | None, bool]:
     return None, False
 
 
+def fails(text: str) -> bool:
+    """The words say that it still, or again, does not work."""
+    return _FAILS.search(text) is not None
+
+
 def rating(text: str) -> tuple[int | None, str]:
     """(1-5, comment) as by mail; (None, "") also where the words say that it still fails: that is for the desk."""
     score, comment = answers.rating(text)
-    return (None, "") if score is not None and _FAILS.search(comment) else (score, comment)
+    return (None, "") if score is not None and fails(comment) else (score, comment)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeAlias
 
 import typer
 
@@ -11,6 +12,8 @@ from gateway.cli.shown import AsJson, Token, Url, as_json, connect, plain, repor
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="By what a person is known: show, link, undo.")
 
+Said: TypeAlias = Literal["yes", "no", "seen"]
+WORDS: Mapping[Said, bool | None] = {"yes": True, "no": False, "seen": None}
 Known = Annotated[str, typer.Argument(help="mail:anna@client.example, telegram:4711, phone:+380441234567.")]
 
 
@@ -62,6 +65,22 @@ def invite(
 
 @app.command()
 @reported
+def shared(
+    known: Known,
+    say: Annotated[Said, typer.Argument(help="yes: no one person's; no: one person's; seen: what is seen decides.")],
+    url: Url = "",
+    token: Token = "",
+    json: AsJson = False,
+) -> None:
+    """Say whether a telephone number is shared: one that is names nobody and gets no text messages."""
+    kind, value = _identity(known)
+    if kind != "phone":
+        raise Misused("only a telephone number can be shared: phone:+380441234567")
+    return _shown(connect(url, token).post("/contacts/phones", {"value": value, "shared": WORDS[say]}), json)
+
+
+@app.command()
+@reported
 def undo(
     change: Annotated[int, typer.Argument(help="Id of the change, as `show` has it.")],
     url: Url = "",
@@ -84,8 +103,9 @@ def _shown(contact: dict[str, Any], json: bool) -> None:
         return as_json(contact)
     typer.echo(f"contact {contact['id']}  {plain(contact['name'])}, language {plain(contact['language'])}")
     for known in contact["identities"]:
-        gone = f"  unreachable since {when(known['unreachable_at'])}" if known["unreachable_at"] else ""
-        typer.echo(f"  {plain(known['kind'])}:{plain(known['value'])}{gone}")
+        marks = (f"  unreachable by {plain(m['channel'])} since {when(m['at'])}" for m in known["unreachable"])
+        nobodys = f"  shared: {plain(known['shared'])}" if known["shared"] else ""
+        typer.echo(f"  {plain(known['kind'])}:{plain(known['value'])}{''.join(marks)}{nobodys}")
     rows = (
         (
             change["id"], when(change["at"]), f"{change['kind']}:{change['value']}", change["from_contact"],

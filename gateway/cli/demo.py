@@ -14,10 +14,10 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def demo() -> None:
-    """Start a gateway of its own, send it a dozen mails, answer, resolve and rate one; then talk to its bot.
+    """Start a gateway of its own, send it a dozen mails, answer, resolve and rate one; talk to its bot, and text it.
 
-    It writes to nobody, whatever is configured: mail goes to a folder, and the Bot API is a server of its own on this
-    machine. Everything is in a temporary folder that is removed at the end.
+    It writes to nobody, whatever is configured: mail goes to a folder, and Telegram and Twilio are servers of its own
+    on this machine. Everything is in a temporary folder that is removed at the end.
     """
     # Imported here: `gateway demo --help` needs none of it.
     from rich.console import Console

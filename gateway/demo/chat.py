@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import struct
-import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -13,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from gateway.demo.beside import beside
 from gateway.demo.bot_api import RECEIVING, SENDING, BotApi
 from gateway.demo.bot_api.files import Files
 from gateway.demo.bot_api.sending import Chats, Sent
@@ -123,23 +123,8 @@ def telegram() -> Iterator[Chat]:
     """A Bot API server of our own with one bot, on a free port of the loopback, until the end of the block."""
     api = BotApi({**RECEIVING, **SENDING})
     api.bot(TOKEN, username="demo_desk_bot", name="Demo desk")
-    loop = asyncio.new_event_loop()
-    started, stop = threading.Event(), asyncio.Event()
-
-    async def serve() -> None:
-        async with api.running():
-            started.set()
-            await stop.wait()
-
-    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()), name="demo-telegram")
-    thread.start()
-    try:
-        wait_for("the start of Telegram's side", lambda: started.is_set() or None)
+    with beside("Telegram's side", api.running()) as loop:
         yield Chat(api, loop)
-    finally:
-        loop.call_soon_threadsafe(stop.set)
-        thread.join()
-        loop.close()
 
 
 def picture(side: int = 240) -> bytes:

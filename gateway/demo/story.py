@@ -1,4 +1,4 @@
-"""The story that the demo tells: mails in, what each became and why, an answer, a result, a rating; then a bot."""
+"""The story that the demo tells: mails in, what each became and why, an answer, a rating; a bot; a telephone."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from gateway.demo import talk
+from gateway.demo import talk, texting
 from gateway.demo.chat import telegram
 from gateway.demo.desk import Desk, NotInTime, Page, wait_for
 from gateway.demo.mails import DESK, MAILS, REPEATED, Mail, build
+from gateway.demo.phone import telephone
 
 REPLY = "Видим ошибку на сервере приложений, перезапускаем. Напишем, как только портал заработает."
 RESULT = "перезапустили сервер приложений и добавили ему памяти, портал открывается."
@@ -40,8 +41,12 @@ class Became:
 
 def tell(folder: Path, config: Path, console: Console) -> None:
     """Tell the whole story. Raises NotInTime when a part of it does not happen."""
-    with telegram() as chat:
-        channels = {"mail": {"support": MAILBOX}, "telegram": {"demo": chat.account(folder)}}
+    with telegram() as chat, telephone() as phone:
+        channels = {
+            "mail": {"support": MAILBOX},
+            "telegram": {"demo": chat.account(folder)},
+            "sms": {"demo": phone.account(folder)},
+        }
         # A chat waits some seconds for a burst to end; nobody shall wait for that here.
         desk = Desk(folder, config, channels, "outbox.chat_acknowledgement_delay=0s", "outbox.debounce=0s")
         try:
@@ -54,6 +59,7 @@ def tell(folder: Path, config: Path, console: Console) -> None:
             _answer(desk, first, console)
             _rate(desk, first, console)
             talk.tell(desk, chat, console)
+            texting.tell(desk, phone, console)
         finally:
             desk.stop()
     console.print("\nThe gateway is stopped and its folder removed; nobody was written to. Next: [bold]make run[/bold]")

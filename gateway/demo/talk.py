@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from gateway.demo.bot_api.sending import Sent
 from gateway.demo.chat import Chat, picture
 from gateway.demo.desk import Desk, NotInTime, wait_for
+from gateway.demo.transcript import Transcript
 
 ASKED = "1С не працює ні в кого з відділу продажів: не можемо виписати жодного рахунку"
 CAPTION = "Ось що на екрані"
@@ -20,36 +18,9 @@ COMMENT = "Працює, але чекали пів дня"
 SCORE = 2
 
 
-class Transcript:
-    """The chat as it is printed."""
-
-    def __init__(self, chat: Chat, console: Console) -> None:
-        self._chat, self._console = chat, console
-
-    def person(self, words: str) -> None:
-        """What the person did."""
-        self._line(self._chat.name, words, "bold")
-
-    def bot(self, sent: Sent, what: str = "bot") -> None:
-        """What the bot says, with the buttons below."""
-        buttons = ["  ".join(f"[{button['text']}]" for button in row) for row in sent.keyboard or ()]
-        self._line(what, "\n".join((sent.text, *buttons)), "cyan")
-
-    def desk(self, words: str) -> None:
-        """What happens behind it."""
-        self._line("desk", words, "dim")
-
-    def _line(self, who: str, words: str, style: str) -> None:
-        row = Table.grid(padding=(0, 2))
-        row.add_column(width=12, justify="right")
-        row.add_column(overflow="fold")
-        row.add_row(who, Text(words, style=style))
-        self._console.print(row)
-
-
 def tell(desk: Desk, chat: Chat, console: Console) -> None:
     """Tell the story. Raises NotInTime when a part of it does not happen."""
-    shown = Transcript(chat, console)
+    shown = Transcript(chat.name, console)
     console.print("\nNow the same desk in Telegram; the Bot API is a server of the demo itself.\n")
     _begin(chat, shown)
     number = _ask(desk, chat, shown)

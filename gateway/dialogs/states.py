@@ -108,6 +108,7 @@ Wish: TypeAlias = Literal["no_surveys", "reopened", "change", "comment"]
 Result: TypeAlias = Literal[
     "linked",
     "link_expired",
+    "phone_shared",
     "code_sent",
     "code_wrong",
     "often",

@@ -84,6 +84,16 @@ def mark_undone(conn: Connection, change_id: int, now: datetime) -> None:
     conn.execute(update(identity_change).where(identity_change.c.id == change_id).values(undone_at=now))
 
 
+def contacts_of(conn: Connection, kind: str, value: str) -> list[int]:
+    """Every contact that an identity went from or to, in order."""
+    table = identity_change
+    wanted = select(table.c.from_contact, table.c.to_contact).where(
+        table.c.kind == kind, table.c.value == normal(value)
+    )
+    rows = conn.execute(wanted.order_by(table.c.id)).all()
+    return list(dict.fromkeys(contact for row in rows for contact in (row.from_contact, row.to_contact)))
+
+
 def of_contact(conn: Connection, contact_id: int, limit: int = 100) -> Sequence[Row[Any]]:
     """What came to a contact and went from it, the newest first."""
     table = identity_change

@@ -1,8 +1,8 @@
 """The tables. Every function of `gateway.store` takes a Connection and names columns from here.
 
 Times are stored as integer microseconds since the epoch, UTC (`Instant`): exact, ordered and
-the same in SQLite and PostgreSQL. Tables that only chats and telephones
-need are in `schema_chats`, those of several nodes in `schema_nodes`.
+the same in SQLite and PostgreSQL. Tables that only chats and telephones need are in `schema_chats`,
+those of several nodes in `schema_nodes`, those about reaching people in `schema_people`.
 """
 
 from __future__ import annotations
@@ -27,10 +27,11 @@ from sqlalchemy import (
 from gateway.store.schema_base import EPOCH, ID, Instant, id_column, metadata
 from gateway.store.schema_chats import consent, dialog, identity_change, media, proof, unverified
 from gateway.store.schema_nodes import blob, blob_content, lease
+from gateway.store.schema_people import phone_fact, unreachable
 
 __all__ = [
     "EPOCH", "ID", "Instant", "blob", "blob_content", "consent", "dialog", "identity_change", "lease", "media",
-    "metadata", "proof", "unverified",
+    "metadata", "phone_fact", "proof", "unreachable", "unverified",
 ]  # fmt: skip
 
 # -- in -----------------------------------------------------------------------------------
@@ -147,8 +148,6 @@ identity = Table(
     Column("kind", String(20), primary_key=True),  # mail, phone, telegram
     Column("value", String(320), primary_key=True),
     Column("contact_id", ID, ForeignKey("contact.id"), nullable=False),
-    Column("unreachable_at", Instant),
-    Column("unreachable_why", Text, nullable=False, server_default=""),
 )
 Index("identity_contact", identity.c.contact_id)
 

@@ -114,6 +114,9 @@ ROUTES: Sequence[Route] = (
           once=frozenset({"url"}), whole=True),
     Route(method="POST", path=f"{_CONTACT}/identities", summary="Give a contact an identity", scope="reply",
           answer=api_contacts.ContactDetail, writes=api_contacts.link, body=api_contacts.NewIdentity, whole=True),
+    Route(method="POST", path="/contacts/phones", summary="Say whether a telephone number is one person's",
+          scope="reply", answer=api_contacts.ContactDetail, writes=api_contacts.share, body=api_contacts.SharedPhone,
+          whole=True),
     Route(method="POST", path="/contacts/changes/{change}/undo", summary="Take a change of identities back",
           scope="reply", answer=api_contacts.ContactDetail, writes=api_contacts.undo, whole=True),
     *(

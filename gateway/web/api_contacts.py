@@ -12,9 +12,11 @@ from sqlalchemy import Connection, Row, select
 
 from channels.registry import CHANNELS, identity_kind
 from gateway import identities
+from gateway.context import Context
 from gateway.desk_acts import NotFound
-from gateway.identities import MAIL, PHONE, Identity
-from gateway.store import identity_changes, people
+from gateway.identities import MAIL, Identity
+from gateway.shared_numbers import PHONE, stand_alone, why_shared
+from gateway.store import identity_changes, people, phones
 from gateway.store.schema import entry
 from gateway.web.api_asked import Text
 from gateway.web.frame import ApiModel, Asked, Call, Job
@@ -51,13 +53,32 @@ class NewIdentity(Asked):
     value: Value
 
 
+class SharedPhone(Asked):
+    """Whether a telephone number is no one person's."""
+
+    value: Value
+    shared: bool | None
+    """true: nobody's; false: one person's, whatever else is seen; null: what is seen decides."""
+
+
+class UnreachableItem(ApiModel):
+    """A channel by which nothing reaches an identity; another one may."""
+
+    channel: str
+    why: str
+    at: datetime
+
+
 class IdentityItem(ApiModel):
     """One way by which a person is known."""
 
     kind: str
     value: str
     unreachable_at: datetime | None
-    """Nothing reached them there, since then."""
+    """Nothing reached them there by some channel, since then."""
+    unreachable: Sequence[UnreachableItem]
+    shared: str
+    """Of a telephone number: why it is no one person's; empty when it may be."""
 
 
 class ChangeItem(ApiModel):
@@ -68,7 +89,7 @@ class ChangeItem(ApiModel):
     value: str
     from_contact: int
     to_contact: int
-    how: Literal["deep link", "shared contact", "code", "staff", "undo"]
+    how: Literal["deep link", "shared contact", "code", "staff", "undo", "shared number"]
     actor: str
     at: datetime
     undone_at: datetime | None
@@ -103,7 +124,7 @@ async def find(call: Call) -> ContactDetail:
         known = people.find(conn, who.kind, who.value)
         if known is None:
             raise NotFound("nobody is known by this")
-        return _detail(conn, known.contact_id)
+        return _detail(conn, call.services.ctx, known.contact_id)
 
     return await call.read(job)
 
@@ -111,7 +132,7 @@ async def find(call: Call) -> ContactDetail:
 async def one(call: Call) -> ContactDetail:
     """One contact."""
     contact_id = call.number("contact")
-    return await call.read(lambda conn: _detail(conn, contact_id))
+    return await call.read(lambda conn: _detail(conn, call.services.ctx, contact_id))
 
 
 async def invite(call: Call) -> Job:
@@ -139,25 +160,40 @@ async def invite(call: Call) -> Job:
 
 async def link(call: Call) -> Job:
     """Give a contact an identity."""
-    caller, now, contact_id = call.caller, call.services.clock(), call.number("contact")
+    caller, now, contact_id, ctx = call.caller, call.services.clock(), call.number("contact"), call.services.ctx
     who = _identity(call.body.kind, call.body.value)
 
     def job(conn: Connection) -> ContactDetail:
-        identities.link(conn, who, contact_id, how="staff", actor=caller.actor, now=now)
-        return _detail(conn, contact_id)
+        identities.link(conn, ctx, who, contact_id, how="staff", actor=caller.actor, now=now)
+        return _detail(conn, ctx, contact_id)
 
     return job
 
 
 async def undo(call: Call) -> Job:
     """Take a change back, with what came along then; shows the contact that it went back to."""
-    caller, now, change_id = call.caller, call.services.clock(), call.number("change")
+    caller, now, change_id, ctx = call.caller, call.services.clock(), call.number("change"), call.services.ctx
 
     def job(conn: Connection) -> ContactDetail:
         made = identities.undo(conn, change_id, actor=caller.actor, now=now)
         back = identity_changes.get(conn, made[0])
         assert back is not None
-        return _detail(conn, back.to_contact)
+        return _detail(conn, ctx, back.to_contact)
+
+    return job
+
+
+async def share(call: Call) -> Job:
+    """Say whether a telephone number is one person's; shows the contact that has it now."""
+    caller, now, ctx, shared = call.caller, call.services.clock(), call.services.ctx, call.body.shared
+    who = _identity(PHONE, call.body.value)
+
+    def job(conn: Connection) -> ContactDetail:
+        contact_id = people.contact_for(conn, who.kind, who.value, "", now)
+        phones.say(conn, who.value, shared, actor=caller.actor, now=now)
+        stand_alone(conn, ctx, who.kind, who.value, actor=caller.actor, now=now)
+        known = people.find(conn, who.kind, who.value)
+        return _detail(conn, ctx, known.contact_id if known is not None else contact_id)
 
     return job
 
@@ -185,17 +221,29 @@ def _seen(conn: Connection, channel: str, account: str) -> Facts:
     return dict(conn.scalar(wanted.order_by(newest.c.id.desc()).limit(1)) or {})
 
 
-def _detail(conn: Connection, contact_id: int) -> ContactDetail:
+def _detail(conn: Connection, ctx: Context, contact_id: int) -> ContactDetail:
     if not people.exists(conn, contact_id):
         raise NotFound("there is no such contact")
     row = people.get(conn, contact_id)
+    gone = people.marks(conn, contact_id)
     return ContactDetail(
         id=row.id,
         name=row.name,
         language=row.language,
         no_surveys=bool(row.no_surveys),
-        identities=[_as(IdentityItem, known) for known in people.identities(conn, contact_id)],
+        identities=[_known(conn, ctx, item, gone) for item in people.identities(conn, contact_id)],
         changes=[_as(ChangeItem, change) for change in identity_changes.of_contact(conn, contact_id)],
+    )
+
+
+def _known(conn: Connection, ctx: Context, item: Row[Any], gone: Sequence[Row[Any]]) -> IdentityItem:
+    mine = [mark for mark in gone if (mark.kind, mark.value) == (item.kind, item.value)]
+    return IdentityItem(
+        kind=item.kind,
+        value=item.value,
+        unreachable_at=max((mark.at for mark in mine), default=None),
+        unreachable=[_as(UnreachableItem, mark) for mark in mine],
+        shared=why_shared(conn, ctx, item.value) if item.kind == PHONE else "",
     )
 
 

@@ -52,6 +52,10 @@ async def code(desk: BotDesk, address: str = ANNA, who: str = ANN) -> tuple[str,
 # -- one-time links ---------------------------------------------------------------------------
 
 
+async def linked(desk: BotDesk, who: Identity, contact: int, **how: Any) -> list[int]:
+    return await desk.do(lambda conn: identities.link(conn, desk.ctx, who, contact, **how))
+
+
 async def test_a_one_time_link_makes_the_chat_the_contacts_once(desk: BotDesk) -> None:
     await invited(desk)
     said = await desk.types(f"/start {TOKEN}")
@@ -101,7 +105,7 @@ async def test_the_chat_does_not_tell_whether_an_address_is_known(desk: BotDesk)
     nothing, unknown = await code(desk, "nobody@elsewhere.example", who=BOB)
     assert nothing == "" and unknown.text == known.text
     now = desk.clock()
-    await desk.do(lambda conn: people.mark_unreachable(conn, "mail", ANNA, "5.1.1", now))
+    await desk.do(lambda conn: people.mark_unreachable(conn, "mail", ANNA, "mail", "5.1.1", now))
     silent, same = await code(desk, who="303")
     assert silent == "" and same.text == known.text
 
@@ -220,7 +224,9 @@ async def test_a_number_brings_the_chat_to_the_contact_with_a_mail_address(desk:
     contact = await desk.contact("mail", ANNA)
     now = desk.clock()
     phone = Identity(kind="phone", value="+380671112233")
-    await desk.do(lambda conn: identities.link(conn, phone, contact, how="staff", actor="agent:olena", now=now))
+    await desk.do(
+        lambda conn: identities.link(conn, desk.ctx, phone, contact, how="staff", actor="agent:olena", now=now)
+    )
     await share(desk, "+380671112233")
     assert await desk.known_as("telegram", ANN) == [f"mail:{ANNA}", "phone:+380671112233", f"telegram:{ANN}"]
 
@@ -234,7 +240,9 @@ async def test_two_contacts_with_mail_addresses_never_become_one(desk: BotDesk) 
     now = desk.clock()
 
     async def link(contact: int) -> None:
-        await desk.do(lambda conn: identities.link(conn, TELEGRAM, contact, how="code", actor="test", now=now))
+        await desk.do(
+            lambda conn: identities.link(conn, desk.ctx, TELEGRAM, contact, how="code", actor="test", now=now)
+        )
 
     await link(first)
     await link(second)
@@ -246,7 +254,9 @@ async def test_what_the_person_chose_and_shared_comes_along(desk: BotDesk) -> No
     contact = await desk.contact("mail", ANNA)
     await share(desk, "+380671112233")
     await desk.types("/language uk")
-    await desk.do(lambda conn: identities.link(conn, TELEGRAM, contact, how="code", actor="test", now=desk.clock()))
+    await desk.do(
+        lambda conn: identities.link(conn, desk.ctx, TELEGRAM, contact, how="code", actor="test", now=desk.clock())
+    )
     assert await desk.known_as("mail", ANNA) == [f"mail:{ANNA}", "phone:+380671112233", f"telegram:{ANN}"]
     assert await desk.db.read(lambda conn: people.get(conn, contact).language) == "uk"
 
@@ -270,8 +280,10 @@ async def test_undo_gives_back_what_one_act_moved_and_is_written_down(desk: BotD
 async def test_undo_needs_the_present_state(desk: BotDesk) -> None:
     first, second = await desk.contact("mail", ANNA), await desk.contact("mail", "anna@home.example")
     now = desk.clock()
-    [change] = await desk.do(lambda conn: identities.link(conn, TELEGRAM, first, how="staff", actor="a", now=now))
-    await desk.do(lambda conn: identities.link(conn, TELEGRAM, second, how="staff", actor="a", now=now))
+    [change] = await desk.do(
+        lambda conn: identities.link(conn, desk.ctx, TELEGRAM, first, how="staff", actor="a", now=now)
+    )
+    await linked(desk, TELEGRAM, second, how="staff", actor="a", now=now)
     with pytest.raises(Conflict, match="since"):
         await desk.do(lambda conn: identities.undo(conn, change, actor="a", now=now))
     with pytest.raises(NotFound):

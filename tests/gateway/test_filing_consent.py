@@ -93,7 +93,11 @@ async def test_who_stopped_is_told_by_another_channel_or_not_at_all(texts: TextD
     told = [(row.channel, row.recipient, row.template) for row in await texts.outbox()]
     assert told == ([("mail", "anna@client.example", "acknowledgement")] if mail else [])
     silent = [one.data["reason"] for one in await texts.events(filed.ticket_id) if one.kind == "silent"]
-    assert silent == ([] if mail else ["unreachable"])
+    assert silent == ([] if mail else ["stopped"])
+    ways = [one.data for one in await texts.events(filed.ticket_id) if one.kind == "redirected"]
+    next_way = {"channel": "mail", "recipient": "anna@client.example"}
+    shown = {"notice": "acknowledgement", "reason": "stopped", "channel": "sms", "next": next_way}
+    assert ways == ([shown] if mail else [])
     # The other number of ours was not told to stop.
     await texts.say("STOP", sender=BOB)
     await texts.say("Не печатает сканер", sender=BOB, to=OTHER)
@@ -105,6 +109,8 @@ async def test_who_stopped_still_has_their_ticket_and_is_asked_for_no_rating(tex
     await texts.say("СТОП")
     assert (await texts.say("И сканер тоже")).ticket_id == first.ticket_id
     ticket = await texts.ticket(first.ticket_id)
+    (shown,) = [one for one in await texts.events(ticket.id) if one.kind == "consent"]
+    assert (shown.actor, shown.data) == ("requester", {"wish": "stop", "channel": "sms", "endpoint": OURS})
     assert ticket.conversation["answer_to"] == {"to": ANNA, "from": OURS}
 
     def why(conn: object) -> str:

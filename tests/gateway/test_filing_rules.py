@@ -281,9 +281,8 @@ async def test_a_bounce_marks_the_notice_and_for_good_the_address(
     filed = await desk.receive(bounce(original, action=action, status=status))
     assert (filed.kind, filed.ticket_id) == ("bounce", ticket_id)
     assert [row.state for row in await desk.outbox() if row.recipient == ANN] == [state]
-    identity = await desk.db.read(lambda conn: people.find(conn, "mail", ANN))
-    assert identity is not None
-    assert (identity.unreachable_at is not None) == unreachable
+    mark = await desk.db.read(lambda conn: people.unreachable_by(conn, "mail", ANN, "mail"))
+    assert (mark is not None) == unreachable
     assert (await desk.messages(ticket_id))[-1].kind == "bounce"
     assert ("undelivered" in await desk.kinds(ticket_id)) == (action in ("failed", "delayed"))
 
@@ -293,18 +292,14 @@ async def test_a_forged_bounce_changes_nothing(desk: Desk) -> None:
     filed = await desk.receive(bounce(SEEN))
     assert (filed.kind, filed.ticket_id) == ("bounce", None)
     assert "undelivered" not in await desk.kinds(ticket_id)
-    identity = await desk.db.read(lambda conn: people.find(conn, "mail", ANN))
-    assert identity is not None
-    assert identity.unreachable_at is None
+    assert await desk.db.read(lambda conn: people.unreachable_by(conn, "mail", ANN, "mail")) is None
 
 
 async def test_somebody_who_writes_is_reachable_again(desk: Desk) -> None:
     _ticket_id, original = await sent(desk)
     await desk.receive(bounce(original))
     await desk.mail(sender=ANN, text="I am back")
-    identity = await desk.db.read(lambda conn: people.find(conn, "mail", ANN))
-    assert identity is not None
-    assert identity.unreachable_at is None
+    assert await desk.db.read(lambda conn: people.unreachable_by(conn, "mail", ANN, "mail")) is None
 
 
 async def test_a_bounce_during_sending_is_put_back_for_ten_seconds(desk: Desk, clock: FrozenClock) -> None:

@@ -58,8 +58,7 @@ async def test_what_arrived_after_all_did_arrive(texts: TextDesk) -> None:
     assert (await texts.row(row)).state == "unreachable"
     await texts.report(MINE, "delivered")
     assert (await texts.row(row)).state == "sent"
-    found = await texts.db.read(lambda conn: people.find(conn, "phone", ANNA))
-    assert found is not None and found.unreachable_at is None
+    assert await texts.db.read(lambda conn: people.unreachable_by(conn, "phone", ANNA, "sms")) is None
 
 
 @pytest.mark.parametrize(
@@ -85,8 +84,8 @@ async def test_each_verdict_does_its_own(
     await texts.report(MINE, "undelivered", ErrorCode=code, o=str(row))
     await texts.report(MINE, "undelivered", ErrorCode=code, o=str(row))
     assert (await texts.row(row)).state == after
-    found = await texts.db.read(lambda conn: people.find(conn, "phone", ANNA))
-    assert found is not None and (found.unreachable_at is not None) == marked
+    mark = await texts.db.read(lambda conn: people.unreachable_by(conn, "phone", ANNA, "sms"))
+    assert (mark is not None) == marked
     assert await texts.wishes() == ([("sms", OURS, ANNA, wish)] if wish else [])
     assert (await texts.kinds(ticket.ticket_id)).count("undelivered") == 1
     (event,) = [one for one in await texts.events(ticket.ticket_id) if one.kind == "undelivered"]

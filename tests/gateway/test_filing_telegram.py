@@ -192,9 +192,8 @@ async def test_who_blocks_the_bot_cannot_be_reached_until_they_are_back(bot: Bot
         }  # fmt: skip
 
     async def why() -> str:
-        found = await bot.db.read(lambda conn: people.find(conn, "telegram", str(ANN)))
-        assert found is not None and (found.unreachable_at is None) == (not found.unreachable_why)
-        return str(found.unreachable_why)
+        mark = await bot.db.read(lambda conn: people.unreachable_by(conn, "telegram", str(ANN), "telegram"))
+        return str(mark.why) if mark is not None else ""
 
     assert (await bot.update(my_chat_member=member("kicked"))).kind == "reachability"
     assert await why() == "blocked"

@@ -228,7 +228,9 @@ async def test_who_was_not_to_be_told_and_whom_nothing_reaches_hear_nothing(desk
     incident = await desk.begin()
     quiet = await desk.register("No mail", notify=False)
     lost = await desk.register("No mail", requester="lost@acme.example")
-    await desk.do(lambda conn: people.mark_unreachable(conn, "mail", "lost@acme.example", "5.1.1", desk.clock()))
+    await desk.do(
+        lambda conn: people.mark_unreachable(conn, "mail", "lost@acme.example", "mail", "5.1.1", desk.clock())
+    )
     await desk.end(incident)
     assert await desk.told() == []
     assert await desk.told("lost@acme.example") == ["known_incident"]

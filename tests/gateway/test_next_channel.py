@@ -101,9 +101,7 @@ async def test_what_did_not_arrive_goes_once_by_mail_and_can_be_answered_there(b
     assert second.reply_token
     assert second.message_id
     assert (await bench.event(ticket, "undelivered"))["next"] == {"channel": "mail", "recipient": MAIL}
-    found = await bench.db.read(lambda conn: people.find(conn, "telegram", ANNA))
-    assert found is not None
-    assert found.unreachable_at is not None
+    assert await bench.db.read(lambda conn: people.unreachable_by(conn, "telegram", ANNA, "telegram")) is not None
     (again,) = await bench.db.write(lambda conn: outbox.claim(conn, [second.id], "me", bench.clock()))
     await bench.settle(again, "unreachable")
     assert len(await bench.rows()) == 2, "a second failure ends it"
@@ -116,7 +114,7 @@ async def test_without_another_way_staff_alone_hear_of_it(bench: Bench, why: str
     ticket = await bench.ticket(mail=why != "no other identity")
     values: dict[str, Any] = {}
     if why == "unreachable there, too":
-        await bench.db.write(lambda conn: people.mark_unreachable(conn, "mail", MAIL, "gone", bench.clock()))
+        await bench.db.write(lambda conn: people.mark_unreachable(conn, "mail", MAIL, "mail", "gone", bench.clock()))
     elif why == "switched off":
         bench.ctx = context(outbox={"next_channel": []})
     elif why == "said stop":
@@ -138,15 +136,15 @@ async def test_a_group_that_put_us_out_says_nothing_about_the_person(bench: Benc
     ticket = await bench.ticket(conversation=PLACE)
     await bench.settle(await bench.sent(ticket, destination={"chat": GROUP}), "unreachable")
     assert [row.channel for row in await bench.rows()] == ["telegram", "mail"]
-    found = await bench.db.read(lambda conn: people.find(conn, "telegram", ANNA))
-    assert found is not None
-    assert found.unreachable_at is None
+    assert await bench.db.read(lambda conn: people.unreachable_by(conn, "telegram", ANNA, "telegram")) is None
 
 
 async def test_who_is_known_to_be_out_of_reach_gets_the_next_notice_by_mail_at_once(bench: Bench) -> None:
     bench.ctx = context(agents={"olena": {"name": "Olena"}})
     ticket = await bench.ticket()
-    await bench.db.write(lambda conn: people.mark_unreachable(conn, "telegram", ANNA, "blocked", bench.clock()))
+    await bench.db.write(
+        lambda conn: people.mark_unreachable(conn, "telegram", ANNA, "telegram", "blocked", bench.clock())
+    )
 
     def job(conn: Connection) -> None:
         data = {"status": ["open", "resolved"]}

@@ -281,8 +281,8 @@ async def test_unreachable_marks_the_identity(bench: Bench) -> None:
     bench.sender.script = {"a": lambda _: Receipt(delivery=Delivery.UNREACHABLE, detail="mailbox closed")}
     await bench.put_on_ticket("a")
     await bench.once(bench.engine())
-    identity = await bench.db.read(lambda conn: people.find(conn, "mail", "ann@client.example"))
-    assert identity is not None and identity.unreachable_at == START and identity.unreachable_why == "mailbox closed"
+    mark = await bench.db.read(lambda conn: people.unreachable_by(conn, "mail", "ann@client.example", "mail"))
+    assert mark is not None and mark.at == START and mark.why == "mailbox closed"
     assert [change.kind for change in bench.told.changes] == ["undelivered"]
 
 

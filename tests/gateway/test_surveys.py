@@ -97,7 +97,7 @@ async def test_the_token_is_nowhere_in_the_database(desk: Desk) -> None:
 
 
 def _unreachable(conn: Connection, desk: Desk) -> None:
-    people.mark_unreachable(conn, "mail", IRA, "5.1.1", desk.clock())
+    people.mark_unreachable(conn, "mail", IRA, "mail", "5.1.1", desk.clock())
 
 
 def _no_surveys(conn: Connection, desk: Desk) -> None:

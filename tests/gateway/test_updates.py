@@ -84,7 +84,7 @@ async def test_some_are_never_written_to_by_a_robot(desk: Desk, reason: str) -> 
 
 async def test_an_address_that_nothing_reaches_gets_no_robots_mail_but_a_persons(desk: Desk) -> None:
     ticket = await desk.open()
-    await desk.do(lambda conn: people.mark_unreachable(conn, "mail", IRA, "5.1.1", desk.clock()))
+    await desk.do(lambda conn: people.mark_unreachable(conn, "mail", IRA, "mail", "5.1.1", desk.clock()))
     await desk.act("reply", ticket, text="Are you there?")
     await desk.act("resolve", ticket, result="Done.")
     assert await desk.told() == ["acknowledgement", "reply"]

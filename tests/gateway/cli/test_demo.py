@@ -58,6 +58,12 @@ channels:
       relay: {host: 127.0.0.1, port: 1, tls: none}
   telegram:
     main: {token: "env:NO_SUCH_VARIABLE", api_url: "http://127.0.0.1:1"}
+  sms:
+    main:
+      account_sid: AC00000000000000000000000000000000
+      auth_token: "env:NO_SUCH_VARIABLE"
+      numbers: ["+380441234567"]
+      api_url: "http://127.0.0.1:1"
 """
 """A desk that works: a demo that used it would end in an error, or write to people."""
 
@@ -83,6 +89,9 @@ def test_the_demo_comes_to_its_end_whatever_is_configured(tmp_path: Path) -> Non
         "was fetched",
         "[Проблема залишилася]",
         "2 of 5, with its comment",
+        "two messages, one acknowledgement",
+        "5 спасибо",
+        "5 of 5; the ticket stays resolved",
         "nobody was written to",
     ):
         assert words in shown, words

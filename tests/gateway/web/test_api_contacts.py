@@ -59,8 +59,8 @@ async def test_a_link_is_made_shown_once_and_used_once(site: Site) -> None:
     assert len(secret) == 48 and secret.isalnum()
     assert (await site.post(f"/contacts/{ira}/links", token, {}, key="one"))[1]["url"] is None
     now = site.services.clock()
-    assert await site.db.write(lambda conn: identities.use_link(conn, CHAT, secret, now=now))
-    assert not await site.db.write(lambda conn: identities.use_link(conn, CHAT, secret, now=now))
+    assert await site.db.write(lambda conn: identities.use_link(conn, site.services.ctx, CHAT, secret, now=now))
+    assert not await site.db.write(lambda conn: identities.use_link(conn, site.services.ctx, CHAT, secret, now=now))
     shown = await known(site, token)
     assert [f"{item['kind']}:{item['value']}" for item in shown["identities"]] == [f"mail:{IRA}", str(CHAT)]
     assert [(change["how"], change["actor"]) for change in shown["changes"]] == [("deep link", "agent:olena")]
@@ -111,9 +111,38 @@ async def test_a_person_is_looked_up_linked_and_invited_from_the_terminal(site: 
     assert (await run("contacts", "show", "mail:no@body.example"))[0] == 1
 
 
+async def test_staff_say_whether_a_number_is_one_persons(site: Site, run: Run) -> None:
+    token, ira = await site.token(("reply",)), await contact(site)
+    _, shown = await site.post(f"/contacts/{ira}/identities", token, {"kind": "phone", "value": "+380670000001"})
+    assert [item["shared"] for item in shown["identities"]] == ["", ""]
+    _, alone = await site.post("/contacts/phones", token, {"value": "+380 67 000 00 01", "shared": True})
+    assert [(item["value"], item["shared"]) for item in alone["identities"]] == [("+380670000001", "staff say so")]
+    assert alone["changes"][0]["how"] == "shared number"
+    assert alone["id"] != ira
+    code, out, _ = await run("contacts", "shared", "phone:+380670000001", "no")
+    assert code == 0 and "shared" not in out.replace("shared number", "")
+    code, out, _ = await run("contacts", "shared", "phone:+380440000001", "seen")
+    assert code == 0 and "shared: no mobile" in out
+    assert (await run("contacts", "shared", "mail:anna@client.example", "yes"))[0] == 2
+    assert (await run("contacts", "shared", "phone:+380440000001", "maybe"))[0] == 2
+    assert (await site.post("/contacts/phones", token, {"value": "nobody", "shared": True}))[0] == 422
+
+
+async def test_a_mark_shows_the_channel_that_nothing_arrives_by(site: Site, run: Run) -> None:
+    token, ira = await site.token(("reply",)), await contact(site)
+    gone = ("mail", IRA, "mail", "5.1.1 no such user", site.services.clock())
+    assert await site.db.write(lambda conn: people.mark_unreachable(conn, *gone))
+    _, shown = await site.get(f"/contacts/{ira}", token)
+    (item,) = shown["identities"]
+    assert [(mark["channel"], mark["why"]) for mark in item["unreachable"]] == [("mail", "5.1.1 no such user")]
+    assert item["unreachable_at"] == item["unreachable"][0]["at"]
+    _, out, _ = await run("contacts", "show", f"mail:{IRA}")
+    assert "unreachable by mail since" in out
+
+
 async def test_a_link_that_nobody_opened_in_time_is_worth_nothing(site: Site, clock: FrozenClock) -> None:
     token, ira = await site.token(("reply",)), await contact(site)
     _, made = await site.post(f"/contacts/{ira}/links", token, {})
     secret = made["url"].partition("?start=")[2]
     now = clock.forward(timedelta(hours=24))
-    assert not await site.db.write(lambda conn: identities.use_link(conn, CHAT, secret, now=now))
+    assert not await site.db.write(lambda conn: identities.use_link(conn, site.services.ctx, CHAT, secret, now=now))
