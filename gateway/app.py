@@ -161,7 +161,7 @@ class Gateway:
         self._set_log = set_log
         self._configuration = configuration
         self._folders = Folders(var=var)
-        self._clock = clock
+        self._clock = self._own_clock = clock
         self._failpoint = failpoint
         self._new_secret = new_secret
         self._confirmed = confirmed
@@ -212,6 +212,7 @@ class Gateway:
         metrics = Metrics()
         blobs = nodes.open_blobs(stack, db, folders.blobs, self._failpoint)
         leases = await nodes.join(stack, db, settings)
+        self._clock = await nodes.common_clock(db, self._own_clock, leases)
         parts = self._channels(ctx, db, metrics)
         pool = WorkerPool(
             count=settings.workers.count,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from random import Random
 from typing import Any, TypeAlias
 
@@ -18,6 +18,7 @@ from channels.contract import Unavailable
 from gateway.log import get_logger
 from gateway.store import leases as store
 from gateway.store.database import Database
+from gateway.store.dialect import database_clock
 from gateway.waiting import wait_for_any
 
 Work: TypeAlias = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
@@ -35,6 +36,10 @@ async def _nothing_wrong() -> Mapping[str, str]:
     return {}
 
 
+def _right(_now: datetime) -> Mapping[str, str]:
+    return {}
+
+
 class Leases:
     """A node's own leases. They are counted from before they were asked for, so ours end before the database's do."""
 
@@ -44,6 +49,8 @@ class Leases:
         """`owner` names this node and this start of it: never used twice. `length` of a lease; renewed at a third."""
         self.trouble: Callable[[], Awaitable[Mapping[str, str]]] = _nothing_wrong
         """What is wrong with this node alone, name -> reason: told to all with each renewal."""
+        self.compare: Callable[[datetime], Mapping[str, str]] = _right
+        """Hears the database's time at each renewal, in a thread; what is wrong with our clock is told as well."""
         self._db, self.owner, self.length, self._monotonic = db, owner, length, monotonic
         self._said: Mapping[str, str] = {}
         """What was wrong when it was last found out."""
@@ -102,7 +109,7 @@ class Leases:
         before, names = self._monotonic(), sorted(self._until)
 
         def job(conn: Connection) -> frozenset[str]:
-            store.tell(conn, self.node, trouble)
+            store.tell(conn, self.node, {**trouble, **self.compare(database_clock(conn))})
             return store.renew(conn, names, self.owner, self.length)
 
         mine = await self._db.write(job)

@@ -8,20 +8,28 @@ import random
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
-from channels.contract import Accepted, Cursor, Intake, Listener, Unavailable
+from channels.contract import Accepted, Clock, Cursor, Intake, Listener, Unavailable
 from gateway.keyring import Keyring
 from gateway.leases import Leases, Work, unique
+from gateway.log import get_logger
 from gateway.settings import Settings, database_url, secret_key
 from gateway.store.blobs import Blobs
 from gateway.store.database import Database
+from gateway.store.dialect import database_clock
 from gateway.store.failpoints import FailPoint
 from gateway.store.lock import ServerLock
 from gateway.store.postgres_url import is_postgres_url
 from gateway.store.shared_blobs import SharedBlobs
 from normalizer.message import RawMessage
+
+FAR = timedelta(seconds=10)
+"""Clocks that are this near are taken for the same."""
+
+log = get_logger(__name__)
 
 
 class NoCommonKey(Exception):
@@ -67,6 +75,40 @@ async def join(stack: AsyncExitStack, db: Database, settings: Settings) -> Lease
     await leases.start()
     stack.push_async_callback(leases.close)
     return leases
+
+
+class CommonClock:
+    """The clock of this machine, put right by the database's where it is far off: what one node writes down as due
+    another has to find due."""
+
+    def __init__(self, own: Clock) -> None:
+        self._own = own
+        self.ahead = timedelta()
+        """How far our own clock is ahead; zero while it is near enough."""
+
+    def __call__(self) -> datetime:
+        """Now, UTC."""
+        return self._own() - self.ahead
+
+    def compare(self, told: datetime) -> Mapping[str, str]:
+        """Hear the database's time of this moment; what operators should hear of our clock."""
+        ahead = self._own() - told
+        far = abs(ahead) > FAR
+        if far != bool(self.ahead):
+            log.warning("the clock is put right" if far else "the clock is right", ahead=ahead.total_seconds())
+        self.ahead = ahead if far else timedelta()
+        side = "ahead of" if ahead > timedelta() else "behind"
+        return {"clock": f"{abs(ahead).total_seconds():.0f} s {side} the database's: set it"} if far else {}
+
+
+async def common_clock(db: Database, own: Clock, leases: Leases | None) -> Clock:
+    """The clock of a node, compared with each renewal of its leases; on one server its own. Raises Unavailable."""
+    if leases is None:
+        return own
+    clock = CommonClock(own)
+    await db.write(lambda conn: clock.compare(database_clock(conn)))
+    leases.compare = clock.compare
+    return clock
 
 
 def by_one_node(leases: Leases | None, name: str, loop: Work) -> Work:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import Connection, select, update
 
 from gateway.leases import Leases
+from gateway.nodes import FAR, common_clock
 from gateway.store import leases as store
 from gateway.store.database import Database
 from gateway.store.dialect import database_clock
 from gateway.store.schema import lease
+from tests.gateway.conftest import FrozenClock
 
 LENGTH = timedelta(seconds=2)
 NAME = "poll"
@@ -159,3 +161,20 @@ async def test_leases_are_renewed_although_what_is_wrong_cannot_be_found_out(db:
     after = await db.read(lambda conn: conn.scalar(select(lease.c.until)))
     assert before is not None and after is not None and after > before
     assert await db.read(store.troubles) == {"disk (a)": "only 3 MB free"}, "what was said last stands"
+
+
+async def test_a_clock_that_is_far_off_is_put_right_and_told(db: Database) -> None:
+    by = timedelta(hours=-6)
+    node, other = Leases(db, "a:1:x", LENGTH), Leases(db, "b:2:y", LENGTH)
+    for each in (node, other):
+        await each.start()
+    clock = await common_clock(db, lambda: datetime.now(UTC) + by, node)
+    assert abs(clock() - datetime.now(UTC)) < FAR
+    await node.renew()
+    assert await db.read(store.troubles) == {"clock (a)": "21600 s behind the database's: set it"}
+    by = timedelta(seconds=2)
+    await node.renew()
+    assert await db.read(store.troubles) == {}
+    assert timedelta() < clock() - datetime.now(UTC) < FAR, "nearly right is left alone"
+    own = FrozenClock()
+    assert await common_clock(db, own, None) is own
