@@ -31,7 +31,7 @@ _SPACE = re.compile(r"[\x00-\x09\x0b-\x1f\x7f]+")
 
 
 class KannelSender:
-    """Sends for one account; `channels.contract.Sender` and `Divides`."""
+    """Sends for one account; `channels.contract.Sender`, `Divides` and `Watched`."""
 
     def __init__(
         self,
@@ -45,6 +45,7 @@ class KannelSender:
     ) -> None:
         """`unique` names each call: what is reported of an earlier one says nothing about a later one."""
         self._name, self._account, self._password, self._unique = name, account, password, unique
+        self._trouble = ""
         self._status_url = f"{public_url}/channels/sms/{name}/status?{urlencode({SECRET: secret})}"
 
     def divide(self, notice: Notice) -> Sequence[Notice]:
@@ -80,7 +81,14 @@ class KannelSender:
             status, words = await self._post(text, headers)
         except (TimeoutError, aiohttp.ClientConnectorError, aiohttp.ClientError, OSError) as error:
             return self._unanswered(error)
-        return receipt_of(status, words, f"sms:{self._name}:{key}")
+        receipt = receipt_of(status, words, f"sms:{self._name}:{key}")
+        ours = receipt.delivery is Delivery.RETRY and receipt.fault is Fault.OURS
+        self._trouble = receipt.detail if ours else ""
+        return receipt
+
+    async def troubles(self) -> Mapping[str, str]:
+        """What of the account's setup keeps every message from going out."""
+        return {f"kannel sms/{self._name}": self._trouble} if self._trouble else {}
 
     def _unanswered(self, error: Exception) -> Receipt:
         """Who never got the request has not sent it; who got it may have."""

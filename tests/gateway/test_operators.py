@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -195,3 +197,11 @@ def test_check_names_what_is_missing(said: list[Any], channels: Any, gaps: list[
     settings = Settings.model_validate({"operators": said, "channels": {**CHANNELS, **channels}})
     found = operators.gaps(settings)
     assert [one.startswith(wanted) for one, wanted in zip(found, gaps, strict=True)] == [True] * len(gaps)
+
+
+def test_the_command_says_so_and_finds_no_fault_in_it(tmp_path: Path) -> None:
+    config = Path(__file__).parents[2] / "config"
+    asked = [sys.executable, "-m", "gateway", "check", "--config", str(config), "--set", "operators=[op@ops.example]"]
+    said = subprocess.run(asked, capture_output=True, text=True, check=True)
+    assert "good" in said.stdout
+    assert "missing: operators[0]: only by mail" in said.stderr

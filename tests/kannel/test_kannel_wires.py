@@ -209,6 +209,32 @@ async def test_who_cannot_be_written_to_is_unreachable_without_a_call(to: str) -
     assert receipt.delivery is Delivery.UNREACHABLE
 
 
+async def test_operators_hear_of_a_password_that_kannel_refuses_until_it_takes_one() -> None:
+    answers = [(403, "Authorization failed for sendsms"), (503, "Temporal failure"), (202, "0: Accepted for delivery")]
+
+    async def sendsms(_request: web.Request) -> web.Response:
+        status, words = answers.pop(0)
+        return web.Response(status=status, text=words)
+
+    site = web.Application()
+    site.add_routes([web.post("/", sendsms)])
+    runner = web.AppRunner(site, access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        sender = sender_for(f"http://127.0.0.1:{runner.addresses[0][1]}/", lambda: "k")
+        assert isinstance(sender, KannelSender)
+        assert await sender.troubles() == {}
+        await sender.send(letter("x"))
+        ((cause, why),) = (await sender.troubles()).items()
+        assert (cause, "refuses our password" in why) == ("kannel sms/main", True)
+        assert PASSWORD not in why
+        await sender.send(letter("x"))
+        assert await sender.troubles() == {}
+    finally:
+        await runner.cleanup()
+
+
 async def test_a_country_that_is_not_written_to_is_left_to_the_next_channel() -> None:
     sender = sender_for("http://127.0.0.1:9/", lambda: "k")
     receipt = await sender.send(letter("x", destination={"to": "+48600000001", "from": OURS}))

@@ -110,8 +110,12 @@ async def far_side(
     auth: bool = False,
     smtputf8: bool = True,
     greeting: str | None = None,
+    port: int = 0,
 ) -> AsyncIterator[FarSide]:
-    """A server on a free port of 127.0.0.1: STARTTLS with `tls`, or TLS from the first byte with `inside_tls` too."""
+    """A server on a port of 127.0.0.1, a free one where none is named.
+
+    STARTTLS with `tls`, or TLS from the first byte with `inside_tls` too.
+    """
     logging.getLogger("mail.log").setLevel(logging.CRITICAL)
     side, loop = FarSide(), asyncio.get_running_loop()
 
@@ -126,7 +130,7 @@ async def far_side(
         server.inside_tls = inside_tls
         return server
 
-    listening = await loop.create_server(connection, "127.0.0.1", 0, ssl=tls if inside_tls else None)
+    listening = await loop.create_server(connection, "127.0.0.1", port, ssl=tls if inside_tls else None)
     side.port = listening.sockets[0].getsockname()[1]
     try:
         yield side
