@@ -19,19 +19,18 @@ async def whole(request: web.Request, most: int, seconds: float) -> bytes:
     """The body, unpacked. Raises TooBig, TimeoutError, and what BROKEN has."""
     if (request.content_length or 0) > most:
         raise TooBig
-    # A body that is there already, as most are, needs no time limit.
     if request.content.is_eof():
-        return await _read(request, most)
-    async with asyncio.timeout(seconds):
-        return await _read(request, most)
-
-
-async def _read(request: web.Request, most: int) -> bytes:
+        # It is there already, as most are.
+        content = request.content.read_nowait()
+        if len(content) > most:
+            raise TooBig
+        return content
     pieces: list[bytes] = []
     size = 0
-    while piece := await request.content.readany():
-        size += len(piece)
-        if size > most:
-            raise TooBig
-        pieces.append(piece)
+    async with asyncio.timeout(seconds):
+        while piece := await request.content.readany():
+            size += len(piece)
+            if size > most:
+                raise TooBig
+            pieces.append(piece)
     return b"".join(pieces)
