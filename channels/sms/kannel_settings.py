@@ -45,7 +45,7 @@ class KannelAccount(AccountSettings):
     """Of the `sendsms-user`."""
     password: SecretStr | None = None
     """`env:NAME` or `file:PATH`: of the `sendsms-user`."""
-    smsc: str = Field(default="", pattern=r"^[\w.-]{0,60}$")
+    smsc: str = Field(default="", pattern=r"^[\w.-]*$", max_length=60)
     """The `smsc-id` that messages go out by; empty: Kannel chooses."""
     validity: Duration = Field(default=timedelta(hours=4), ge=timedelta(minutes=1))
     """How long the network tries to deliver a message."""

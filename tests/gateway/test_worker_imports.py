@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+from gateway import schemas
 from gateway.store.migrate import migrate
 
 HEAVY = ("sqlalchemy", "alembic", "aiohttp", "pydantic")
@@ -38,3 +41,10 @@ def test_a_database_that_is_up_to_date_is_looked_at_without_alembic(tmp_path: Pa
     command = [sys.executable, "-c", program, url, str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "alembic" not in done.stdout.split()
+
+
+def test_no_pattern_of_the_settings_counts_a_class_of_all_letters() -> None:
+    """`[\\w.-]{1,200}` is two hundred copies of the letters of all scripts: 12 MB. A `max_length` costs nothing."""
+    patterns = re.findall(r'"pattern": ("(?:[^"\\]|\\.)*")', json.dumps(schemas.SCHEMAS["gateway.yaml"]()))
+    assert patterns
+    assert not [each for each in patterns if re.search(r"\\w[^\]]*\]?\{\d", json.loads(each))]
