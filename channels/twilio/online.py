@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
 
 from channels.contract import Finding
 from channels.credentials import reveal
 from channels.twilio.errors import Refused, Unanswered, Unsent, judge
 from channels.twilio.outbound import Line
 from channels.twilio.settings import TwilioAccount
+
+if TYPE_CHECKING:
+    from channels.twilio.rest import Rest
 
 
 async def look(channel: str, accounts: Mapping[str, TwilioAccount], *, numbers: bool) -> Sequence[Finding]:
@@ -20,11 +25,11 @@ async def look(channel: str, accounts: Mapping[str, TwilioAccount], *, numbers: 
 
 async def _one(what: str, account: TwilioAccount, numbers: bool) -> Sequence[Finding]:
     try:
-        rest = await Line(account, reveal(account.auth_token)).rest()
-        state = await rest.status()
+        line = Line(account, reveal(account.auth_token))
+        state = await line.ask(lambda rest: rest.status())
         # Short codes are in a list of their own.
         asked = [number for number in account.numbers if numbers and number.startswith("+")]
-        missing = [number for number in asked if not await rest.has_number(number)]
+        missing = [number for number in asked if not await line.ask(partial(_has, number))]
     except (KeyError, OSError, ValueError) as error:
         return [Finding(what=what, trouble=f"auth_token cannot be read: {type(error).__name__}")]
     except Refused as error:
@@ -39,3 +44,7 @@ async def _one(what: str, account: TwilioAccount, numbers: bool) -> Sequence[Fin
         Finding(what=what, good=f"the token is good; account {account.account_sid} is active"),
         *(Finding(what=f"{what} {number}", trouble="the account has no such number") for number in missing),
     ]
+
+
+async def _has(number: str, rest: Rest) -> bool:
+    return await rest.has_number(number)

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from channels.contract import CannotTell, Clock
 from channels.segments import segments
@@ -22,6 +22,7 @@ from normalizer.message import Delivery, Notice, Receipt
 if TYPE_CHECKING:
     from channels.twilio.rest import Rest, Sent
 
+T = TypeVar("T")
 FAILED = frozenset({"failed", "undelivered", "canceled"})
 REMEMBERED = timedelta(hours=1)
 """After the last answer that complained of something its trouble is taken to be over."""
@@ -40,24 +41,39 @@ WAITED = timedelta(seconds=20)
 class Line:
     """The REST API of one account; the SDK is loaded with the first call."""
 
-    def __init__(self, account: TwilioAccount, token: str) -> None:
-        """Nothing is loaded or connected yet."""
-        if not token:
+    def __init__(self, account: TwilioAccount, *tokens: str) -> None:
+        """`tokens`: the usual one, and while tokens are changed the other. Nothing is loaded or connected yet."""
+        if not tokens or not all(tokens):
             raise ValueError("an account without a token cannot send")
-        self._account, self._token = account, token
-        self._rest: Rest | None = None
+        self._account, self._tokens = account, tokens
+        self._rests: dict[int, Rest] = {}
+        self._used = 0
         self._loading = asyncio.Lock()
 
-    async def rest(self) -> Rest:
-        """The client."""
+    async def ask(self, call: Callable[[Rest], Awaitable[T]]) -> T:
+        """What a call comes to, with the other token when this one is refused: such a call was surely not done.
+
+        Raises what the call does.
+        """
+        used = self._used
+        try:
+            return await call(await self._with(used))
+        except Refused as refused:
+            if refused.status != 401 or len(self._tokens) == 1:
+                raise
+        other = (used + 1) % len(self._tokens)
+        made = await call(await self._with(other))
+        self._used = other
+        return made
+
+    async def _with(self, used: int) -> Rest:
         async with self._loading:
-            if self._rest is None:
+            if used not in self._rests:
                 module = await asyncio.to_thread(import_module, "channels.twilio.rest")
-                account = self._account
-                self._rest = module.Rest(
-                    account.account_sid, self._token, api_url=account.api_url, seconds=account.timeout.total_seconds()
-                )
-            return self._rest
+                account, token = self._account, self._tokens[used]
+                seconds = account.timeout.total_seconds()
+                self._rests[used] = module.Rest(account.account_sid, token, api_url=account.api_url, seconds=seconds)
+            return self._rests[used]
 
 
 class TwilioSender:
@@ -96,16 +112,16 @@ class TwilioSender:
         return {cause: why for cause, (why, _) in self._troubles.items()}
 
     async def _made(self, parameters: dict[str, Any]) -> Sent:
-        rest = await self._line.rest()
         try:
-            return await rest.create(parameters)
+            return await self._line.ask(lambda rest: rest.create(parameters))
         except Refused as refused:
             # A refusal is certain, so nothing is doubled; without reports the message is worth more than none.
             if refused.code != CALLBACK or "status_callback" not in parameters:
                 raise
         why = f"Twilio does not take the address for reports ({CALLBACK}): nobody knows what arrives; see public_url"
         self._troubles[self._cause(CALLBACK)] = (why, self._clock())
-        return await rest.create({name: value for name, value in parameters.items() if name != "status_callback"})
+        fewer = {name: value for name, value in parameters.items() if name != "status_callback"}
+        return await self._line.ask(lambda rest: rest.create(fewer))
 
     def _parameters(self, what: Wanted, notice: Notice) -> dict[str, Any]:
         """As the library names them."""
@@ -166,11 +182,11 @@ class TwilioProber:
         return receipt_of(self._channel, self._name, found, "found in its list")
 
     async def _look(self, what: Wanted, since: datetime) -> Sent | CannotTell | None:
-        rest = await self._line.rest()
-        begun = await rest.outgoing(to=what.to, sender=what.sender, since=since - timedelta(hours=1), most=MOST)
+        day, who = since - timedelta(hours=1), {"to": what.to, "sender": what.sender}
+        begun, told = await self._line.ask(lambda rest: rest.outgoing(**who, since=day, most=MOST))
         # What waits in the queue has no date of sending, and is in no list by date.
-        listed = [*begun, *await rest.outgoing(to=what.to, sender=what.sender, since=None, most=QUEUED)]
-        ahead = (rest.their_time - self._clock()) if rest.their_time is not None else timedelta(0)
+        queued, _ = await self._line.ask(lambda rest: rest.outgoing(**who, since=None, most=QUEUED))
+        listed, ahead = [*begun, *queued], (told - self._clock()) if told is not None else timedelta(0)
         after = since + ahead - BEFORE
         new = [one for one in listed if one.created is not None and one.created >= after]
         if what.template is not None:

@@ -38,10 +38,10 @@ def parts(channel: str, accounts: Mapping[str, TwilioAccount], wiring: Wiring) -
             unique=_unique,
             suspects=wiring.suspects,
         )
-        line = Line(account, reveal(account.auth_token))
+        tokens = keys_of(account).tokens
+        line = Line(account, *tokens)
         senders[name] = TwilioSender(channel, name, account, line, public_url=public_url, clock=wiring.clock)
         probers[name] = TwilioProber(channel, name, account, line, clock=wiring.clock)
-        tokens = keys_of(account).tokens
         fetchers[name] = TwilioFetcher(account, tokens, clock=wiring.clock, unique=_unique)
         if wiring.ledger is not None and account.reconcile:
             listeners.append(

@@ -67,12 +67,17 @@ class Rest:
         """Send a message; names as the library has them (`from_`, `body` …)."""
         return await self._asked(self._client.messages.create_async(**parameters), _sent)
 
-    async def outgoing(self, *, to: str, sender: str, since: datetime | None, most: int) -> Sequence[Sent]:
-        """What the account sent to somebody, at most so much; `since` takes the day of it and later ones, and leaves
-        out what still waits in the queue."""
+    async def outgoing(
+        self, *, to: str, sender: str, since: datetime | None, most: int
+    ) -> tuple[Sequence[Sent], datetime | None]:
+        """What the account sent to somebody, at most so much, and Twilio's clock, where it tells the time.
+
+        `since` takes the day of it and later ones, and leaves out what still waits in the queue.
+        """
         day = {} if since is None else {"date_sent_after": since.astimezone(UTC).date().isoformat()}
         asked = self._client.messages.list_async(to=to, from_=sender, limit=most, page_size=min(most, PAGE), **day)
-        return await self._asked(asked, lambda found: [one for one in map(_sent, found) if one.outgoing])
+        found = await self._asked(asked, lambda found: [one for one in map(_sent, found) if one.outgoing])
+        return found, self._wire.their_time
 
     async def status(self) -> str:
         """Of the account: "active", "suspended", "closed"."""
@@ -83,11 +88,6 @@ class Rest:
         """Whether the account has this telephone number."""
         asked = self._client.incoming_phone_numbers.list_async(phone_number=number, limit=1, page_size=1)
         return await self._asked(asked, bool)
-
-    @property
-    def their_time(self) -> datetime | None:
-        """Twilio's clock at its last answer; None when it told no time."""
-        return self._wire.their_time
 
     async def _asked(self, call: Awaitable[Any], shape: Callable[[Any], T]) -> T:
         try:

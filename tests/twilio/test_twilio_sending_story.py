@@ -219,6 +219,29 @@ async def test_a_report_after_it_went_out_takes_the_next_channel(
 
 
 @PATIENCE
+async def test_a_telephone_that_is_off_is_tried_three_times_and_then_the_next_channel(tmp_path: Path) -> None:
+    async with story(tmp_path / "var") as phones:
+        await phones.says("Не печатает принтер")
+        number = await phones.number()
+        await phones.sent(1)
+        phones.give_mail()
+        phones.api.people.off.add(ANNA)
+        await phones.act(number, "reply", text="Включите принтер.")
+        for tries in (1, 2):
+            await phones.until(
+                "SELECT 1 FROM outbox WHERE kind = 'reply' AND state = 'waiting' AND attempts = ?", tries
+            )
+            assert phones.desk.store.rows("SELECT 1 FROM outbox WHERE channel = 'mail'") == []
+            # Half an hour goes by; somebody else writes, and the gateway looks what is due.
+            phones.desk.store.change("UPDATE outbox SET due_at = 1 WHERE state = 'waiting'")
+            await phones.says(f"Ещё {tries}", sender=f"+38067000009{tries}")
+        await phones.mailed()
+        assert len(await phones.sent(4)) == 4
+        # The number is as good as before: telephones are switched on again.
+        assert phones.desk.store.rows("SELECT 1 FROM identity WHERE unreachable_at IS NOT NULL") == []
+
+
+@PATIENCE
 async def test_a_closed_window_takes_a_template_or_the_next_channel(tmp_path: Path) -> None:
     template = {"reply": {"ru": {"content_sid": "HX" + "a" * 32, "variables": {"1": "text"}}}}
     async with story(tmp_path / "var", templates=template) as phones:

@@ -279,6 +279,27 @@ async def test_an_address_for_reports_that_twilio_refuses_costs_the_reports_and_
         assert list(await desk.sender.troubles()) == ["twilio 21609 sms/main"]
 
 
+async def test_while_tokens_are_changed_either_of_the_two_sends() -> None:
+    async with standin(numbers=(OURS, SECOND)) as api:
+        api.reporter.usual = NEVER
+        made, begun = account(api.url), present()
+        line = Line(made, "promoted-already", TOKEN)
+        sender = TwilioSender("sms", "main", made, line, public_url="", clock=present)
+        prober = TwilioProber("sms", "main", made, line, clock=present)
+        for _ in range(2):
+            assert (await sender.send(notice())).delivery is Delivery.SENT
+        assert isinstance(await prober.find(notice(), begun), Receipt)
+        assert [call.error for call in api.calls] == [20003, 0, 0, 0, 0], "the good one is used from then on"
+        api.network.token = "promoted-already"
+        assert (await sender.send(notice())).delivery is Delivery.SENT
+        api.network.token = "neither"
+        denied = await sender.send(notice())
+        assert (denied.delivery, denied.uncertain) == (Delivery.RETRY, False)
+        assert list(await sender.troubles()) == ["twilio sms/main"]
+        with pytest.raises(ValueError, match="without a token"):
+            Line(made, "")
+
+
 async def test_a_trouble_ends_when_it_is_mended_or_long_over() -> None:
     async with phones() as desk:
         desk.api.plan(Fault(kind="error", status=401, code=20003), Fault(kind="error", code=21408))
