@@ -26,6 +26,8 @@ from tests.twilio.provider import OURS, SID, TOKEN
 
 PER_ROUND = 2.5
 """Seconds that a round lasts at most before the gateway is killed."""
+AT_A_POINT = 12.0
+"""Seconds that it gets to come to a point at which it kills itself."""
 PEOPLE = 200
 OPERATIONS = {
     "messages": "SELECT count(*) FROM entry WHERE format = 'twilio_message/1'",
@@ -87,12 +89,27 @@ def environment(api: TwilioApi) -> dict[str, str]:
     return {"STANDIN_TOKEN": TOKEN, **fetching} | {account + key: said for key, said in told.items()}
 
 
+async def killed(server: Server, network: Network, kills: int, chance: random.Random) -> set[str]:
+    """Start it and kill it so often, in turns at a random moment and at the next point. The points that it came to."""
+    points, came_to = [*NAMES, *FETCHING], set[str]()
+    chance.shuffle(points)
+    for kill in range(kills):
+        point = points[kill // 2 % len(points)] if kill % 2 else ""
+        await server.start(*((point, str(chance.randrange(1, 8))) if point else ()))
+        network.number(OURS, f"{server.site}/channels/sms/main")
+        assert server.process is not None
+        try:
+            await asyncio.wait_for(server.process.wait(), AT_A_POINT if point else chance.uniform(0.2, PER_ROUND))
+            came_to.add(point)
+        except TimeoutError:
+            await (server.stop() if kill % 4 == 2 else server.kill())
+    return came_to
+
+
 @pytest.mark.timeout(1200)
 async def test_no_text_message_is_lost_or_doubled_by_kills(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     kills: int = request.config.getoption("--kills")
     chance, done, written = random.Random(20261122), asyncio.Event(), Written()
-    points = [*NAMES, *FETCHING]
-    chance.shuffle(points)
     network = Network(account_sid=SID, token=TOKEN, clock=earlier, timeout=5.0)
     network.number(OURS, "http://127.0.0.1:9/channels/sms/main")  # nobody listens there yet
     async with MediaHost().opened() as host:
@@ -102,15 +119,7 @@ async def test_no_text_message_is_lost_or_doubled_by_kills(tmp_path: Path, reque
             server = Server(tmp_path, environment(api))
             writing = asyncio.create_task(write(network, attached, api.url, chance, done, written))
             try:
-                for kill in range(kills):
-                    failpoint = (points[kill // 2 % len(points)], str(chance.randrange(1, 15))) if kill % 2 else ()
-                    await server.start(*failpoint)
-                    network.number(OURS, f"{server.site}/channels/sms/main")
-                    assert server.process is not None
-                    try:
-                        await asyncio.wait_for(server.process.wait(), chance.uniform(0.2, PER_ROUND))
-                    except TimeoutError:
-                        await (server.stop() if kill % 4 == 2 else server.kill())
+                came_to = await killed(server, network, kills, chance)
                 done.set()
                 await writing
                 await server.start()
@@ -129,10 +138,11 @@ async def test_no_text_message_is_lost_or_doubled_by_kills(tmp_path: Path, reque
     verify(tmp_path, written)
     verify_answers(tmp_path, answers)
     found = {name: query(tmp_path, sql)[0][0] for name, sql in OPERATIONS.items()}
+    missed = len(written.words) - len(written.taken)
     print(
-        f"\n{kills} kills: {len(written.words)} messages, {len(written.words) - len(written.taken)} of them without an "
-        f"answer to Twilio, {len(written.files)} with files, {sum(answers.values())} answers, {listed} pages of lists, "
-        f"{found}: 0 lost, 0 doubled"
+        f"\n{kills} kills, {len(came_to)} points: {len(written.words)} messages, {missed} of them without an answer to"
+        f" Twilio, {len(written.files)} with files, {sum(answers.values())} answers, {listed} pages of lists, {found}:"
+        " 0 lost, 0 doubled"
     )
 
 

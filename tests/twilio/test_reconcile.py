@@ -126,11 +126,12 @@ async def test_a_long_outage_is_read_day_by_day_and_what_is_too_much_at_once_in_
     assert max(count for count, _ in desk.commits) <= 4
 
 
-@pytest.mark.parametrize("kind", ["too_many", "error", "server", "html", "empty", "reset", "half", "lost"])
+@pytest.mark.parametrize("kind", ["too_many", "error", "server", "html", "empty", "reset", "half", "lost", "never"])
 async def test_a_list_that_fails_in_the_middle_is_read_again(
     desk: Desk, kind: Kind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lists, "PAGE", 4)
+    monkeypatch.setattr(lists, "SECONDS", 2.0)
     await desk.compared()
     before = desk.cursors()
     desk.clock.forward(hours=2)
@@ -248,6 +249,14 @@ async def test_a_listed_message_means_what_the_webhook_s_would(desk: Desk) -> No
         found.append(normalize(raw))
     assert isinstance(found[0], Message)
     assert found[0] == found[1]
+
+
+async def test_half_a_character_in_a_list_is_no_end_of_it(desk: Desk) -> None:
+    sids = [desk.write(text, ago=10) for text in ("\ud83d half", "\x00", "", "x" * 100_000, "ok")]
+    await desk.compared()
+    assert desk.kept() == sids
+    for row in desk.bodies():
+        row["Body"].encode()
 
 
 async def test_what_we_sent_and_what_is_still_coming_in_is_left_alone(desk: Desk) -> None:

@@ -81,7 +81,7 @@ def settings(api: TwilioApi, secret: Path, *more: str, **account: Any) -> tuple[
     secret.write_text(TOKEN, encoding="ascii")
     said = {
         "account_sid": SID, "auth_token": f"file:{secret}", "numbers": [OURS, SECOND], "language": "ru",
-        "api_url": api.url, **account,
+        "api_url": api.url, "reconcile": "0s", **account,
     }  # fmt: skip
     texts = {name: value for name, value in said.items() if name != "templates"}
     quick = ("smtp.port=0", "http.port=0", "outbox.debounce=0s", "outbox.chat_acknowledgement_delay=0s")
