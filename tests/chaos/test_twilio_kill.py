@@ -92,7 +92,7 @@ async def killed(server: Server, network: Network, kills: int, chance: random.Ra
     chance.shuffle(points)
     for kill in range(kills):
         point = points[kill // 2 % len(points)] if kill % 2 else ""
-        await server.start(*((point, str(chance.randrange(1, 8))) if point else ()))
+        await server.start(*((point, str(chance.randrange(1, 30))) if point else ()))
         network.number(OURS, f"{server.site}/channels/sms/main")
         assert server.process is not None
         try:
