@@ -79,8 +79,7 @@ async def test_one_too_many_of_an_account_reaches_nobody_by_it_and_the_address_s
     assert [row.state for row in first] == ["sent", "sent", "unreachable"]
     assert "2 messages of today" in first[2].detail
     assert bench.sender.began == ["a", "b"]
-    found = await db.read(lambda conn: people.find(conn, "phone", ANNA))
-    assert found is None or found.unreachable_at is None
+    assert await db.read(lambda conn: people.unreachable_by(conn, "phone", ANNA, "sms")) is None
     assert [change.kind for change in bench.told.changes] == ["undelivered"], "staff hear of it"
     assert await bench.alarms() == ["daily limit sms/main"]
     clock.forward(timedelta(days=1))
@@ -133,8 +132,8 @@ async def test_why_nobody_is_reached_says_what_of_it_is_remembered(
     # The notice came by another channel first and names no number of ours: it is the account's first.
     (row,) = await bench.send("a")
     assert row.state == "unreachable"
-    found = await db.read(lambda conn: people.find(conn, "phone", ANNA))
-    assert found is not None and (found.unreachable_at is not None) == marked
+    mark = await db.read(lambda conn: people.unreachable_by(conn, "phone", ANNA, "sms"))
+    assert (mark is not None) == marked
     kept = await db.read(lambda conn: conn.execute(schema.consent.select()).all())
     assert [(one.endpoint, one.wish) for one in kept] == wishes
 

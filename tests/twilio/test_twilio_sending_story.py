@@ -59,8 +59,8 @@ class Story:
     def give_mail(self, person: str = ANNA) -> None:
         """A mail address of theirs is known, too."""
         self.desk.store.change(
-            "INSERT INTO identity (kind, value, contact_id, unreachable_why) SELECT 'mail', 'anna@client.example',"
-            f" contact_id, '' FROM identity WHERE kind = 'phone' AND value = '{person}'"
+            "INSERT INTO identity (kind, value, contact_id) SELECT 'mail', 'anna@client.example',"
+            f" contact_id FROM identity WHERE kind = 'phone' AND value = '{person}'"
         )
 
     async def mailed(self) -> bytes:
@@ -193,7 +193,7 @@ async def test_who_stopped_at_twilio_is_told_by_mail_and_staff_see_it(tmp_path: 
         ((data,),) = await phones.until("SELECT data FROM event WHERE kind = 'undelivered'")
         assert "21610" in data and "anna@client.example" in data
         # The number is as good as before: START brings it back.
-        assert phones.desk.store.rows("SELECT unreachable_at FROM identity WHERE kind = 'phone'") == [(None,)]
+        assert phones.desk.store.rows("SELECT channel FROM unreachable") == []
 
 
 @PATIENCE
@@ -213,8 +213,8 @@ async def test_a_report_after_it_went_out_takes_the_next_channel(
         await phones.act(number, "reply", text="Включите принтер.")
         await phones.mailed()
         assert phones.desk.store.rows("SELECT wish FROM consent") == wishes
-        ((at,),) = phones.desk.store.rows("SELECT unreachable_at FROM identity WHERE kind = 'phone'")
-        assert (at is not None) == marked
+        at = phones.desk.store.rows("SELECT at FROM unreachable WHERE kind = 'phone' AND channel = 'sms'")
+        assert bool(at) == marked
         assert len(phones.api.sent) == 2
 
 
@@ -260,7 +260,7 @@ async def test_a_closed_window_takes_a_template_or_the_next_channel(tmp_path: Pa
         await phones.act(number, "ask", text="Какой принтер?")
         (asked,) = await phones.sent(1)
         assert "Какой принтер?" in asked.body
-        assert phones.desk.store.rows("SELECT unreachable_at FROM identity WHERE kind = 'phone'") == [(None,)]
+        assert phones.desk.store.rows("SELECT channel FROM unreachable") == []
 
 
 @PATIENCE
@@ -275,7 +275,7 @@ async def test_over_the_limit_of_a_day_the_next_channel_says_it_and_operators_he
         await phones.mailed()
         ((alarm,),) = await phones.until("SELECT variables FROM outbox WHERE kind = 'alert'")
         assert "daily limit sms/main" in alarm
-        assert phones.desk.store.rows("SELECT unreachable_at FROM identity WHERE kind = 'phone'") == [(None,)]
+        assert phones.desk.store.rows("SELECT channel FROM unreachable") == []
         assert len(phones.api.sent) == 1
 
 
