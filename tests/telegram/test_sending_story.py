@@ -121,8 +121,8 @@ async def test_who_blocks_the_bot_gets_the_answer_by_mail(tmp_path: Path) -> Non
         ((number,),) = await tg.until("SELECT number FROM ticket")
         await tg.messages(ANNA, 1)
         tg.desk.store.change(
-            "INSERT INTO identity (kind, value, contact_id, unreachable_why) SELECT 'mail', 'anna@client.example',"
-            f" contact_id, '' FROM identity WHERE kind = 'telegram' AND value = '{ANNA}'"
+            "INSERT INTO identity (kind, value, contact_id) SELECT 'mail', 'anna@client.example',"
+            f" contact_id FROM identity WHERE kind = 'telegram' AND value = '{ANNA}'"
         )
         tg.chats.blocked.add(ANNA)
         await tg.act(number, "reply", text="Включите принтер.")
