@@ -30,7 +30,7 @@ from gateway.text_names import (
     WORD_TEXTS,
     parts,
 )
-from gateway.text_samples import BARE, PEOPLE, samples
+from gateway.text_samples import BARE, OPERATORS, PEOPLE, samples
 from gateway.texts import LANGUAGES, Texts
 
 CONFIG = Path(__file__).parents[2] / "config"
@@ -137,6 +137,8 @@ def longest(language: str) -> dict[str, Any]:
     days = [NOW + timedelta(days=day) for day in range(170)]
     windows = [(at, at + timedelta(hours=hours)) for at in ahead[::37] for hours in (2, 30)]
     return {
+        **OPERATORS,
+        "alert": f"mailbox mail/{'x' * 80}",
         **PEOPLE,
         "number": NUMBERS[-1],
         "score": 5,
