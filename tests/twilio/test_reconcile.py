@@ -154,14 +154,14 @@ async def test_operators_hear_of_a_token_at_once_and_of_other_trouble_after_a_wh
         assert await troubles([one]) == {}
         desk.clock.forward(minutes=5)
         found = await troubles([one])
-        assert "answers 503" in found["list sms/main"]
+        assert "answers 503" in found["twilio sms/main"]
         desk.api._plan.clear()
         await until(lambda: one._rounds.trouble() == "", "a good one")
     desk.network.token = "changed"
     desk.clock.forward(minutes=15)
     async with desk.comparing() as one:
         await until(lambda: one._rounds.trouble(), "the refusal")
-        said = (await troubles([one]))["list sms/main"]
+        said = (await troubles([one]))["twilio sms/main"]
         assert "answers 401 (error 20003)" in said
         assert TOKEN not in said
 

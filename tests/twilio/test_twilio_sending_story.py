@@ -286,7 +286,7 @@ async def test_a_wrong_token_is_an_alarm_and_what_waits_goes_out_when_it_is_mend
         wrong = Network(account_sid=SID, token=right, timeout=20.0)
         connect(wrong, phones.desk.listening["http"])
         assert await wrong.say("Не печатает принтер", sender=ANNA, to=OURS)
-        # What asks for the list is refused, too, and says so by itself.
+        # The account of WhatsApp has the same token, and an alarm of its own.
         ((alarm,),) = await phones.until(
             "SELECT variables FROM outbox WHERE kind = 'alert' AND variables LIKE '%\"twilio sms/main\"%'"
         )
