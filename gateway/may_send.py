@@ -11,7 +11,7 @@ from channels.registry import identity_kind
 from gateway import notices, shared_numbers
 from gateway.context import Context
 from gateway.store.outbox import Row
-from gateway.text_names import WORD_TEXTS
+from gateway.text_names import TO_STAFF, WORD_TEXTS
 
 STOPPED = "the person wants no messages from this number of ours"
 
@@ -25,4 +25,6 @@ def why_not(conn: Connection, ctx: Context, row: Row) -> str:
         return ""
     if notices.wants_none(conn, ctx.settings, row.channel, row.account, row.destination, row.recipient):
         return STOPPED
+    if row.template in TO_STAFF:
+        return ""  # whose number that is the configuration says
     return shared_numbers.bars(conn, ctx, row.channel, row.recipient, row.kind)

@@ -150,6 +150,18 @@ async def test_what_waits_to_go_out_is_looked_at_once_more(texts: TextDesk, temp
     assert await told() == ("" if template == "word_stop" else f"a shared number: {LISTED}")
 
 
+async def test_an_operators_number_is_what_the_configuration_says(texts: TextDesk) -> None:
+    filed = await texts.say("Не печатает")
+    row = replace(await texts.row(await texts.sent(filed, "SM" + "e" * 32)), template="alert", kind="alert")
+
+    async def told(number: str) -> str:
+        return await texts.db.read(lambda conn: may_send.why_not(conn, texts.ctx, replace(row, recipient=number)))
+
+    assert await told(LANDLINE) == ""
+    await texts.say("СТОП")
+    assert await told(ANNA) == may_send.STOPPED, "the network lets nothing through"
+
+
 # -- what it proves ---------------------------------------------------------------------------
 
 

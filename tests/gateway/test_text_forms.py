@@ -144,6 +144,8 @@ def longest(language: str) -> dict[str, Any]:
         "score": 5,
         "limit": 500,
         "reopened": True,
+        "alert": "daily limit of contract " + "x" * 40,
+        "state": "raised",
         "due_short": max((wording.due_short(language, at, NOW, KYIV) for at in ahead), key=len),
         "visit_short": max((wording.window_short(language, *window, KYIV) for window in windows), key=len),
         "date": max((wording.day(language, at, NOW, KYIV) for at in days), key=len),
@@ -155,6 +157,7 @@ def longest(language: str) -> dict[str, Any]:
 
 VARIANTS: list[dict[str, Any]] = [
     {}, {"closed": False}, {"survey": None}, {"due_short": ""}, {"closed": False, "due_short": ""}, {"reopened": ""},
+    {"state": "cleared"},
 ]  # fmt: skip
 NUMBERS = ("1045287", "1045287369")
 """The shortest and the longest that a ticket's number usually is."""
@@ -165,7 +168,7 @@ NUMBERS = ("1045287", "1045287369")
 def test_every_text_message_is_one_part_whatever_it_says(loaded: Texts, language: str, number: str) -> None:
     """Of every text that can go out by SMS: what has a short form, and what a channel of that form asks for."""
     found, names = longest(language), {name for form, each in EXPECTED if form == "short" for name in each}
-    names |= {name for name in (*TO_REQUESTER, *BOT_TEXTS, *WORD_TEXTS) if form_of("sms", name) == "short"}
+    names |= {name for name in (*TO_REQUESTER, *TO_STAFF, *BOT_TEXTS, *WORD_TEXTS) if form_of("sms", name) == "short"}
     too_long, letters = {}, set()
     for name, extra in product(sorted(names), VARIANTS):
         told = {**found, "number": number, **extra} | ({LONGER[name][0]: ""} if name in LONGER else {})
