@@ -35,7 +35,7 @@ class Town:
     async def gateway(self, *more: str, **account: Any) -> AsyncIterator[Running]:
         said = {
             "account_sid": SID, "auth_token": "env:TWILIO_TOKEN", "numbers": [OURS], "api_url": self.api.url,
-            "reconcile_back": "3d", "language": "uk", **account,
+            "reconcile_back": "3d", "language": "uk", "outbound": "capture", **account,
         }  # fmt: skip
         accounts = (f"channels.sms.main={json.dumps(said)}", f"channels.whatsapp.main={json.dumps(said)}")
         async with running(self.var, ("smtp.port=0", "http.port=0", *OPERATORS, *accounts, *more)) as desk:
