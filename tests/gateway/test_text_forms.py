@@ -144,7 +144,6 @@ def longest(language: str) -> dict[str, Any]:
         "score": 5,
         "limit": 500,
         "reopened": True,
-        "alert": "daily limit of contract " + "x" * 40,
         "state": "raised",
         "due_short": max((wording.due_short(language, at, NOW, KYIV) for at in ahead), key=len),
         "visit_short": max((wording.window_short(language, *window, KYIV) for window in windows), key=len),
