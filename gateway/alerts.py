@@ -291,7 +291,7 @@ def _compare(
             alerts.told_again(conn, name, trouble.detail, now)
             tell(trouble, "repeated", old.raised_at)
         else:
-            alarm = Alarm(name=name, detail=trouble.detail, state="raised", since=old.raised_at)
+            alarm = Alarm(name=name, detail=trouble.detail, state="raised", since=old.raised_at, told_at=old.told_at)
             if operators.tell_again(conn, ctx, alarm, troubled, now):
                 changed.append((name, "told by another way", trouble.detail))
     for name, old in known.items():

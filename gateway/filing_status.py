@@ -30,6 +30,8 @@ WENT: tuple[State, ...] = ("sent", "unknown")
 """States of a notice that a failure changes."""
 FAILED: tuple[State, ...] = ("refused", "unreachable", "unknown")
 """States that an arrival changes."""
+AGAIN: tuple[State, ...] = (*FAILED, "waiting")
+"""The same where it is the last try that arrived, which was reported as lost before."""
 ENDS: Mapping[Verdict, State] = {"unreachable": "unreachable", "consent": "unreachable"}
 """What a notice is after a verdict; refused after the others."""
 NO_MOBILE = frozenset({"21614", "30006"})
@@ -89,7 +91,8 @@ def _act(conn: Connection, ctx: Context, entry: Entry, row: Row, status: SendSta
     if status.verdict:
         _failed(conn, ctx, entry, row, status, now)
     elif status.state in SHOWN:
-        _set(conn, row, FAILED, "sent", status.state, now)
+        ours = status.external_key in (row.external_ids or ())
+        _set(conn, row, AGAIN if ours else FAILED, "sent", status.state, now)
         people.mark_reachable(conn, identity_kind(row.channel), row.recipient, row.channel)
         _event(conn, entry, row, "delivered", {"outbox": row.id, "notice": row.kind, "state": status.state})
 
@@ -97,7 +100,8 @@ def _act(conn: Connection, ctx: Context, entry: Entry, row: Row, status: SendSta
 def _failed(conn: Connection, ctx: Context, entry: Entry, row: Row, status: SendStatus, now: datetime) -> None:
     if status.verdict == "consent":
         ours = consents.endpoint(row.account, {"from": status.endpoint})
-        consents.wish(conn, row.channel, ours, row.recipient, "stop", how="far side", now=entry.raw.received_at)
+        sent_at = row.sending_at or entry.raw.received_at
+        consents.refused(conn, row.channel, ours, row.recipient, sent_at=sent_at, now=entry.raw.received_at)
     elif status.verdict == "unreachable":
         if row.channel == "sms" and status.code in NO_MOBILE:
             phones.learn(conn, row.recipient, "no mobile", now=now)

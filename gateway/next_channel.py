@@ -17,7 +17,7 @@ from gateway.automatic import within_caps
 from gateway.context import Context
 from gateway.notices import Change, Letter, Scene
 from gateway.shared_numbers import PHONE
-from gateway.store import people, tickets
+from gateway.store import outbox, people, tickets
 from gateway.store.outbox import Row
 from gateway.store.schema_chats import consent
 from gateway.texts import TO_REQUESTER
@@ -47,7 +47,8 @@ def hand_on(conn: Connection, ctx: Context, row: Row, now: datetime) -> Way | No
         change=Change(ticket_id=row.ticket_id, event_id=None, kind="undelivered", actor="gateway"),
     )  # fmt: skip
     letter = Letter(
-        key=f"next:{row.id}", kind=row.kind, template=row.template, recipient=row.recipient, language=row.language,
+        # Several parts may fail: the whole goes on once.
+        key=f"next:{outbox.first_of(conn, row)}", kind=row.kind, template=row.template, recipient=row.recipient, language=row.language,
         recipient_name=row.recipient_name, channel=row.channel, account=row.account, automatic=row.automatic,
         repeatable=row.repeatable, variables=dict(row.variables),
     )  # fmt: skip

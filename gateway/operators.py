@@ -37,6 +37,8 @@ class Alarm:
     state: str
     """raised, repeated, cleared."""
     since: datetime
+    told_at: datetime | None = None
+    """When it was said last; None: when it began."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +82,8 @@ def tell(conn: Connection, ctx: Context, alarm: Alarm, troubled: Set[Account], n
     before = _rows(conn, alarm) if alarm.state == "cleared" else []
     for number, operator in enumerate(ctx.settings.operators):
         found = ways(ctx.settings, operator, troubled)
+        if before and not _heard(before, operator):
+            continue  # an all-clear that fails as its alarm did would raise the alarm again, for ever
         gone = [out for row in reversed(before) for out in found if _is(row, out) and row.state not in LOST]
         gone = [out for out in gone if out.place not in troubled]
         if best := next(iter([*gone, *found]), None):
@@ -88,7 +92,8 @@ def tell(conn: Connection, ctx: Context, alarm: Alarm, troubled: Set[Account], n
 
 def tell_again(conn: Connection, ctx: Context, alarm: Alarm, troubled: Set[Account], now: datetime) -> bool:
     """Whoever an alarm did not reach is told by their next way. True when something was put."""
-    rows = _rows(conn, alarm)
+    # Ways that were taken when it was said before are taken again.
+    rows = [row for row in _rows(conn, alarm) if row.created_at >= (alarm.told_at or alarm.since)]
     put = False
     for number, operator in enumerate(ctx.settings.operators):
         found = ways(ctx.settings, operator, troubled)
@@ -104,8 +109,15 @@ def tell_again(conn: Connection, ctx: Context, alarm: Alarm, troubled: Set[Accou
     return put
 
 
+def _heard(rows: Sequence[Row], operator: Operator) -> bool:
+    """Something of it may have reached them."""
+    theirs = {(way.channel, way.address) for way in operator.ways}
+    return any((row.channel, row.recipient) in theirs and row.state not in LOST for row in rows)
+
+
 def _failed(row: Row) -> bool:
-    return row.state in LOST or (row.state == "waiting" and row.attempts >= TRIES)
+    """Lost, or long under way, or out and reported as not arrived."""
+    return row.state in LOST or (row.state == "waiting" and (row.attempts >= TRIES or bool(row.external_ids)))
 
 
 def _rows(conn: Connection, alarm: Alarm) -> list[Row]:

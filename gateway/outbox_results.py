@@ -135,7 +135,7 @@ def _not_reached(conn: Connection, ctx: Context, row: Row, settlement: Settlemen
         people.mark_unreachable(conn, identity_kind(row.channel), row.recipient, row.channel, settlement.detail, now)
     if settlement.about == "consent":
         ours = notices.our_end(ctx.settings, row.channel, row.account, row.destination)
-        consents.wish(conn, row.channel, ours, row.recipient, "stop", how="far side", now=now)
+        consents.refused(conn, row.channel, ours, row.recipient, sent_at=row.sending_at or now, now=now)
 
 
 def _went_out(conn: Connection, row: Row, settlement: Settlement, now: datetime) -> None:

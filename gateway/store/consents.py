@@ -49,3 +49,9 @@ def wish(conn: Connection, channel: str, endpoint: str, peer: str, what: Wish, *
     if insert_new(conn, consent, {**place, **said}) is None:
         same = (consent.c[name] == value for name, value in place.items())
         conn.execute(update(consent).where(*same).values(said))
+
+
+def refused(conn: Connection, channel: str, endpoint: str, peer: str, *, sent_at: datetime, now: datetime) -> None:
+    """The far side let nothing through, because of a STOP. What the person said after we sent it counts more."""
+    if not said_since(conn, channel, endpoint, peer, sent_at):
+        wish(conn, channel, endpoint, peer, "stop", how="far side", now=now)

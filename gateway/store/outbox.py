@@ -193,9 +193,19 @@ def _replace(conn: Connection, draft: Draft, row_id: int, due_at: datetime, now:
         conn.execute(update(outbox).where(outbox.c.id == row_id).values(due_at=min(older)))
 
 
+def _first_key(row: Row) -> str:
+    return row.key.rpartition("#")[0] if row.part else row.key
+
+
+def first_of(conn: Connection, row: Row) -> int:
+    """Id of the first row of a notice that takes several wire calls; of others the row's own."""
+    found: int | None = conn.scalar(select(outbox.c.id).where(outbox.c.key == _first_key(row))) if row.part else None
+    return row.id if found is None else found
+
+
 def put_next(conn: Connection, row: Row, now: datetime) -> int | None:
     """Queue the next wire call of a notice that takes several. Returns its id; None when it is there already."""
-    first, part = row.key.rpartition("#")[0] if row.part else row.key, row.part + 1
+    first, part = _first_key(row), row.part + 1
     # Every part is filled in as of the first: a text that changed meanwhile would be cut elsewhere.
     begun = row.variables.get("as_of") or (row.sending_at or now).isoformat()
     names = ("lane", "kind", "channel", "account", "recipient", "language", "template", "repeatable", "automatic",

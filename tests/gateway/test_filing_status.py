@@ -6,12 +6,12 @@ from itertools import permutations
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from gateway.alerts import Alerts
 from gateway.filing_status import PAUSE
 from gateway.metrics import Metrics
-from gateway.store import people, schema
+from gateway.store import outbox, people, schema
 from gateway.store.schema_chats import send_status as table
 from tests.gateway.filing_desk import context
 from tests.gateway.text_desk import ANNA, BOB, OURS, TextDesk, texts
@@ -169,3 +169,51 @@ async def test_operators_hear_of_an_account_that_is_set_up_wrongly_and_when_it_i
     assert await told() == [("setup sms/main", "raised")]
     texts.later(hours=1)
     assert await told() == [("setup sms/main", "raised"), ("setup sms/main", "cleared")]
+
+
+async def test_what_arrives_while_it_waits_to_go_out_again_does_not_go_out_again(texts: TextDesk) -> None:
+    ticket = await texts.say("Не печатает")
+    row = await texts.sent(ticket, MINE)
+    await texts.report(MINE, "undelivered", ErrorCode="30003", o=str(row))
+    assert (await texts.row(row)).state == "waiting"
+    await texts.report(MINE, "delivered", o=str(row))
+    assert (await texts.row(row)).state == "sent"
+
+
+async def test_a_report_takes_no_notice_away_that_was_not_sent_yet(texts: TextDesk) -> None:
+    ticket = await texts.say("Не печатает")
+    row = await texts.sent(ticket, MINE, state="waiting", attempts=0)
+    await texts.report(LATER, "delivered", o=str(row))
+    assert (await texts.row(row)).state == "waiting"
+
+
+async def test_parts_of_one_message_that_did_not_arrive_go_by_the_next_channel_once(texts: TextDesk) -> None:
+    await texts.also_by_mail()
+    ticket = await texts.say("Не печатает")
+    first = await texts.sent(ticket, MINE)
+    sid, now = f"SM{3:032x}", texts.clock()
+    begun = await texts.row(first)
+    second = await texts.do(lambda conn: outbox.put_next(conn, begun, now))
+    values = {"state": "sent", "attempts": 1, "external_ids": [f"sms:main:{sid}"]}
+    same = schema.outbox.c.id == second
+    await texts.do(lambda conn: conn.execute(update(schema.outbox).where(same).values(values)))
+    await texts.report(sid, "undelivered", ErrorCode="30005", o=str(second))
+    await texts.report(MINE, "undelivered", ErrorCode="30005", o=str(first))
+    assert [(await texts.row(row)).state for row in (first, second or 0)] == ["unreachable"] * 2
+    handed = [row for row in await texts.outbox() if row.key.startswith("next:")]
+    assert [(row.channel, row.recipient, row.part) for row in handed] == [("mail", "anna@client.example", 0)]
+
+
+@pytest.mark.parametrize(("again", "wish"), [(True, "start"), (False, "stop")])
+async def test_a_late_refusal_undoes_no_start_that_was_said_since(texts: TextDesk, again: bool, wish: str) -> None:
+    ticket = await texts.say("Не печатает")
+    row = await texts.sent(ticket, MINE)
+    now = texts.clock()
+    same = schema.outbox.c.id == row
+    await texts.do(lambda conn: conn.execute(update(schema.outbox).where(same).values(sending_at=now)))
+    if again:
+        texts.later(seconds=5)
+        await texts.say("START")
+    texts.later(seconds=5)
+    await texts.report(MINE, "failed", ErrorCode="21610", o=str(row))
+    assert await texts.wishes() == [("sms", OURS, ANNA, wish)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -59,13 +60,13 @@ class Watch:
             for row in rows
         ]
 
-    async def settled(self, state: str, attempts: int = 1, cause: str = "") -> None:
+    async def settled(self, state: str, attempts: int = 1, cause: str = "", **more: Any) -> None:
         """What was put last, about this cause where one is named, came to this."""
         await self.db.write(
             lambda conn: conn.execute(
                 update(schema.outbox)
                 .where(schema.outbox.c.id == self._last[cause])
-                .values(state=state, attempts=attempts)
+                .values(state=state, attempts=attempts, **more)
             )
         )
 
@@ -121,6 +122,38 @@ async def test_what_did_not_arrive_goes_by_the_next_way_once(
         assert await told() == [("raised", "disk", place, address)]
     await watch.settled("refused" if again else state, attempts, "disk")
     assert await told() == []
+
+
+async def test_a_telephone_that_is_off_is_not_waited_for(db: Database, clock: FrozenClock) -> None:
+    """The network says that it did not arrive, and the same way would be tried again half an hour later."""
+    watch = Watch(db, clock, {"ways": [f"sms:{NUMBER}", f"mail:{MAIL}"]})
+    assert await watch.look("disk") == [("raised", "disk", "sms/main", NUMBER)]
+    await watch.settled("waiting", 1, "disk", external_ids=["sms:main:SM1"])
+    assert await watch.look("disk") == [("raised", "disk", "mail/support", MAIL)]
+
+
+async def test_a_repeated_alarm_takes_the_next_way_again(db: Database, clock: FrozenClock) -> None:
+    watch = Watch(db, clock, {"ways": [f"telegram:{CHAT}", f"sms:{NUMBER}"]})
+    for _ in range(3):
+        assert [one[1:] for one in await watch.look("disk")] == [("disk", "telegram/desk", CHAT)]
+        await watch.settled("refused", 1, "disk")
+        assert await watch.look("disk") == [("raised", "disk", "sms/main", NUMBER)]
+        await watch.settled("sent", 1, "disk")
+        assert await watch.look("disk") == []
+        clock.now += timedelta(days=1)
+
+
+async def test_who_heard_of_no_alarm_hears_of_no_all_clear(db: Database, clock: FrozenClock) -> None:
+    """Else an alarm that fails would be a trouble of its own again and again: its all-clear fails as it did."""
+    watch = Watch(db, clock, {"ways": [f"sms:{NUMBER}"]}, "other@ops.example")
+    cause = "twilio 21408 sms/main"
+    told = await watch.look(cause)
+    assert [one[2:] for one in told] == [("sms/main", NUMBER), ("mail/support", "other@ops.example")]
+    await watch.settled("sent", 1, cause)
+    rows = await db.read(lambda conn: outbox.listing(conn))
+    lost = schema.outbox.c.id == rows[0].id
+    await db.write(lambda conn: conn.execute(update(schema.outbox).where(lost).values(state="unreachable")))
+    assert await watch.look() == [("cleared", cause, "mail/support", "other@ops.example")]
 
 
 async def test_each_operator_has_ways_of_their_own_and_one_alarm_for_each_cause(
