@@ -25,6 +25,9 @@ _AROUND = " \t\r\n.!,;:\"'«»()*"
 _FAILS = re.compile(
     r"\b(?:не (?:работает|помогло|решен\w*|решён\w*|исправ\w+|заработал\w*|открывается|включается|печатает|приехал\w*"
     r" и не)|(?:опять|снова|всё ещё|все еще|по-прежнему) (?:не|сломал\w*|пропал\w*|то же|тоже|виснет|ошибк\w+)"
+    r"|не (?:включа\w+|вмика\w+|запуска\w+|грузит\w*|подключа\w+|отвечает|відповідає)"
+    r"|(?:лежит|лежат|лежить|лежать|виснет|висне|зависает|зависає|недоступ(?:ен|на|но|ны|ний|ні))\b"
+    r"|(?:все|всё|усе|всі|усі) (?:\w+ )?(?:слома|упал|завис|пропал|зламал|впал|зник)\w*"
     r"|не (?:працює|допомогло|вирішен\w*|виправ\w+|запрацювал\w*|відкривається|вмикається|друкує)"
     r"|(?:знову|досі|все ще|й далі) (?:не|зламал\w*|зник\w*|те саме|висне|помилк\w+)"
     r"|(?:still|again) (?:not|no|broken|fails?|failing|down|the same|does|doesn't|doesn’t|is|isn't|isn’t|won't)"
@@ -52,6 +55,7 @@ def fails(text: str) -> bool:
 
 
 def rating(text: str) -> tuple[int | None, str]:
-    """(1-5, comment) as by mail; (None, "") also where the words say that it still fails: that is for the desk."""
+    """(1-5, comment) as by mail; (None, "") also where the words say that it fails, or ask something: a vote wakes
+    nobody, and that is for the desk."""
     score, comment = answers.rating(text)
-    return (None, "") if score is not None and fails(comment) else (score, comment)
+    return (None, "") if score is not None and ("?" in comment or fails(comment)) else (score, comment)

@@ -51,7 +51,8 @@ def divide(account: TwilioAccount, notice: Notice) -> Sequence[Notice]:
     if notice.channel == WHATSAPP:
         pieces: Sequence[str] = divided_by(text, lambda part: len(part) <= LONGEST)
     elif notice.automatic and segments(text) > account.segments:
-        pieces = [shortened(text, account.segments, "" if notice.link in text else notice.link)]
+        # Where the text ends with its link, that is what would be cut off.
+        pieces = [shortened(text.removesuffix(notice.link), account.segments, notice.link)]
     else:
         pieces = divided(text, account.segments)
     # Files without a link stay, so that the first call is refused and staff hear of it.

@@ -180,3 +180,15 @@ async def test_a_window_counts_from_what_the_person_wrote_last(
     assert row is not None
     sms = await db.read(lambda conn: rendered(conn, ctx, row, blobs))
     assert sms.destination == {"to": ANNA, "from": OURS}
+
+
+async def test_an_alarm_opens_no_window_with_an_operator(db: Database, clock: FrozenClock, tmp_path: Path) -> None:
+    """WhatsApp would take the free words, report that it does not, and the operator would hear of nothing."""
+    place = {"channel": "whatsapp", "account": "main", "recipient": ANNA, "destination": {"to": ANNA}}
+    said = {"alert": "disk", "state": "raised", "detail": "full", "since": clock().isoformat()}
+    alarm = draft("a", kind="alert", template="alert", variables=said, **place)
+    row_id = await db.write(lambda conn: outbox.put(conn, alarm, clock()))
+    row = await db.read(lambda conn: outbox.get(conn, row_id or 0))
+    assert row is not None
+    made = await db.read(lambda conn: rendered(conn, desk(), row, Blobs(tmp_path)))
+    assert made.destination == {"to": ANNA}

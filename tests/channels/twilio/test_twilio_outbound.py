@@ -138,6 +138,11 @@ async def test_long_words_of_people_go_on_and_ours_are_cut_with_a_link() -> None
         (piece,) = desk.sender.divide(notice(text, link=link))
         assert segments(piece.text) <= 3
         assert piece.text.endswith(f"... {link}")
+        for within in (f"{text} {link}", f"{text[:300]} {link} {text}"):
+            (piece,) = desk.sender.divide(notice(within, link=link))
+            assert segments(piece.text) <= 3
+            assert piece.text.endswith(f"... {link}")
+            assert piece.text.count(link) == 1
         assert [one.text for one in desk.sender.divide(notice("Коротко", link=link))] == ["Коротко"]
 
 
