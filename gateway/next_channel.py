@@ -49,8 +49,8 @@ def hand_on(conn: Connection, ctx: Context, row: Row, now: datetime) -> Way | No
     letter = Letter(
         # Several parts may fail: the whole goes on once.
         key=f"next:{outbox.first_of(conn, row)}", kind=row.kind, template=row.template, recipient=row.recipient,
-        language=row.language, recipient_name=row.recipient_name, channel=row.channel, account=row.account, automatic=row.automatic,
-        repeatable=row.repeatable, variables=dict(row.variables),
+        language=row.language, recipient_name=row.recipient_name, channel=row.channel, account=row.account,
+        automatic=row.automatic, repeatable=row.repeatable, variables=dict(row.variables),
     )  # fmt: skip
     found = _elsewhere(scene, letter, row.id)
     if found is None or (found.automatic and not _within_caps(scene, found)):
