@@ -42,7 +42,7 @@ LONGEST_HEADER = 1024
 
 
 class KannelHook:
-    """The webhooks of one account; `channels.contract.Webhook` and `Rechecks`."""
+    """The webhooks of one account; `channels.contract.Webhook`, `Rechecks` and `Replaced`."""
 
     def __init__(
         self, account: str, secrets: Sequence[str], *, clock: Clock, suspects: Suspects | None, channel: str = "sms"
@@ -52,6 +52,15 @@ class KannelHook:
             raise ValueError("an account needs a secret that is not empty; anybody could write in its name")
         self._channel, self._name, self._secrets = channel, account, tuple(one.encode() for one in secrets)
         self._clock, self._suspects = clock, suspects
+
+    @property
+    def name(self) -> str:
+        """For `channels.contract.Replaced`."""
+        return f"webhook {self._channel}/{self._name}"
+
+    def serves(self, successor: KannelHook) -> bool:
+        """The secrets are the same: the sender gives new ones to Kannel at once."""
+        return self._secrets == successor._secrets
 
     def routes(self, intake: Intake) -> Sequence[web.RouteDef]:
         """Messages and reports, by GET or POST: 200 after the commit; 403 for what brings no secret of ours; 413, 400

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
+from yarl import URL
 
 Origin: TypeAlias = tuple[str, str, int]
 """(scheme, host, port)."""
@@ -31,12 +32,14 @@ def origin(url: str) -> Origin | None:
     try:
         parts = urlsplit(url)
         port = parts.port
+        # As the library will have it, for whom "１２７.0.0.1" is an address like any other and needs no finding.
+        host = URL(url).raw_host
     except ValueError:
         return None
     known = PORTS.get(parts.scheme)
-    if known is None or not parts.hostname or "@" in parts.netloc or any(sign <= " " for sign in url):
+    if known is None or not parts.hostname or not host or "@" in parts.netloc or any(sign <= " " for sign in url):
         return None
-    return parts.scheme, parts.hostname.rstrip("."), port or known
+    return parts.scheme, host.rstrip("."), port or known
 
 
 def credentials(account_sid: str, token: str) -> Mapping[str, str]:

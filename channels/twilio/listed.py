@@ -47,7 +47,8 @@ class File:
 def listed(item: Mapping[str, Any]) -> Listed | None:
     """What an item of the list says; None for what we sent ourselves, or what has no name."""
     sid = _text(item, "sid")
-    if not 0 < len(sid) <= LONGEST or _text(item, "direction") != "inbound":
+    named = 0 < len(sid) <= LONGEST and sid.isascii() and sid.isprintable()
+    if not named or _text(item, "direction") != "inbound":
         return None
     media = _text(item, "num_media")
     return Listed(

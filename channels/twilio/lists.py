@@ -85,7 +85,7 @@ class Lists:
             said = None
         items = said.get(key) if isinstance(said, dict) else None
         if not isinstance(items, list):
-            raise NotListed(f"{self.host} answers with something that is no list")
+            raise NotListed(f"{self.host} answers with something that is no list", status=200)
         more = said.get("next_page_uri")
         return Page(
             items=[one for one in items if isinstance(one, dict)],
@@ -95,7 +95,7 @@ class Lists:
     def _own(self, path: str) -> str:
         """A path at our own host, below `api_url`. Raises NotListed for anything else."""
         if not re.fullmatch(r"/(?!/)[!-~]{1,4000}", path) or "\\" in path:
-            raise NotListed(f"{self.host} leads elsewhere")
+            raise NotListed(f"{self.host} leads elsewhere", status=200)
         return path if path.startswith(f"{self._prefix}/") else self._prefix + path
 
     async def _content(self, url: str) -> bytes:

@@ -34,7 +34,9 @@ UNSEEN = 2_000
 TOGETHER = 50
 """Committed at a time."""
 PATIENCE = 3
-"""After so many failures to list a message's files it is taken in without them: they are named as missing."""
+"""After so many refusals to list a message's files it is taken in without them: they are named as missing."""
+TROUBLE = timedelta(minutes=10)
+"""The same where the host is in trouble for so long: what is taken in without its files never gets them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,8 +91,13 @@ class Reconciler:
         self._clock, self._ledger, self._chance = clock, ledger, chance
         self._lists = Lists(account, tokens)
         self._rounds = Rounds(f"{channel}/{account_name}", clock=clock, chance=chance, pace=pace or Pace())
-        self._without: dict[str, int] = {}
-        """SID -> how often its files could not be listed."""
+        self._without: dict[str, tuple[int, datetime]] = {}
+        """SID -> how often its files could not be listed, and since when."""
+        self._troubled: datetime | None = None
+        """Since when no files at all can be listed."""
+        self._tired = False
+        """That was found out in this round: a host that hangs or wants a rest is asked once, and nobody who sent no
+        files waits for it."""
         self._missed = ""
         self.compared = 0
         """Comparisons that were finished."""
@@ -208,6 +215,7 @@ class Reconciler:
     async def _take(self, found: _Found, cursor: Cursor, now: datetime, intake: Intake) -> int:
         """Commit what was found, and with the last of it the cursor. Raises NotListed when files cannot be listed."""
         new, failure = 0, None
+        self._tired = False
         batches = [found.unseen[at : at + TOGETHER] for at in range(0, len(found.unseen), TOGETHER)] or [[]]
         for number, batch in enumerate(batches, 1):
             raws = []
@@ -217,7 +225,7 @@ class Reconciler:
                 except NotListed as error:
                     if error.status == 401:
                         raise
-                    failure = error
+                    failure = failure or error
                     continue
                 raws.append(
                     raw_listed(
@@ -237,20 +245,37 @@ class Reconciler:
         if not one.media:
             return ()
         try:
+            if self._tired:
+                raise NotListed(f"{self._lists.host} lists no files now")
             page = await self._rounds.or_stop(self._lists.page(self._lists.media(one.sid), "media_list"))
+            files = [
+                File(self._lists.url(uri.removesuffix(".json")), kind if isinstance(kind, str) else "")
+                for uri, kind in ((item.get("uri"), item.get("content_type")) for item in page.items)
+                if isinstance(uri, str)
+            ]
+            self._troubled = None
         except NotListed as error:
-            count = self._without[one.sid] = self._without.get(one.sid, 0) + 1
-            if error.status not in (404, 410) and count < PATIENCE:
+            if not self._gives_up(one.sid, error):
                 raise
             log.warning("%s/%s: a message is taken in without its files: %s", self._channel, self._name, error)
-            page = None
+            files = []
         self._without.pop(one.sid, None)
-        named = [(item.get("uri"), item.get("content_type")) for item in page.items] if page is not None else []
-        return [
-            File(self._lists.url(uri.removesuffix(".json")), kind if isinstance(kind, str) else "")
-            for uri, kind in named
-            if isinstance(uri, str)
-        ]
+        return files
+
+    def _gives_up(self, sid: str, error: NotListed) -> bool:
+        """The files of this message are waited for no longer."""
+        now = self._clock()
+        count, since = self._without.get(sid, (0, now))
+        self._without[sid] = (count + 1, since)
+        if not _is_trouble(error):
+            return error.status in (404, 410) or count + 1 >= PATIENCE
+        self._tired, self._troubled = True, self._troubled or now
+        return now - min(since, self._troubled) >= TROUBLE
+
+
+def _is_trouble(error: NotListed) -> bool:
+    """It is about the host, and not about what was asked for."""
+    return error.status is None or error.status in (408, 429) or error.status >= 500
 
 
 def _name(number: str) -> str:

@@ -38,7 +38,7 @@ EMPTY = b'<?xml version="1.0" encoding="UTF-8"?><Response/>'
 
 
 class TwilioHook:
-    """The webhooks of one account; `channels.contract.Webhook` and `Rechecks`."""
+    """The webhooks of one account; `channels.contract.Webhook`, `Rechecks` and `Replaced`."""
 
     def __init__(
         self,
@@ -57,6 +57,19 @@ class TwilioHook:
         self._channel, self._name, self._account, self._keys = channel, account_name, account, keys
         self._public_url, self._clock, self._suspects = public_url, clock, suspects
         self._spool, self._unique = spool, unique
+
+    @property
+    def name(self) -> str:
+        """For `channels.contract.Replaced`."""
+        return f"webhook {self._channel}/{self._name}"
+
+    def serves(self, successor: TwilioHook) -> bool:
+        """The account, its keys and the address are the same: senders give new ones to the far side at once."""
+        return (self._account, self._keys, self._public_url) == (
+            successor._account,
+            successor._keys,
+            successor._public_url,
+        )
 
     def routes(self, intake: Intake) -> Sequence[web.RouteDef]:
         """Messages and reports of what became of ours, by POST or GET: 200 or 204 after the commit; 403 for what is

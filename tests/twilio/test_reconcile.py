@@ -203,7 +203,7 @@ async def test_files_are_asked_for_only_of_messages_that_have_some_and_are_new(d
     assert {name: brought[name] for name in said} == said
 
 
-@pytest.mark.parametrize(("statuses", "asked", "files"), [([404], 1, 0), ([500, 503], 3, 1), ([500] * 9, 3, 0)])
+@pytest.mark.parametrize(("statuses", "asked", "files"), [([404], 1, 0), ([500, 503], 3, 1), ([400] * 9, 3, 0)])
 async def test_files_that_cannot_be_listed_hold_nobody_up_for_long(
     desk: Desk, statuses: list[int], asked: int, files: int
 ) -> None:
@@ -220,6 +220,48 @@ async def test_files_that_cannot_be_listed_hold_nobody_up_for_long(
     brought = next(one for one in desk.bodies() if one["MessageSid"] == sid)
     assert brought["NumMedia"] == "1"
     assert ("MediaUrl0" in brought) == bool(files)
+
+
+async def test_trouble_of_the_host_costs_no_files_unless_it_goes_on(desk: Desk) -> None:
+    await desk.compared()
+    desk.clock.forward(hours=1)
+    pictures = []
+    for number in range(3):
+        sid = desk.network.new_sid("MM")
+        said = desk.attached.files(desk.api.url, sid, (b"\xff\xd8\xffa", "image/jpeg"))
+        pictures.append(desk.write(f"знімок {number}", ago=30, sid=sid, **said))
+    plain = desk.write("слова", ago=20)
+    desk.attached.failing = [503] * 5 + [429] * 10_000
+    async with desk.comparing() as one:
+        await until(lambda: len(desk.attached.listed) > 8, "several tries")
+        assert desk.kept() == [plain], "nobody waits for the files of others"
+        assert set(desk.attached.listed) == {pictures[0]}, "who wants a rest is not asked for the others"
+        desk.clock.forward(minutes=11)
+        await until(lambda: one.compared, "a whole comparison")
+    assert sorted(desk.kept()) == sorted([plain, *pictures])
+
+
+async def test_files_that_are_listed_elsewhere_hold_nobody_up_for_ever(desk: Desk) -> None:
+    await desk.compared()
+    desk.clock.forward(hours=1)
+    sid = desk.network.new_sid("MM")
+    said = desk.attached.files(desk.api.url, sid, (b"\xff\xd8\xffa", "image/jpeg"))
+    desk.attached.elsewhere.add(sid)
+    desk.write("знімок", ago=30, sid=sid, **said)
+    await desk.compared()
+    desk.clock.forward(hours=3)
+    later = desk.write("слова", ago=20)
+    await desk.compared()
+    assert desk.kept() == [sid, later]
+
+
+async def test_a_name_that_is_none_ends_nothing(desk: Desk) -> None:
+    await desk.compared()
+    desk.clock.forward(hours=1)
+    desk.write("odd", ago=30, sid="SM\ud83d")
+    sid = desk.write("слова", ago=20)
+    await desk.compared()
+    assert desk.kept() == [sid]
 
 
 async def test_a_whatsapp_number_is_asked_for_as_such_and_each_number_has_a_cursor(desk: Desk) -> None:

@@ -26,6 +26,8 @@ class Attached:
     """Where they lie."""
     failing: list[int] = field(default_factory=list)
     """Statuses of the next lists."""
+    elsewhere: set[str] = field(default_factory=set)
+    """SIDs whose files are listed with whole addresses, as another provider may do it."""
     listed: list[str] = field(default_factory=list)
     """SIDs whose files were asked for."""
     _count: int = 0
@@ -60,7 +62,8 @@ class Attached:
             {
                 "sid": urlsplit(said[f"MediaUrl{number}"]).path.rpartition("/")[2], "parent_sid": sid,
                 "content_type": said[f"MediaContentType{number}"], "account_sid": self.network.account_sid,
-                "uri": urlsplit(said[f"MediaUrl{number}"]).path + ".json",
+                "uri": said[f"MediaUrl{number}"] if sid in self.elsewhere
+                else urlsplit(said[f"MediaUrl{number}"]).path + ".json",
             }
             for number in range(int(said["NumMedia"]))
         ]  # fmt: skip

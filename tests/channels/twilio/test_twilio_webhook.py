@@ -16,6 +16,7 @@ from channels.twilio.webhook import LONGEST
 from gateway.demo.twilio_api import Network, signed_form, signed_json
 from gateway.demo.twilio_api.network import post
 from gateway.demo.twilio_api.signing import encoded, signature
+from gateway.web.hooks import mounted_anew
 from normalizer.message import SpooledBody
 from tests.twilio.provider import ANNA, OURS, SID, TOKEN, Journal, List, hook, mounted
 
@@ -268,3 +269,13 @@ async def test_by_default_nothing_is_repeated_but_the_other_address_is_asked(tmp
     (raw,) = journal.raws
     assert b"ErrorCode=11200" in next(iter(journal.kept.values()))
     assert raw.external_id == network.kept[1]["MessageSid"]
+
+
+def test_a_reload_brings_another_address_or_token_into_force(tmp_path: Path) -> None:
+    before, key = hook(tmp_path), ("sms", "main")
+    assert mounted_anew({key: before}, {key: hook(tmp_path)}) == {key: before}
+    for changed in (
+        hook(tmp_path, base="https://other.example"),
+        hook(tmp_path, auth_token="another-token-of-no-worth"),
+    ):
+        assert mounted_anew({key: before}, {key: changed}) == {key: changed}
