@@ -83,6 +83,10 @@ class AccountSettings(BaseModel):
         """Key -> what would be right, for secrets that are there but cannot be ones; never quotes them."""
         return {}
 
+    def wants_public_url(self) -> bool:
+        """Whether the far side must know an address of ours, and neither this account nor its far side says which."""
+        return False
+
     def most_a_day(self) -> int | None:
         """Messages that may go out in a day; None: any number. What has a number costs money: a contract may have a
         number for it, too."""

@@ -7,7 +7,7 @@ A vote is written down with everything before it; the last one counts. `ask` and
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal, TypeAlias
 
 from sqlalchemy import Connection, Row
@@ -36,6 +36,8 @@ __all__ = [
 SCORES = range(1, 6)
 """5 is best."""
 LONGEST_COMMENT = 10_000
+BY_PHONE = frozenset({"sms", "whatsapp"})
+"""Channels whose votes have a time of their own."""
 Outcome: TypeAlias = Literal["counted", "repeated", "burst", "expired", "fixed"]
 
 
@@ -127,9 +129,14 @@ def _refused(
     lately = [vote for vote in votes if vote.channel == "web" and now - vote.at < ctx.surveys.burst]
     if channel == "web" and any(vote.score != score or vote not in counted for vote in lately):
         return "burst"
-    if counted and now - counted[0].at >= ctx.surveys.changeable and counted[-1].score != score:
+    if counted and now - counted[0].at >= _changeable(ctx, channel) and counted[-1].score != score:
         return "fixed"
     return None
+
+
+def _changeable(ctx: Context, channel: str) -> timedelta:
+    policy = ctx.surveys
+    return min(policy.changeable, policy.changeable_by_phone) if channel in BY_PHONE else policy.changeable
 
 
 def _discard(conn: Connection, ctx: Context, survey: Row[Any], score: int, channel: str, now: datetime) -> None:

@@ -65,3 +65,13 @@ def test_make_help_lists_the_targets() -> None:
     listed = subprocess.run(["make", "-s", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for target in ("venv", "run", "demo", "test", "check", "services", "bench", "chaos"):
         assert f"make {target} " in listed
+
+
+def test_nothing_is_left_of_a_merge() -> None:
+    folders = ("normalizer", "router", "channels", "gateway", "config", "tests", "benchmarks", "docs")
+    found = [*ROOT.glob("*.*"), *(file for folder in folders for file in (ROOT / folder).rglob("*.*"))]
+    mark = re.compile(rb"^(<{7} |>{7} |={7}$)", re.MULTILINE)
+    kinds = {".md", ".py", ".yaml", ".toml", ".txt"}
+    files = [file for file in found if file.suffix in kinds and "cases" not in file.parts]
+    assert len(files) > 300
+    assert [shown(file) for file in files if mark.search(file.read_bytes())] == []

@@ -139,6 +139,10 @@ class TwilioAccount(AccountSettings):
         """Our numbers."""
         return self.numbers
 
+    def wants_public_url(self) -> bool:
+        """The address is a part of what Twilio signs; a server of one's own may be told the one that listens."""
+        return not self.public_url and self.api_url == OFFICIAL
+
     def most_a_day(self) -> int | None:
         """`daily_limit`."""
         return self.daily_limit

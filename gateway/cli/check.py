@@ -12,6 +12,7 @@ import typer
 
 from gateway import operators
 from gateway.cli.options import Invocation, invocation
+from gateway.settings import Settings
 from gateway.settings_files import Configuration, ConfigurationError, load
 
 app = typer.Typer(add_completion=False)
@@ -40,11 +41,25 @@ def check(
     accounts = sum(map(len, loaded.settings.channels.values()))
     said = f"{accounts} accounts, {len(loaded.policy.contracts)} contracts, {len(loaded.policy.rules)} rules"
     typer.echo(json.dumps({"ok": True}) if as_json else f"{asked.config}: good ({said})")
-    for gap in operators.gaps(loaded.settings):
+    for gap in (*operators.gaps(loaded.settings), *_unknown_addresses(loaded.settings)):
         # Nothing that keeps the gateway from running; but somebody should know before the first trouble.
         typer.echo(json.dumps({"missing": gap}) if as_json else f"missing: {gap}", err=not as_json)
     if online:
         _try_all(loaded, asked, as_json=as_json)
+
+
+def _unknown_addresses(settings: Settings) -> list[str]:
+    """Accounts whose far side cannot know where we are."""
+    if settings.http.public_url:
+        return []
+    wanting = [
+        f"{channel}/{name}"
+        for channel, accounts in settings.channels.items()
+        for name, account in accounts.items()
+        if account.wants_public_url()
+    ]
+    said = "who calls us signs the address that they called; without it nothing that they bring is believed"
+    return [f"http.public_url: {', '.join(wanting)}: {said}"] if wanting else []
 
 
 def _try_all(loaded: Configuration, asked: Invocation, *, as_json: bool) -> None:

@@ -147,6 +147,20 @@ async def test_a_burst_is_one_ticket_and_a_repeat_is_nothing(texts: TextDesk) ->
     assert await texts.count(schema.ticket) == 1
 
 
+@pytest.mark.parametrize("channel", ["sms", "whatsapp"])
+async def test_an_open_ticket_of_the_number_goes_on_within_a_window(texts: TextDesk, channel: str) -> None:
+    first = await texts.say("Не печатает принтер", channel=channel)
+    texts.later(hours=23)
+    assert (await texts.say("Он на складе", channel=channel)).ticket_id == first.ticket_id
+    texts.later(hours=23)
+    assert (await texts.say("Его видно?", channel=channel)).ticket_id == first.ticket_id, "from the last word on"
+    texts.later(hours=25)
+    second = await texts.say("Не открывается сайт", channel=channel)
+    assert (second.kind, second.ticket_id == first.ticket_id) == ("opened", False)
+    assert (await texts.say("Совсем", channel=channel)).ticket_id == second.ticket_id
+    assert (await texts.say("И у меня", channel=channel, sender=BOB)).kind == "opened"
+
+
 async def test_a_reply_to_a_message_of_ours_belongs_to_its_ticket(texts: TextDesk) -> None:
     old = await texts.say("Не працює пошта", channel="whatsapp")
     await texts.sent(old, "SM" + "f" * 32)

@@ -59,6 +59,19 @@ async def test_the_last_vote_counts_and_the_others_are_kept(texts: TextDesk) -> 
     assert [(score, current) for score, _, current in await votes(texts)] == [(3, False), (5, True)]
 
 
+@pytest.mark.parametrize("channel", ["sms", "whatsapp"])
+async def test_a_vote_can_be_changed_for_a_day(texts: TextDesk, channel: str) -> None:
+    ticket_id, _ = await asked(texts, channel)
+    await texts.say("3", channel=channel)
+    texts.later(hours=23)
+    await texts.say("4", channel=channel)
+    texts.later(hours=2)
+    assert (await texts.say("5", channel=channel)).ticket_id == ticket_id
+    assert [(score, current) for score, _, current in await votes(texts)] == [(3, False), (4, True)]
+    assert [row[0] for row in await texts.answers()] == ["bot_rated", "bot_rated", "bot_press_closed"]
+    assert (await texts.ticket(ticket_id)).status == "resolved"
+
+
 async def test_who_says_that_it_still_fails_is_heard_and_no_vote_counts(texts: TextDesk) -> None:
     ticket_id, _ = await asked(texts)
     filed = await texts.say("5, но принтер опять не печатает")
@@ -67,9 +80,11 @@ async def test_who_says_that_it_still_fails_is_heard_and_no_vote_counts(texts: T
     assert (await texts.ticket(ticket_id)).status == "open"
 
 
-async def test_nine_ends_the_surveys_of_a_person(texts: TextDesk) -> None:
+@pytest.mark.parametrize("word", ["9", "9.", "Больше не спрашивайте", "більше не питайте", "no more surveys"])
+async def test_nine_or_words_end_the_surveys_of_a_person(texts: TextDesk, word: str) -> None:
     ticket_id, _ = await asked(texts)
-    assert (await texts.say("9")).kind == "rating"
+    assert (await texts.say(word)).kind == "rating"
+    assert await texts.wishes() == [], "that is no STOP: answers still go to this telephone"
     ticket = await texts.ticket(ticket_id)
     contact = await texts.db.read(lambda conn: people.get(conn, ticket.requester_id))
     assert contact.no_surveys

@@ -88,9 +88,13 @@ class Desk:
     def cursors(self) -> dict[str, str]:
         return dict(self.store.rows("SELECT name, value FROM cursor"))
 
-    def reconciler(self, channel: str = "sms", *, longest: float = 0.1, **account: Any) -> Reconciler:
+    def reconciler(
+        self, channel: str = "sms", *, longest: float = 0.1, often: timedelta | None = None, **account: Any
+    ) -> Reconciler:
+        """`often`: the pause between comparisons, also one that nobody may configure."""
         settings = CHANNELS[channel].settings.model_validate({**ACCOUNT, "api_url": self.api.url, **account})
         assert isinstance(settings, TwilioAccount)
+        settings = settings if often is None else settings.model_copy(update={"reconcile": often})
         tokens = [TOKEN] if "auth_token" not in account else [account["auth_token"], TOKEN]
         return Reconciler(
             channel, "main", settings, tokens, clock=self.clock, ledger=self.ledger, chance=lambda: 0.5,

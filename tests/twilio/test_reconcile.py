@@ -331,6 +331,20 @@ async def test_a_clock_that_was_ahead_does_not_end_it(desk: Desk) -> None:
     assert desk.kept() == [sid]
 
 
+async def test_it_is_done_again_and_again(desk: Desk) -> None:
+    one = desk.reconciler(often=timedelta(milliseconds=50))
+    await one.start(desk.intake)
+    try:
+        for number in range(3):
+            sid = desk.write(f"Ще {number}", ago=10)
+            await until(lambda: len(desk.kept()) > number, "the message")  # noqa: B023 - it is waited for here
+            assert desk.kept()[-1] == sid
+            desk.clock.forward(minutes=20)
+    finally:
+        await one.stop()
+    assert len(desk.kept()) == 3
+
+
 async def test_stopping_waits_for_nobody_and_may_be_followed_by_a_start(desk: Desk) -> None:
     desk.api.plan(Fault(kind="never", on="list"))
     one = desk.reconciler()

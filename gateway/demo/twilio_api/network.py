@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal, TypeAlias
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from gateway.demo.twilio_api.signing import Fields, signed_form
 
@@ -22,6 +22,8 @@ Mishap: TypeAlias = Literal["late", "twice", "half", "never", "lost", "reset"]
 """What goes wrong with one request. late: it comes in pieces. twice: two at once. half: it breaks off in the middle.
 never: it begins and does not end. lost: it is done, but the answer is not read. reset: cut before anything is sent."""
 PIECE_PAUSE = 0.05
+MOST_REPEATS = 5
+"""The largest `rc`: https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides"""
 HTTP_FAILED = "11200"
 """Error for a webhook that was not answered with 2xx: https://www.twilio.com/docs/api/errors/11200"""
 
@@ -45,6 +47,8 @@ class _Number:
     url: str
     fallback: str
     status_url: str
+    repeats: int | None
+    """What the fragment of the address asks for; None: nothing."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -56,7 +60,8 @@ class Network:
     timeout: float = 15.0
     """Seconds that an answer may take."""
     repeats: int = 0
-    """How often a request without a good answer is made again, after `pause` seconds (`#rc=…&rp=all`)."""
+    """How often a request without a good answer is made again, after `pause` seconds, where the fragment of its address
+    (`#rc=…&rp=all`) says nothing about it."""
     pause: float = 0.02
     plan: list[Mishap] = field(default_factory=list)
     tried: list[Tried] = field(default_factory=list)
@@ -69,8 +74,12 @@ class Network:
     _count: int = 0
 
     def number(self, number: str, url: str, *, fallback: str = "") -> None:
-        """What comes to this number goes to this address."""
-        self._numbers[number] = _Number(url=url, fallback=fallback, status_url=f"{url}/status")
+        """What comes to this number goes to this address; of its fragment `rc` counts beside `rp=all`."""
+        url, _, fragment = url.partition("#")
+        said = dict(parse_qsl(fragment))
+        repeats = min(int(said.get("rc", "1")), MOST_REPEATS) if said.get("rp") == "all" else None
+        other = fallback.partition("#")[0]
+        self._numbers[number] = _Number(url=url, fallback=other, status_url=f"{url}/status", repeats=repeats)
 
     def numbers(self) -> tuple[str, ...]:
         """The account's own."""
@@ -101,7 +110,7 @@ class Network:
     async def bring(self, message: dict[str, str]) -> bool:
         """Bring a message to its number's address, else to the other one; True when one of them took it."""
         number = self._numbers[message["To"].removeprefix("whatsapp:")]
-        if await self.tell(number.url, list(message.items())):
+        if await self.tell(number.url, list(message.items()), repeats=number.repeats):
             return True
         if not number.fallback:
             return False
@@ -119,9 +128,10 @@ class Network:
 
     # -- one request ------------------------------------------------------------------------
 
-    async def tell(self, url: str, fields: Fields) -> bool:
-        """One webhook, repeated as `repeats` has it; True when it was answered with 2xx."""
-        for number in range(self.repeats + 1):
+    async def tell(self, url: str, fields: Fields, *, repeats: int | None = None) -> bool:
+        """One webhook, made again so many times, else as the network's `repeats` has it; True when it was answered
+        with 2xx."""
+        for number in range((self.repeats if repeats is None else repeats) + 1):
             if number:
                 await asyncio.sleep(self.pause)
             mishap = self.plan.pop(0) if self.plan else None

@@ -157,6 +157,17 @@ async def test_a_request_is_believed_when_the_address_or_the_token_was_mended(tm
     assert raw.external_id == dict(FIELDS)["MessageSid"]
 
 
+async def test_a_subaccount_is_an_account_with_a_token_of_its_own(tmp_path: Path) -> None:
+    journal, suspects, sub = Journal(), List(), "AC" + "5" * 32
+    theirs = [(name, sub if name == "AccountSid" else value) for name, value in FIELDS]
+    async with mounted(tmp_path, journal, suspects=suspects, account_sid=sub, auth_token="of-the-sub") as url:
+        assert await send(url, theirs, token="of-the-sub") == 200
+        assert await send(url, theirs) == 403
+        assert await send(url, FIELDS, token="of-the-sub") == 403
+    assert [kept.reason for kept in suspects.requests] == ["wrong signature", "another account"]
+    assert len(journal.raws) == 1
+
+
 async def test_headers_that_a_proxy_may_write_are_no_address(tmp_path: Path) -> None:
     journal = Journal()
     async with mounted(tmp_path, journal) as url:
@@ -279,3 +290,13 @@ def test_a_reload_brings_another_address_or_token_into_force(tmp_path: Path) -> 
         hook(tmp_path, auth_token="another-token-of-no-worth"),
     ):
         assert mounted_anew({key: before}, {key: changed}) == {key: changed}
+
+
+async def test_the_fragment_of_the_address_has_it_repeated_and_is_not_signed(tmp_path: Path) -> None:
+    journal = Journal(failures=[Unavailable("locked"), OSError(28, "full"), Unavailable("locked")])
+    async with mounted(tmp_path, journal) as url:
+        network = Network(account_sid=SID, token=TOKEN)
+        network.number(OURS, f"{url}#rc=3&rp=all")
+        assert await network.say("Принтер", sender=ANNA, to=OURS)
+        assert [(one.url, one.status) for one in network.tried] == [(url, 503)] * 3 + [(url, 200)]
+    assert len(journal.raws) == 1
