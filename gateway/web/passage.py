@@ -63,10 +63,9 @@ class Passage:
                     response = await handler(request)
                 else:
                     response = await within(self._services.ctx.settings.http.body_time, request, handler)
+                status = response.status
             except Exception as error:  # noqa: BLE001 - every error has an answer, and one of ours is logged
                 response = _refusal(request, error)
-                status = response.status
-            else:
                 status = response.status
             finally:
                 self._counted(request, status, perf_counter() - begun)
@@ -131,7 +130,13 @@ def _route(request: web.Request) -> str:
 
 
 def _refusal(request: web.Request, error: Exception) -> web.StreamResponse:
-    """Every error as an answer; a fault of ours is logged with the request's id and says nothing."""
+    """Every error as an answer; a fault of ours is logged with the request's id and says nothing.
+
+    Raises what leads elsewhere, and is no error.
+    """
+    if isinstance(error, web.HTTPException) and error.status < 400:
+        _finish(request, error)
+        raise error
     problem = problem_of(error)
     if problem is None:
         _logger.error("request failed", request=request[REQUEST_ID], exc_info=error)

@@ -23,7 +23,7 @@ class TooSlow(TimeoutError):
 
 
 async def within(limit: timedelta, request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Below what answers errors: the handler's answer; it finds `TooSlow` where it reads a body that has not arrived by then."""
+    """The handler's answer; it finds `TooSlow` where it reads a body that has not arrived by then."""
     # Most bodies are there already, with the request's head.
     if request.content.is_eof() or has_own_time(handler):
         return await handler(request)
