@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -52,6 +53,8 @@ LOOK = 0.25
 """Seconds between two looks at an entry that another node may be filing."""
 
 log = get_logger(__name__)
+level = logging.getLogger(__name__)
+"""Asked before a line for each message is made: there are many, and nobody looks."""
 
 
 class Pipeline:
@@ -104,7 +107,7 @@ class Pipeline:
         started = time.monotonic()
         ready = await self._prepared(raws)
         now = self._clock()
-        self._patience_ends = self._patience_ends or time.monotonic() + PATIENCE
+        self._patience_ends = self._patience_ends or started + PATIENCE
         self._accepting += 1
         try:
             accepted = await self._db.write(journal.recording(ready, cursor, now=now, blobs=self._blobs), urgent=True)
@@ -112,12 +115,11 @@ class Pipeline:
             self._accepting -= 1
         self._accepted_at = time.monotonic()
         self._wake.set()
+        seconds = self._accepted_at - started
         for raw, result in zip(raws, accepted, strict=True):
-            seconds = time.monotonic() - started
             self._metrics.accepted(raw.channel, raw.account, duplicate=result.duplicate, seconds=seconds)
-            log.debug(
-                "accepted", entry=result.entry, channel=raw.channel, account=raw.account, duplicate=result.duplicate
-            )
+        if level.isEnabledFor(logging.DEBUG):
+            _tell(raws, accepted)
         return accepted
 
     async def _prepared(self, raws: Sequence[RawMessage]) -> Sequence[RawMessage]:
@@ -364,6 +366,11 @@ class Pipeline:
         for future in self._waiting.get(entry_id, ()):
             if not future.done():
                 future.set_result(number)
+
+
+def _tell(raws: Sequence[RawMessage], accepted: Sequence[Accepted]) -> None:
+    for raw, one in zip(raws, accepted, strict=True):
+        log.debug("accepted", entry=one.entry, channel=raw.channel, account=raw.account, duplicate=one.duplicate)
 
 
 def _lane(entry: Entry) -> str:

@@ -42,6 +42,8 @@ class Database:
         self._closing = closing
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="db-reader")
         self._closed = False
+        self._turns: dict[asyncio.AbstractEventLoop, list[Job]] = {}
+        """Loop -> urgent jobs of its present turn, which are handed over together at the turn's end."""
 
     @property
     def shared(self) -> bool:
@@ -72,13 +74,30 @@ class Database:
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        self._writer(urgent, lane).submit(Job(run=job, urgent=urgent, loop=loop, future=future, alone=alone))
+        made = Job(run=job, urgent=urgent, loop=loop, future=future, alone=alone)
+        if urgent:
+            self._with_its_turn(made)
+        else:
+            self._writer(lane).submit([made])
         return await future
 
-    def _writer(self, urgent: bool, lane: str) -> Writer:
-        """Accepts have a thread of their own where there are several: together they make the fewest commits."""
+    def _with_its_turn(self, job: Job) -> None:
+        """Hand over what a loop accepts in one turn at once: waiting for the thread's lock costs as much as a row."""
+        turn = self._turns.get(job.loop)
+        if turn is None:
+            turn = self._turns[job.loop] = []
+            job.loop.call_soon(self._hand_over, job.loop)
+        turn.append(job)
+
+    def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
+        # Accepts have a thread of their own where there are several: together they make the fewest commits.
+        if jobs := self._turns.pop(loop, None):
+            self._writers[0].submit(jobs)
+
+    def _writer(self, lane: str) -> Writer:
+        """Of a job that is not urgent."""
         first, *others = self._writers
-        if urgent or not others:
+        if not others:
             return first
         if lane:
             return others[crc32(lane.encode("utf-8", "replace")) % len(others)]
@@ -104,6 +123,7 @@ class Database:
         """Finish the writes that wait, then close everything. Repeating it is harmless."""
         if not self._closed:
             self._closed = True
+            self._hand_over(asyncio.get_running_loop())
             await asyncio.to_thread(self._close)
 
     def _close(self) -> None:

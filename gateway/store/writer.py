@@ -150,24 +150,29 @@ class Writer:
         """Jobs that wait for this thread."""
         return len(self._urgent) + len(self._normal)
 
-    def submit(self, job: Job) -> None:
-        """Put the job in its queue. Raises Unavailable when nothing can be written now."""
-        queue = self._urgent if job.urgent else self._normal
+    def submit(self, jobs: Sequence[Job]) -> None:
+        """Put jobs of one loop, in its thread, in their queue: all urgent or all not. Those for which nothing can be
+        written now are answered: Unavailable."""
+        queue = self._urgent if jobs[0].urgent else self._normal
         with self._wake:
-            if self._stopping:
-                raise Unavailable("the database is closed")
-            if not self._healthy:
-                raise Unavailable("the database cannot commit")
-            if len(queue) >= self._limits.queue:
-                raise Unavailable("too many writes are waiting")
-            queue.append(job)
-            if job.urgent:
-                self._outstanding += 1
+            refusal = self._refusal()
+            room = 0 if refusal else max(self._limits.queue - len(queue), 0)
+            taken = jobs[:room]
+            queue.extend(taken)
+            if jobs[0].urgent:
+                self._outstanding += len(taken)
                 self._company = max(self._company, float(self._outstanding))
-                if len(queue) >= self._wanted:
-                    self._wake.notify()
-            else:
+            if taken and (not jobs[0].urgent or len(queue) >= self._wanted):
                 self._wake.notify()
+        for job in jobs[room:]:
+            if not job.future.done():
+                job.future.set_exception(Unavailable(refusal or "too many writes are waiting"))
+
+    def _refusal(self) -> str:
+        """Why nothing can be written now; "" when it can."""
+        if self._stopping:
+            return "the database is closed"
+        return "" if self._healthy else "the database cannot commit"
 
     def stop(self) -> None:
         """Run what waits, then end the thread. Blocks."""

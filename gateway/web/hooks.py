@@ -18,7 +18,8 @@ from gateway.web.slow import within
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Key: TypeAlias = tuple[str, str]
 BELOW = "/channels/"
-PATTERN = BELOW + "{hook:.+}"
+_REST = "hook"
+PATTERN = f"{BELOW}{{{_REST}:.+}}"
 HOOK = web.RequestKey("hook", str)
 """In a request: the path of the webhook that it was for, which holds no token."""
 
@@ -40,20 +41,22 @@ class Hooks:
     def __init__(self, services: Services, intake: Intake) -> None:
         self._services, self._intake = services, intake
         self._of: Mapping[Key, Webhook] | None = None
-        self._handlers: dict[str, dict[str, Handler]] = {}
+        self._handlers: dict[str, tuple[str, dict[str, Handler]]] = {}
 
     def handler(self) -> Handler:
         """For the site's router; a body's time is limited here, by what is found."""
 
         @own_time
         async def handle(request: web.Request) -> web.StreamResponse:
-            found = self._found().get(request.path)
+            found = self._found().get(request.match_info[_REST])
             if found is None:
                 raise web.HTTPNotFound
-            request[HOOK] = request.path
-            handler = found.get(request.method)
+            request[HOOK], methods = found
+            handler = methods.get(request.method)
             if handler is None:
-                raise web.HTTPMethodNotAllowed(request.method, sorted(found))
+                raise web.HTTPMethodNotAllowed(request.method, sorted(methods))
+            if request.content.is_eof():
+                return await handler(request)
             return await within(self._limit(), request, handler)
 
         return handle
@@ -61,15 +64,15 @@ class Hooks:
     def _limit(self) -> timedelta:
         return self._services.ctx.settings.http.body_time
 
-    def _found(self) -> Mapping[str, Mapping[str, Handler]]:
-        """Path -> method -> handler, of the webhooks that are there now."""
+    def _found(self) -> Mapping[str, tuple[str, Mapping[str, Handler]]]:
+        """What stands behind `BELOW` -> (path, method -> handler), of the webhooks that are there now."""
         if self._of is not self._services.webhooks:
             self._of = self._services.webhooks
             self._handlers = {}
             for (channel, account), webhook in self._of.items():
                 for route in webhook.routes(self._intake):
-                    path = f"{BELOW}{channel}/{account}{route.path.rstrip('/')}"
-                    methods = self._handlers.setdefault(path, {})
+                    rest = f"{channel}/{account}{route.path.rstrip('/')}"
+                    _, methods = self._handlers.setdefault(rest, (BELOW + rest, {}))
                     methods[route.method] = route.handler
                     if route.method == "GET" and route.kwargs.get("allow_head", True):
                         methods["HEAD"] = methods["GET"]

@@ -12,7 +12,6 @@ from datetime import timedelta
 from typing import TypeAlias
 
 from aiohttp import web
-from aiohttp.typedefs import Middleware
 
 from channels.contract import has_own_time
 
@@ -21,18 +20,6 @@ Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 class TooSlow(TimeoutError):
     """The body did not arrive in time. Raised where the handler reads it; answered with 408."""
-
-
-def timely(limit: Callable[[], timedelta]) -> Middleware:
-    """The middleware. Below the one that answers errors: it raises `TooSlow` within the handler."""
-
-    @web.middleware
-    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if has_own_time(request.match_info.handler):
-            return await handler(request)
-        return await within(limit(), request, handler)
-
-    return middleware
 
 
 async def within(limit: timedelta, request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from channels.telegram.inbound import raw_message
+from channels.telegram.inbound import parsed, raw_message
 from normalizer.message import InlineBody, RawMessage
 from tests.telegram.standin import DATE, said
 
@@ -125,3 +126,48 @@ def test_any_bytes_are_kept(content: bytes, account: str) -> None:
     one = raw(content, account)
     assert one.body == InlineBody(content=content)
     assert one.received_at <= NOW
+
+
+NUMBERS = st.one_of(st.integers(), st.booleans(), st.none(), st.floats(allow_nan=False), st.text(max_size=3))
+
+
+@given(
+    kind=st.sampled_from(["message", "edited_message", "business_message", "callback_query", 'new"kind', "кнопка"]),
+    chat=NUMBERS,
+    message=st.integers(min_value=1) | st.just(True),
+    edited=NUMBERS,
+)
+def test_the_fingerprint_of_a_message_is_that_of_chat_message_and_edit_as_json(
+    kind: str, chat: Any, message: int, edited: Any
+) -> None:
+    update = {"update_id": 7, kind: {"chat": {"id": chat}, "message_id": message, "edit_date": edited}}
+    text = json.dumps([kind, [chat, message, edited]], sort_keys=True)
+    assert raw(update).fingerprint == hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_a_press_is_named_by_its_id_whatever_else_stands_beside_it() -> None:
+    press = {"id": "4711", "message_id": 5, "chat": {"id": 6}}
+    assert (
+        raw({"update_id": 7, "callback_query": press}).fingerprint
+        != raw({"update_id": 7, "callback_query": {**press, "id": "4712"}}).fingerprint
+    )
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32-be"])
+@pytest.mark.parametrize("around", ["", " ", "\r\n\t"])
+def test_an_update_is_read_as_json_is_read(encoding: str, around: str) -> None:
+    text = around + json.dumps({"update_id": 7, "message": {"text": "Добрий \ud83d"}}, ensure_ascii=True) + around
+    content = text.encode(encoding)
+    assert parsed(content) == json.loads(content)
+    assert parsed(content + b"}") == {}
+
+
+@given(
+    st.binary(max_size=40) | st.text(alphabet='{}[]":,0123456789.eE-+ntfulsrai \ufeff\0', max_size=40).map(str.encode)
+)
+def test_what_is_read_is_what_json_reads(content: bytes) -> None:
+    try:
+        wanted = json.loads(content)
+    except ValueError:
+        wanted = {}
+    assert repr(parsed(content)) == repr(wanted if isinstance(wanted, dict) else {})

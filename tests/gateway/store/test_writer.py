@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -42,10 +43,16 @@ async def together(db: Database, jobs: Sequence[Write], *, urgent: bool = True) 
     first = asyncio.ensure_future(db.write(stop, urgent=urgent))
     await asyncio.to_thread(running.wait, 10)
     others = [asyncio.ensure_future(db.write(job, urgent=urgent)) for job in jobs]
-    await asyncio.sleep(0)
+    await handed_over()
     go_on.set()
     results = await asyncio.gather(first, *others, return_exceptions=True)
     return results[1:]
+
+
+async def handed_over() -> None:
+    """Whatever was about to write has told the writer: urgent jobs at the end of the turn in which they are given."""
+    for _ in range(2):
+        await asyncio.sleep(0)
 
 
 async def healthy_again(db: Database) -> None:
@@ -239,7 +246,7 @@ async def test_accepts_pass_filing_that_waits_and_filing_still_gets_its_turn(db_
     await asyncio.to_thread(running.wait, 10)
     tasks += [asyncio.ensure_future(db.write(note("filing"))) for _ in range(3)]
     tasks += [asyncio.ensure_future(db.write(note("accept"), urgent=True)) for _ in range(3)]
-    await asyncio.sleep(0)
+    await handed_over()
     go_on.set()
     await asyncio.gather(*tasks)
     assert order == ["accept"] * 3 + ["filing"] * 3
@@ -292,16 +299,62 @@ async def test_who_comes_behind_a_shared_turn_that_fails_gets_an_answer(db: Data
     assert await names(db) == {"behind"}
 
 
-async def test_closing_finishes_what_waits_and_refuses_the_rest(db: Database) -> None:
-    waiting = [asyncio.ensure_future(db.write(count_up(f"{n}"))) for n in range(20)]
+@pytest.mark.parametrize("urgent", [False, True])
+async def test_closing_finishes_what_waits_and_refuses_the_rest(db: Database, urgent: bool) -> None:
+    waiting = [asyncio.ensure_future(db.write(count_up(f"{n}"), urgent=urgent)) for n in range(20)]
     await asyncio.sleep(0)
     await db.close()
     await asyncio.gather(*waiting)
     with pytest.raises(Unavailable):
-        await db.write(count_up("late"))
+        await db.write(count_up("late"), urgent=urgent)
     with pytest.raises(Unavailable):
         await db.read(lambda conn: None)
     assert not db.healthy
+
+
+async def test_what_is_accepted_in_one_turn_is_handed_over_at_once(db_url: str) -> None:
+    db = open_database(db_url, limits=Limits(gather=0.0))
+    before = db.stats.urgent_commits
+
+    async def late() -> None:
+        time.sleep(0.05)  # noqa: ASYNC251 - the turn takes long, and the writer has time to go wrong
+        await db.write(count_up("late"), urgent=True)
+
+    await asyncio.gather(db.write(count_up("early"), urgent=True), late())
+    assert db.stats.urgent_commits == before + 1
+    assert await names(db) == {"early", "late"}
+    await db.close()
+
+
+async def test_of_what_is_handed_over_at_once_everybody_has_their_own_answer(db: Database, blobs: Blobs) -> None:
+    def twice(conn: Connection) -> None:
+        for _ in range(2):
+            conn.execute(insert(counter).values(name="poison", bucket=0, count=1))
+
+    def no_key(conn: Connection) -> None:
+        raise KeyError("mine")
+
+    jobs = [recording(mail(1), blobs), twice, count_up("one"), recording(mail(2), blobs), no_key, lambda _: "text"]
+    tasks = [asyncio.ensure_future(db.write(job, urgent=True)) for job in jobs]
+    gone = asyncio.ensure_future(db.write(count_up("gone"), urgent=True))
+    await asyncio.sleep(0)  # they have asked, and nothing is handed over yet
+    gone.cancel()
+    first, poison, _, second, missing, said = await asyncio.gather(*tasks, return_exceptions=True)
+    assert gone.cancelled()
+    assert [one[0].duplicate for one in (first, second)] == [False, False]
+    assert first[0].entry != second[0].entry
+    assert (type(poison), type(missing), said) == (IntegrityError, KeyError, "text")
+    assert await names(db) - {"gone"} == {"one"}
+    assert db.healthy
+
+
+async def test_of_what_is_handed_over_at_once_what_has_no_room_is_refused(db_url: str) -> None:
+    db = open_database(db_url, limits=Limits(queue=3))
+    tasks = [db.write(count_up(f"{number}"), urgent=True) for number in range(5)]
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [isinstance(result, Unavailable) for result in results] == [False] * 3 + [True] * 2
+    assert await names(db) == {"0", "1", "2"}
+    await db.close()
 
 
 async def test_reading_cannot_write(db: Database) -> None:

@@ -41,8 +41,15 @@ class Hooks:
             await intake([])
             return web.json_response({"size": len(await request.read())})
 
+        async def page(_request: web.Request) -> web.Response:
+            return web.Response(text="<p>taken", content_type="text/html")
+
+        async def onward(_request: web.Request) -> web.Response:
+            return web.Response(status=303, headers={"Location": "../upload"})
+
         failing = [web.get(f"/fail/{how}", fail) for how in ("secret", "later", "tea")]
-        return [web.get("/show", show), *failing, web.post("/", body)]
+        people = [web.get("/page", page), web.get("/onward", onward)]
+        return [web.get("/show", show), *failing, *people, web.post("/", body)]
 
 
 async def _intake(raws: Sequence[RawMessage], cursor: Cursor | None = None, /) -> Sequence[Accepted]:
@@ -80,6 +87,21 @@ async def test_every_answer_has_the_headers_of_a_careful_site(site: Site) -> Non
         assert "default-src 'none'" in headers["Content-Security-Policy"]
         assert headers["Cache-Control"] == "no-store"
         assert len(headers["X-Request-Id"]) == 16
+
+
+@pytest.mark.parametrize(
+    ("path", "browsers"), [("show", False), ("page", True), ("onward", True), ("fail/later", True), ("none", True)]
+)
+async def test_what_a_webhook_says_to_a_machine_has_no_headers_for_browsers(
+    hooked: Site, path: str, browsers: bool
+) -> None:
+    where = f"{hooked.url}/channels/mail/support/{path}"
+    async with hooked.session.get(where, allow_redirects=False) as answer:
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert (answer.headers["Server"], len(answer.headers["X-Request-Id"])) == ("gateway", 16)
+        for name in ("Content-Security-Policy", "X-Frame-Options", "Referrer-Policy", "Cross-Origin-Resource-Policy"):
+            assert (name in answer.headers) is browsers
 
 
 async def test_peoples_pages_are_mounted_and_keep_their_own_policy(site: Site) -> None:

@@ -1,0 +1,144 @@
+"""What every request passes, in one step: its id and its client, the time of its body, an answer for every error, the
+count and the line of the log; and the headers of every answer.
+
+One step, because each one costs a webhook as much as all that it does itself.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from time import perf_counter
+from typing import TypeAlias
+
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Middleware
+
+from channels.contract import has_own_time
+from gateway import log
+from gateway.web.hooks import BELOW, HOOK, PATTERN
+from gateway.web.problems import REQUEST_ID, Problem, answer, problem_of
+from gateway.web.proxies import CLIENT, SCHEME, believed, client_of, networks
+from gateway.web.services import Services
+from gateway.web.slow import within
+
+Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
+_ALWAYS = {"X-Content-Type-Options": "nosniff", hdrs.CACHE_CONTROL: "no-store"}
+_FOR_BROWSERS = {
+    **_ALWAYS,
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+_CLIENT_LEFT = 499
+"""The status that is counted when the client went away before it was answered."""
+_logger = log.get_logger(__name__)
+_level = logging.getLogger(__name__)
+
+
+class Passage:
+    """The one middleware of the site, and what it does to answers."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._trusted = networks(services.ctx.settings.http.trusted_proxies)
+        # An id is a name, no secret: asking the system for each one would cost more than all else here.
+        self._chance = random.Random(services.new_secret())
+
+    def middleware(self) -> Middleware:
+        """For the site, as its only one."""
+
+        @web.middleware
+        async def passed(request: web.Request, handler: Handler) -> web.StreamResponse:
+            begun = perf_counter()
+            self._named(request)
+            status = _CLIENT_LEFT
+            try:
+                # Most bodies are there already, with the request's head.
+                if request.content.is_eof() or has_own_time(request.match_info.handler):
+                    response = await handler(request)
+                else:
+                    response = await within(self._services.ctx.settings.http.body_time, request, handler)
+                status = response.status
+            except Exception as error:  # noqa: BLE001 - every error has an answer, and one of ours is logged
+                response = _refusal(request, error)
+                status = response.status
+            finally:
+                self._counted(request, status, perf_counter() - begun)
+            _finish(request, response)
+            return response
+
+        return passed
+
+    def _named(self, request: web.Request) -> None:
+        """Its id and its client; an id from outside counts only from a proxy of ours."""
+        said = request.headers.get("X-Request-Id", "")
+        from_proxy = said and believed(request.remote or "", self._trusted)
+        request[REQUEST_ID] = said if from_proxy and _ID.fullmatch(said) else f"{self._chance.getrandbits(64):016x}"
+        request[CLIENT], request[SCHEME] = client_of(request, self._trusted)
+
+    def _counted(self, request: web.Request, status: int, seconds: float) -> None:
+        """Count, time and log by the route's pattern: a path may hold a token.
+
+        What a webhook took stands in the journal; a line of the log for each is for looking closer.
+        """
+        route = _route(request)
+        self._services.metrics.request(route, request.method, status, seconds)
+        tell = _logger.info
+        if status < 400 and route.startswith(BELOW):
+            if not _level.isEnabledFor(logging.DEBUG):
+                return
+            tell = _logger.debug
+        tell(
+            "request",
+            request=request[REQUEST_ID],
+            method=request.method,
+            route=route,
+            status=status,
+            ms=round(seconds * 1000, 1),
+        )
+
+
+def _finish(request: web.Request, response: web.StreamResponse) -> None:
+    """Headers of an answer; what it says itself stays."""
+    headers = response.headers
+    for name, value in _wanted(request, response).items():
+        headers.setdefault(name, value)
+    headers[hdrs.SERVER] = "gateway"
+    headers["X-Request-Id"] = request[REQUEST_ID]
+    if request[SCHEME] == "https":
+        headers.setdefault("Strict-Transport-Security", "max-age=31536000")
+
+
+def _wanted(request: web.Request, response: web.StreamResponse) -> Mapping[str, str]:
+    """What keeps a browser from running or framing a page is for browsers: most that a webhook says a machine reads."""
+    if HOOK not in request or response.status >= 300:
+        return _FOR_BROWSERS
+    return _FOR_BROWSERS if response.headers.get(hdrs.CONTENT_TYPE, "").startswith("text/html") else _ALWAYS
+
+
+def _route(request: web.Request) -> str:
+    """The pattern of what was asked for; "none" when there is nothing."""
+    if HOOK in request:
+        return request[HOOK]
+    resource = request.match_info.route.resource
+    return "none" if resource is None or resource.canonical == PATTERN else resource.canonical
+
+
+def _refusal(request: web.Request, error: Exception) -> web.StreamResponse:
+    """Every error as an answer; a fault of ours is logged with the request's id and says nothing.
+
+    Raises what leads elsewhere, and is no error.
+    """
+    if isinstance(error, web.HTTPException) and error.status < 400:
+        _finish(request, error)
+        raise error
+    problem = problem_of(error)
+    if problem is None:
+        _logger.error("request failed", request=request[REQUEST_ID], exc_info=error)
+        problem = Problem(500, "something went wrong here; the request id finds it in the log")
+    return answer(request, problem)
