@@ -295,7 +295,7 @@ def _compare(
             if operators.tell_again(conn, ctx, alarm, troubled, now):
                 changed.append((name, "told by another way", trouble.detail))
     for name, old in known.items():
-        if name not in found:
+        if name not in found and not operators.flaps(conn, name, now):
             alerts.clear(conn, name)
             tell(_over(old), "cleared", old.raised_at)
     return changed

@@ -24,6 +24,8 @@ SURVEY = "survey"
 OFF = "the account's outbound is off"
 CAPS = (("minute", timedelta(minutes=1), 20), ("day", timedelta(days=1), 300))
 """Answers to one person: a person does not read faster, and two machines must not talk for ever (rule 9)."""
+PAID = (("minute", timedelta(minutes=1), 5), ("day", timedelta(days=1), 30))
+"""The same where each costs money."""
 
 
 def answered(conn: Connection, entry: Entry) -> bool:
@@ -44,7 +46,7 @@ def hush(talk: Talk) -> None:
         talk.mute = "imported"
     elif not all(
         counters.count_up(talk.conn, f"auto:{unit}:{name}", counters.bucket(talk.now, span)) <= most
-        for unit, span, most in CAPS
+        for unit, span, most in (CAPS if account is None or account.most_a_day() is None else PAID)
     ):
         talk.mute = "cap"
 

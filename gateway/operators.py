@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence, Set
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
@@ -26,6 +26,8 @@ LOST = frozenset({"refused", "unreachable", "dead", "suppressed"})
 """States of an alarm that reached nobody."""
 TRIES = 3
 """An alarm that waits after so many tries goes by the next way instead."""
+FLAPS, FLAPPING = 3, timedelta(hours=3)
+"""What began so many times within this stands until it began less often: nobody reads alarms that come and go."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +109,13 @@ def tell_again(conn: Connection, ctx: Context, alarm: Alarm, troubled: Set[Accou
             _put(conn, ctx, alarm, number, operator, left[0], now)
             put = True
     return put
+
+
+def flaps(conn: Connection, name: str, now: datetime) -> bool:
+    """This cause has come and gone too often lately to say now that it is over."""
+    lately = outbox.of_kind(conn, KIND, now - FLAPPING)
+    same = [row.variables for row in lately if row.variables.get("alert") == name]
+    return len({said.get("since") for said in same if said.get("state") == "raised"}) >= FLAPS
 
 
 def _heard(rows: Sequence[Row], operator: Operator) -> bool:

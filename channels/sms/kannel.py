@@ -32,7 +32,7 @@ def parts(accounts: Mapping[str, KannelAccount], wiring: Wiring) -> Parts:
             raise ValueError(f"channels.sms.{name}.{key}: {said}")
         given = [one for one in (account.secret, account.next_secret) if one is not None]
         believed = [reveal(one) for one in given]
-        webhooks[name] = KannelHook(name, believed, clock=wiring.clock, suspects=wiring.suspects)
+        webhooks[name] = KannelHook(name, believed, clock=wiring.clock, suspects=wiring.suspects, unique=_unique)
         senders[name] = _sender(name, account, believed[0], wiring)
     return Parts(senders=senders, webhooks=webhooks)
 
@@ -46,5 +46,9 @@ def _sender(name: str, account: KannelAccount, secret: str, wiring: Wiring) -> S
         password=reveal(account.password),
         secret=secret,
         public_url=account.public_url or wiring.public_url.rstrip("/"),
-        unique=lambda: secrets.token_hex(12),
+        unique=_unique,
     )
+
+
+def _unique() -> str:
+    return secrets.token_hex(12)

@@ -12,7 +12,7 @@ import hashlib
 import hmac
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Literal, TypeAlias
@@ -45,13 +45,21 @@ class KannelHook:
     """The webhooks of one account; `channels.contract.Webhook`, `Rechecks` and `Replaced`."""
 
     def __init__(
-        self, account: str, secrets: Sequence[str], *, clock: Clock, suspects: Suspects | None, channel: str = "sms"
+        self,
+        account: str,
+        secrets: Sequence[str],
+        *,
+        clock: Clock,
+        suspects: Suspects | None,
+        unique: Callable[[], str],
+        channel: str = "sms",
     ) -> None:
-        """`secrets`: any of them is believed. Raises ValueError for an empty one."""
+        """`secrets`: any of them is believed. `unique` names what has neither id nor time. Raises ValueError for an
+        empty secret."""
         if not secrets or not all(secrets):
             raise ValueError("an account needs a secret that is not empty; anybody could write in its name")
         self._channel, self._name, self._secrets = channel, account, tuple(one.encode() for one in secrets)
-        self._clock, self._suspects = clock, suspects
+        self._clock, self._suspects, self._unique = clock, suspects, unique
 
     @property
     def name(self) -> str:
@@ -132,7 +140,12 @@ class KannelHook:
             facts = {**facts, "query": query, "headers": known}
         content = body if method != "GET" else query.encode("utf-8", "surrogateescape")
         theirs, ours = said.get("from") or headers.get("x-kannel-from", ""), said.get("to", "")
-        named = _named(kind, said, f"{query}\n{headers.get('x-kannel-from', '')}".encode("utf-8", "replace") + body)
+        at = said.get("time") or headers.get("x-kannel-time", "")
+        if kind == "message" and not (_id(said) or at):
+            # Nothing tells a repeat from the same words on another day: rather twice than not at all.
+            at = self._unique()
+        whole_of_it = f"{query}\n{headers.get('x-kannel-from', '')}\n{at}".encode("utf-8", "replace") + body
+        named = _named(kind, said, whole_of_it)
         return RawMessage(
             channel=self._channel,
             account=self._name,
@@ -162,11 +175,17 @@ def without_secret(query: str) -> str:
 
 def _named(kind: Kind, said: Mapping[str, str], all_of_it: bytes) -> str:
     """A message is a repeat by Kannel's id (%I). A report has a new id each time: it is one of our key and its type."""
-    if kind == "message" and said.get("id"):
-        return said["id"][:255]
+    if kind == "message" and (known := _id(said)):
+        return known
     if kind == "report" and said.get("k"):
         return f"{said['k'][:100]}:{said.get('type', '')[:10]}"
     return f"sha256:{hashlib.sha256(all_of_it).hexdigest()}"
+
+
+def _id(said: Mapping[str, str]) -> str:
+    """Kannel's id; "" for none, and for an escape that nobody filled in: it would be every message's."""
+    known = said.get("id", "")[:255]
+    return "" if "%" in known else known
 
 
 def _query(path: str) -> str:

@@ -169,3 +169,14 @@ async def test_a_reply_to_a_message_of_ours_belongs_to_its_ticket(texts: TextDes
     assert new.ticket_id != old.ticket_id
     answer = {"OriginalRepliedMessageSid": "SM" + "f" * 32, "OriginalRepliedMessageSender": f"whatsapp:{OURS}"}
     assert (await texts.say("Так, досі не працює", channel="whatsapp", **answer)).ticket_id == old.ticket_id
+
+
+async def test_who_changes_their_mind_all_day_costs_us_little(texts: TextDesk) -> None:
+    for _ in range(30):
+        await texts.say("СТОП")
+        await texts.say("СТАРТ")
+        texts.later(minutes=1)
+    states = [row[2] for row in await texts.answers()]
+    assert states.count("waiting") == 30
+    assert set(states[30:]) == {"suppressed"}
+    assert await texts.wishes() == [("sms", OURS, ANNA, "start")], "what they wish for is kept all the same"

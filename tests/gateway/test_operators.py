@@ -17,7 +17,7 @@ from gateway.alerts import Alerts
 from gateway.metrics import Metrics
 from gateway.settings import Settings
 from gateway.settings_files import load_settings
-from gateway.store import outbox, schema
+from gateway.store import alerts, outbox, schema
 from gateway.store.database import Database
 from tests.gateway.conftest import FrozenClock
 from tests.gateway.outgoing import context
@@ -154,6 +154,23 @@ async def test_who_heard_of_no_alarm_hears_of_no_all_clear(db: Database, clock: 
     lost = schema.outbox.c.id == rows[0].id
     await db.write(lambda conn: conn.execute(update(schema.outbox).where(lost).values(state="unreachable")))
     assert await watch.look() == [("cleared", cause, "mail/support", "other@ops.example")]
+
+
+async def test_a_cause_that_comes_and_goes_is_told_of_now_and_then(db: Database, clock: FrozenClock) -> None:
+    """Anybody can send three requests with a wrong signature, each quarter of an hour."""
+    watch, told = Watch(db, clock, OLHA, "other@ops.example"), list[str]()
+    for _ in range(96):
+        for causes in (["unverified sms/main"], []):
+            found = await watch.look(*causes)
+            told += [one[0] for one in found if one[1] == "unverified sms/main" and one[3] == MAIL]
+            for cause in {one[1] for one in found}:
+                await watch.settled("sent", 1, cause)
+            clock.now += timedelta(minutes=7, seconds=30)
+    assert told[:6] == ["raised", "cleared", "raised", "cleared", "raised", "cleared"]
+    assert 6 < len(told) <= 50
+    clock.now += timedelta(hours=3)
+    await watch.look()
+    assert "unverified sms/main" not in await db.read(alerts.standing)
 
 
 async def test_each_operator_has_ways_of_their_own_and_one_alarm_for_each_cause(

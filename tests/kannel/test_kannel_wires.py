@@ -44,6 +44,16 @@ async def test_a_call_is_kept_as_it_came_but_for_the_secret_and_its_repeat_is_kn
     assert SECRET not in repr(raw)
 
 
+@pytest.mark.parametrize("more", ["", "&id=%25I", "&id="])
+async def test_an_address_without_ids_and_times_swallows_nothing(more: str, tmp_path: Path) -> None:
+    """Who says "yes" today and tomorrow says it twice."""
+    journal = Journal()
+    async with mounted(tmp_path, journal) as url:
+        for _ in range(2):
+            assert await get(f"{url}?secret={SECRET}&from=%2B380670000001&text=yes{more}") == (200, b"")
+    assert len(journal.kept) == 2
+
+
 async def test_a_post_keeps_its_bytes_and_a_password_in_the_address_is_believed(tmp_path: Path) -> None:
     journal = Journal()
     async with mounted(tmp_path, journal) as url, aiohttp.ClientSession() as http:
