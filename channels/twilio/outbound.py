@@ -184,11 +184,11 @@ class TwilioProber:
     async def _look(self, what: Wanted, since: datetime) -> Sent | CannotTell | None:
         day, who = since - timedelta(hours=1), {"to": what.to, "sender": what.sender}
         begun, told = await self._line.ask(lambda rest: rest.outgoing(**who, since=day, most=MOST))
+        ahead = (told - self._clock()) if told is not None else timedelta(0)
         # What waits in the queue has no date of sending, and is in no list by date.
         queued, _ = await self._line.ask(lambda rest: rest.outgoing(**who, since=None, most=QUEUED))
-        listed, ahead = [*begun, *queued], (told - self._clock()) if told is not None else timedelta(0)
         after = since + ahead - BEFORE
-        new = [one for one in listed if one.created is not None and one.created >= after]
+        new = [one for one in [*begun, *queued] if one.created is not None and one.created >= after]
         if what.template is not None:
             detail = "something was sent to this person, and a template's words cannot be compared"
             return CannotTell(detail) if new else None

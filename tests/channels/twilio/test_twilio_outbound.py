@@ -383,6 +383,17 @@ async def test_the_same_words_of_before_are_not_taken_for_it_however_clocks_go()
         assert isinstance(await desk.prober.find(notice(), desk.now() - timedelta(seconds=1)), Receipt)
 
 
+async def test_a_slow_list_makes_no_older_message_of_the_same_words_the_one_that_is_looked_for() -> None:
+    async with phones() as desk:
+        network: Network = desk.api.network
+        network.clock = lambda: present() - timedelta(seconds=32)
+        assert (await desk.send(notice())).delivery is Delivery.SENT
+        begun = len(desk.api.calls)
+        # The second list takes ten seconds to come.
+        desk.now = lambda: present() + timedelta(seconds=10 * (len(desk.api.calls) - begun >= 2))
+        assert await desk.prober.find(notice(), present() - timedelta(seconds=25)) is None
+
+
 async def test_a_list_that_is_a_moment_behind_is_asked_again() -> None:
     async with phones() as desk:
         hidden: list[Any] = []
