@@ -34,6 +34,12 @@ _FAILS = re.compile(
     r"|(?:not|isn't|isn’t) (?:working|fixed|solved|resolved)|(?:doesn't|doesn’t|does not|won't) work)",
     re.IGNORECASE,
 )
+_ASKS = re.compile(
+    r"\?|\b(?:перезвон|позвоните|пришлите|приезжайте|подскажите|помогите|сделайте|почините|исправьте|нужн[оаы]?\b|надо\b"
+    r"|зателефонуйте|передзвон|надішліть|приїдьте|приїжджайте|підкажіть|допоможіть|зробіть|полагодьте|потріб|треба\b"
+    r"|need\b|call (?:me|us)|send\b|come\b|help (?:me|us))",
+    re.IGNORECASE,
+)
 
 
 def wish(text: str) -> tuple[Wish | None, bool]:
@@ -58,4 +64,4 @@ def rating(text: str) -> tuple[int | None, str]:
     """(1-5, comment) as by mail; (None, "") also where the words say that it fails, or ask something: a vote wakes
     nobody, and that is for the desk."""
     score, comment = answers.rating(text)
-    return (None, "") if score is not None and ("?" in comment or fails(comment)) else (score, comment)
+    return (None, "") if score is not None and (_ASKS.search(comment) or fails(comment)) else (score, comment)
