@@ -24,7 +24,7 @@ SURVEY = "survey"
 OFF = "the account's outbound is off"
 CAPS = (("minute", timedelta(minutes=1), 20), ("day", timedelta(days=1), 300))
 """Answers to one person: a person does not read faster, and two machines must not talk for ever (rule 9)."""
-PAID = (("minute", timedelta(minutes=1), 5), ("day", timedelta(days=1), 30))
+PAID = (CAPS[0], ("day", timedelta(days=1), 30))
 """The same where each costs money."""
 
 
