@@ -36,7 +36,7 @@ async def _nothing_wrong() -> Mapping[str, str]:
     return {}
 
 
-def _right(_now: datetime) -> Mapping[str, str]:
+def _right(_now: datetime, _within: timedelta) -> Mapping[str, str]:
     return {}
 
 
@@ -49,8 +49,9 @@ class Leases:
         """`owner` names this node and this start of it: never used twice. `length` of a lease; renewed at a third."""
         self.trouble: Callable[[], Awaitable[Mapping[str, str]]] = _nothing_wrong
         """What is wrong with this node alone, name -> reason: told to all with each renewal."""
-        self.compare: Callable[[datetime], Mapping[str, str]] = _right
-        """Hears the database's time at each renewal, in a thread; what is wrong with our clock is told as well."""
+        self.compare: Callable[[datetime, timedelta], Mapping[str, str]] = _right
+        """Hears the database's time at each renewal, and how long the asking took, in a thread; what is wrong with our
+        clock is told as well."""
         self._db, self.owner, self.length, self._monotonic = db, owner, length, monotonic
         self._said: Mapping[str, str] = {}
         """What was wrong when it was last found out."""
@@ -109,7 +110,7 @@ class Leases:
         before, names = self._monotonic(), sorted(self._until)
 
         def job(conn: Connection) -> frozenset[str]:
-            store.tell(conn, self.node, {**trouble, **self.compare(database_clock(conn))})
+            store.tell(conn, self.node, {**trouble, **self.compare_clocks(conn)})
             return store.renew(conn, names, self.owner, self.length)
 
         mine = await self._db.write(job)
@@ -120,6 +121,12 @@ class Leases:
                 await self.start()  # its row was forgotten; what it had claimed is others' by now
             else:
                 self._lose(name)
+
+    def compare_clocks(self, conn: Connection) -> Mapping[str, str]:
+        """What is wrong with our clock, by the database's."""
+        asked = self._monotonic()
+        told = database_clock(conn)
+        return self.compare(told, timedelta(seconds=self._monotonic() - asked))
 
     async def _trouble_soon(self) -> Mapping[str, str]:
         """What is wrong; what was said last when that cannot be found out in time: a slow disk must cost no lease."""

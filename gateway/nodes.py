@@ -19,7 +19,6 @@ from gateway.log import get_logger
 from gateway.settings import Settings, database_url, secret_key
 from gateway.store.blobs import Blobs
 from gateway.store.database import Database
-from gateway.store.dialect import database_clock
 from gateway.store.failpoints import FailPoint
 from gateway.store.lock import ServerLock
 from gateway.store.postgres_url import is_postgres_url
@@ -90,9 +89,14 @@ class CommonClock:
         """Now, UTC."""
         return self._own() - self.ahead
 
-    def compare(self, told: datetime) -> Mapping[str, str]:
-        """Hear the database's time of this moment; what operators should hear of our clock."""
+    def compare(self, told: datetime, within: timedelta) -> Mapping[str, str]:
+        """Hear the database's time of this moment; what operators should hear of our clock.
+
+        `within`: how long it took to ask. A node that stood still meanwhile is not ahead by that.
+        """
         ahead = self._own() - told
+        if ahead > timedelta():
+            ahead = max(ahead - within, timedelta())
         far = abs(ahead) > FAR
         if far != bool(self.ahead):
             log.warning("the clock is put right" if far else "the clock is right", ahead=ahead.total_seconds())
@@ -106,8 +110,8 @@ async def common_clock(db: Database, own: Clock, leases: Leases | None) -> Clock
     if leases is None:
         return own
     clock = CommonClock(own)
-    await db.write(lambda conn: clock.compare(database_clock(conn)))
     leases.compare = clock.compare
+    await db.write(leases.compare_clocks)
     return clock
 
 

@@ -97,7 +97,7 @@ def back_off(attempts: int, retry_after: float | None, settings: OutboxSettings,
     """Seconds until the next try: what the far side asks for, else doubling with jitter; never above the limit."""
     limit = settings.backoff_limit.total_seconds()
     if retry_after is not None:
-        return min(max(retry_after, SHORTEST), limit)
+        return min(max(SHORTEST, retry_after), limit)  # in this order also for what is not a number
     full = settings.backoff.total_seconds() * 2.0 ** min(attempts - 1, 30)
     return max(min(full, limit) * random.uniform(0.5, 1.0), SHORTEST)
 

@@ -43,7 +43,8 @@ def too_many(status: int, payload: bytes) -> TooMany | None:
         seconds = float(said["parameters"]["retry_after"])
     except (ValueError, TypeError, KeyError, RecursionError):
         return TooMany(USUAL_PAUSE) if status == 429 else None
-    return TooMany(min(max(seconds, 0.0), LONGEST_PAUSE)) if status >= 400 else None
+    # The bound comes first: what is not a number is no more than it.
+    return TooMany(min(max(0.0, seconds), LONGEST_PAUSE)) if status >= 400 else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -93,8 +93,8 @@ class Reconciler:
         self._rounds = Rounds(f"{channel}/{account_name}", clock=clock, chance=chance, pace=pace or Pace())
         self._without: dict[str, tuple[int, datetime]] = {}
         """SID -> how often its files could not be listed, and since when."""
-        self._troubled: datetime | None = None
-        """Since when no files at all can be listed."""
+        self._troubled: tuple[datetime, datetime] | None = None
+        """Since when no files at all can be listed, and when that was seen last."""
         self._tired = False
         """That was found out in this round: a host that hangs or wants a rest is asked once, and nobody who sent no
         files waits for it."""
@@ -269,8 +269,11 @@ class Reconciler:
         self._without[sid] = (count + 1, since)
         if not _is_trouble(error):
             return error.status in (404, 410) or count + 1 >= PATIENCE
-        self._tired, self._troubled = True, self._troubled or now
-        return now - min(since, self._troubled) >= TROUBLE
+        begun, seen = self._troubled or (now, now)
+        # What was last seen so long ago was another trouble.
+        begun = begun if now - seen < TROUBLE else now
+        self._tired, self._troubled = True, (begun, now)
+        return now - min(since, begun) >= TROUBLE
 
 
 def _is_trouble(error: NotListed) -> bool:

@@ -67,7 +67,7 @@ def count_within(conn: Connection, limits: Sequence[tuple[str, int, int]]) -> bo
     Those behind the first that is full stay as they were: what is not done takes nobody else's place.
     """
     # As every database gives the name back, or it would not be found in the answer.
-    limits = [(clean_text(name[:400]), number, limit) for name, number, limit in limits]
+    limits = [(clean_text(name)[:400], number, limit) for name, number, limit in limits]
     values: dict[str, str | int] = {}
     for at, (name, number, _) in enumerate(limits):
         values |= {f"name_{at}": name, f"bucket_{at}": number}

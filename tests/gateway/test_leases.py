@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Connection, select, update
 
 from gateway.leases import Leases
-from gateway.nodes import FAR, common_clock
+from gateway.nodes import FAR, CommonClock, common_clock
 from gateway.store import leases as store
 from gateway.store.database import Database
 from gateway.store.dialect import database_clock
@@ -178,3 +178,27 @@ async def test_a_clock_that_is_far_off_is_put_right_and_told(db: Database) -> No
     assert timedelta() < clock() - datetime.now(UTC) < FAR, "nearly right is left alone"
     own = FrozenClock()
     assert await common_clock(db, own, None) is own
+
+
+async def test_a_node_that_stood_still_does_not_take_its_clock_for_wrong(db: Database) -> None:
+    times = [0.0]
+    node = Leases(db, "a:1:x", LENGTH, monotonic=lambda: times[0])
+    await node.start()
+    own = FrozenClock()
+    clock = CommonClock(own)
+
+    def compare(told: datetime, within: timedelta) -> Mapping[str, str]:
+        assert within == timedelta(0)
+        return {}
+
+    node.compare = compare
+    await node.renew()
+    asked = own()
+    own.forward(timedelta(minutes=1))
+    assert clock.compare(asked, timedelta(minutes=1)) == {}, "the answer was a minute on its way"
+    assert clock() == own()
+    own.forward(timedelta(hours=1))
+    assert clock.compare(asked, timedelta(minutes=1)) == {"clock": "3600 s ahead of the database's: set it"}
+    assert clock.compare(own() + timedelta(hours=1), timedelta(minutes=1)) == {
+        "clock": "3600 s behind the database's: set it"
+    }

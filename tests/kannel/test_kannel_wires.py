@@ -18,6 +18,7 @@ from channels.segments import segments
 from channels.sms.kannel_answers import receipt_of
 from channels.sms.kannel_outbound import KannelSender
 from gateway.settings_files import load_settings
+from gateway.web.hooks import mounted_anew
 from normalizer.message import Delivery, Fault, Notice
 from tests.contract.channel_adapter import notice
 from tests.kannel.wires import ANNA, OURS, PASSWORD, SECRET, account, hook, mounted, sender_for
@@ -111,6 +112,13 @@ async def test_what_was_refused_is_believed_after_the_secret_is_mended(tmp_path:
         method="GET", path=f"/x/status?secret={SECRET}&k=12345678&type=1", headers={}, body=b"", reason=""
     )
     assert hook(tmp_path).recheck(report)[0].format == "kannel_report/1"
+
+
+def test_a_reload_brings_another_secret_into_force(tmp_path: Path) -> None:
+    before, key = hook(tmp_path), ("sms", "main")
+    assert mounted_anew({key: before}, {key: hook(tmp_path)}) == {key: before}
+    changed = hook(tmp_path, next_secret="another-secret-of-no-worth")
+    assert mounted_anew({key: before}, {key: changed}) == {key: changed}
 
 
 async def test_nothing_is_taken_when_nothing_can_be_kept(tmp_path: Path) -> None:

@@ -86,6 +86,7 @@ async def test_every_answer_has_its_receipt(case: Case) -> None:
         ({}, 5.0),
         ({"retry_after": None}, 5.0),
         ({"retry_after": float("inf")}, 86400.0),
+        ({"retry_after": "nan"}, 0.0),
     ],
 )
 async def test_how_long_to_wait_is_read_however_it_is_written(said: dict[str, Any], seconds: float) -> None:

@@ -21,7 +21,9 @@ def test_each_is_counted_until_one_is_full_and_those_behind_it_keep_their_place(
     assert counts(conn) == {"minute": 4, "day": 3, "account": 2}
 
 
-@pytest.mark.parametrize("name", ["a\0b", LONG, "\N{CYRILLIC SMALL LETTER YU}'\""], ids=["nul", "long", "letters"])
+@pytest.mark.parametrize(
+    "name", ["a\0b", LONG, "\ud800" * 400, "\N{CYRILLIC SMALL LETTER YU}'\""], ids=["nul", "long", "halves", "letters"]
+)
 def test_whatever_people_are_called(conn: Connection, name: str) -> None:
     assert [counters.count_within(conn, [(name, 1, 1)]) for _ in range(2)] == [True, False]
 
