@@ -6,20 +6,21 @@ Gauges of what waits are read from the store when somebody looks (`show`), so th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _SHORT = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
-KEPT = 1024
-"""Sets of labels that are found without looking them up."""
+_Labelled: TypeAlias = "Callable[..., tuple[Counter, Histogram]]"
+AT_ONCE = 256
+"""Messages and requests that are counted together."""
 _LONG = (0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 14400, 86400)
 
 
 class Metrics:
-    """What the parts of a running gateway count; each method is one thing that happened."""
+    """What the parts of a running gateway count; each method is one thing that happened. For one thread, the loop's."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -38,9 +39,8 @@ class Metrics:
         self._request_seconds = self._timing("http_request", "One request.", "route")
         self._alerts = self._counter("alerts", "Alerts raised for operators.", "kind")
         self._gauges: dict[str, Gauge] = {}
-        # Looking a counter up by its labels costs more than counting, and these two count whatever comes in.
-        self._accept_of = lru_cache(KEPT)(self._accept_labels)
-        self._request_of = lru_cache(KEPT)(self._request_labels)
+        # What comes in is counted many at a time: one by one it would cost as much as reading a message.
+        self._seen: list[tuple[_Labelled, tuple[str | int, ...], float | None]] = []
 
     def _accept_labels(self, channel: str, account: str, duplicate: bool) -> tuple[Counter, Histogram]:
         counted = self._duplicates if duplicate else self._accepted
@@ -57,10 +57,7 @@ class Metrics:
 
     def accepted(self, channel: str, account: str, *, duplicate: bool = False, seconds: float | None = None) -> None:
         """A raw message is safe (or was before)."""
-        counted, timed = self._accept_of(channel, account, duplicate)
-        counted.inc()
-        if seconds is not None:
-            timed.observe(seconds)
+        self._see(self._accept_labels, (channel, account, duplicate), seconds)
 
     def unverified(self, channel: str, account: str) -> None:
         """A webhook got a request whose signature or secret did not fit."""
@@ -90,9 +87,24 @@ class Metrics:
 
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
         """A request was answered; `route` is the pattern, never the path."""
-        counted, timed = self._request_of(route, method, status)
-        counted.inc()
-        timed.observe(seconds)
+        self._see(self._request_labels, (route, method, status), seconds)
+
+    def _see(self, labelled: _Labelled, labels: tuple[str | int, ...], seconds: float | None) -> None:
+        self._seen.append((labelled, labels, seconds))
+        if len(self._seen) >= AT_ONCE:
+            self._count_seen()
+
+    def _count_seen(self) -> None:
+        seen, self._seen = self._seen, []
+        kinds: dict[tuple[_Labelled, tuple[str | int, ...]], list[float | None]] = {}
+        for labelled, labels, seconds in seen:
+            kinds.setdefault((labelled, labels), []).append(seconds)
+        for (labelled, labels), took in kinds.items():
+            counted, timed = labelled(*labels)
+            counted.inc(len(took))
+            for seconds in took:
+                if seconds is not None:
+                    timed.observe(seconds)
 
     def alert(self, kind: str) -> None:
         """Operators are told of trouble."""
@@ -100,6 +112,7 @@ class Metrics:
 
     def show(self, gauges: Mapping[str, float]) -> bytes:
         """All of it in the text format of Prometheus; `gauges` are set first, name -> value."""
+        self._count_seen()
         for name, value in gauges.items():
             if name not in self._gauges:
                 self._gauges[name] = Gauge(f"gateway_{name}", name.replace("_", " "), registry=self.registry)

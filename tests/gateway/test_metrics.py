@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from gateway.metrics import Metrics
+from gateway.metrics import AT_ONCE, Metrics
 
 COUNTED: list[tuple[Callable[[Metrics], None], str]] = [
     (lambda m: m.accepted("mail", "a", seconds=0.1), 'accepted_total{account="a",channel="mail"} 1.0'),
@@ -33,6 +33,20 @@ def test_what_happens_is_counted(happen: Callable[[Metrics], None], line: str) -
     happen(metrics)
     assert f"gateway_{line}" not in before
     assert f"gateway_{line}" in metrics.show({}).decode().splitlines()
+
+
+@pytest.mark.parametrize("times", [1, AT_ONCE - 1, AT_ONCE, 2 * AT_ONCE + 1])
+def test_what_is_counted_many_at_a_time_is_all_there_when_somebody_looks(times: int) -> None:
+    metrics = Metrics()
+    for number in range(times):
+        metrics.accepted("sms", "a", duplicate=number % 2 == 1, seconds=0.5)
+        metrics.request("/x", "POST", 200, 0.25)
+    shown = metrics.show({}).decode().splitlines()
+    assert f'gateway_http_requests_total{{method="POST",route="/x",status="200"}} {times:.1f}' in shown
+    assert f'gateway_http_request_seconds_sum{{route="/x"}} {times * 0.25}' in shown
+    assert f'gateway_accepted_total{{account="a",channel="sms"}} {(times + 1) // 2:.1f}' in shown
+    assert f'gateway_accept_seconds_sum{{channel="sms"}} {times * 0.5}' in shown
+    assert metrics.show({}).decode().splitlines() == shown
 
 
 def test_gauges_are_what_was_shown_last() -> None:
