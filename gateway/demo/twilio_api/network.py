@@ -10,10 +10,10 @@ import asyncio
 import socket
 import struct
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
 from gateway.demo.twilio_api.signing import Fields, signed_form
@@ -24,6 +24,7 @@ never: it begins and does not end. lost: it is done, but the answer is not read.
 PIECE_PAUSE = 0.05
 MOST_REPEATS = 5
 """The largest `rc`: https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides"""
+Read = TypeVar("Read")
 HTTP_FAILED = "11200"
 """Error for a webhook that was not answered with 2xx: https://www.twilio.com/docs/api/errors/11200"""
 
@@ -75,9 +76,7 @@ class Network:
 
     def number(self, number: str, url: str, *, fallback: str = "") -> None:
         """What comes to this number goes to this address; of its fragment `rc` counts beside `rp=all`."""
-        url, _, fragment = url.partition("#")
-        said = dict(parse_qsl(fragment))
-        repeats = min(int(said.get("rc", "1")), MOST_REPEATS) if said.get("rp") == "all" else None
+        url, repeats = overrides(url)
         other = fallback.partition("#")[0]
         self._numbers[number] = _Number(url=url, fallback=other, status_url=f"{url}/status", repeats=repeats)
 
@@ -155,47 +154,66 @@ class Network:
         return found
 
 
+def overrides(url: str) -> tuple[str, int | None]:
+    """The address without its fragment, and how often that wants a request made again; None: it says nothing of it."""
+    url, _, fragment = url.partition("#")
+    said = dict(parse_qsl(fragment))
+    return url, min(int(said.get("rc", "1")), MOST_REPEATS) if said.get("rp") == "all" else None
+
+
 async def post(
     url: str, body: bytes, headers: dict[str, str], *, mishap: Mishap | None = None, seconds: float = 15.0
 ) -> int | None:
     """One request on a connection of its own; its status, None when no answer came."""
-    parts = urlsplit(url)
-    path = parts.path + (f"?{parts.query}" if parts.query or url.endswith("?") else "")
-    lines = [f"POST {path} HTTP/1.1", f"Host: {parts.netloc}", "Connection: close", f"Content-Length: {len(body)}"]
-    head = "\r\n".join([*lines, *(f"{name}: {value}" for name, value in headers.items()), "", ""]).encode()
     try:
         async with asyncio.timeout(seconds):
-            reader, writer = await asyncio.open_connection(parts.hostname, parts.port or 80)
-            try:
-                return await _exchanged(reader, writer, head, body, mishap)
-            finally:
-                writer.close()
-    except (OSError, TimeoutError):
+            return await exchange(url, body, headers, read=_status, mishap=mishap)
+    except OSError:  # TimeoutError is one.
         return None
 
 
-async def _exchanged(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: bytes, body: bytes, mishap: Mishap | None
-) -> int | None:
+async def exchange(
+    url: str, body: bytes, headers: dict[str, str], *, read: Callable[[asyncio.StreamReader], Awaitable[Read | None]],
+    method: str = "POST", mishap: Mishap | None = None,
+) -> Read | None:  # fmt: skip
+    """One request on a connection of its own, and what is read of its answer; None when it is not read.
+
+    Raises OSError, and what `read` raises.
+    """
+    parts = urlsplit(url)
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query or url.endswith("?") else "")
+    lines = [f"{method} {path} HTTP/1.1", f"Host: {parts.netloc}", "Connection: close", f"Content-Length: {len(body)}"]
+    head = "\r\n".join([*lines, *(f"{name}: {value}" for name, value in headers.items()), "", ""]).encode()
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port or 80)
+    try:
+        if not await _sent(writer, head, body, mishap):
+            return None
+        answer = await read(reader)
+        return None if mishap == "lost" else answer
+    finally:
+        writer.close()
+
+
+async def _sent(writer: asyncio.StreamWriter, head: bytes, body: bytes, mishap: Mishap | None) -> bool:
+    """Send a request as the mishap has it; True when an answer may come."""
     if mishap == "reset":
         bound: socket.socket = writer.get_extra_info("socket")
         # With a linger of zero the kernel sends RST instead of FIN.
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         writer.transport.abort()
-        return None
+        return False
     for number, piece in enumerate(_pieces(body, mishap)):
         writer.write(piece if number else head + piece)
         await writer.drain()
         if mishap == "late":
             await asyncio.sleep(PIECE_PAUSE)
-    if mishap == "half":
-        return None
     if mishap == "never":
         await asyncio.Event().wait()
-    answer = await reader.readline()
-    if mishap == "lost":
-        return None
-    words = answer.split(b" ")
+    return mishap != "half"
+
+
+async def _status(reader: asyncio.StreamReader) -> int | None:
+    words = (await reader.readline()).split(b" ")
     return int(words[1]) if len(words) > 1 and words[1].isdigit() else None
 
 

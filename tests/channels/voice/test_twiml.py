@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from channels.voice.twiml import LONGEST_SAY, document
+from gateway.demo.twilio_api.twiml_grammar import faults
 from normalizer.call import Act, Collect, Connect, HangUp, Line, Record, Speak
-
-from .grammar import faults
 
 NEXT, DONE = "/channels/voice/main?s=4&l=uk", "/channels/voice/main/recorded"
 MENU = (Line(language="uk", words="Натисніть 1."), Line(language="ru", words="Нажмите 2 & ждите <тихо>."))
@@ -76,6 +75,9 @@ def test_the_grammar_finds_what_is_wrong() -> None:
     ]  # fmt: skip
     assert faults(b"<Response><Hangup/><Hangup/></Response>") == ["nothing behind <Hangup> is reached"]
     assert faults(b"<Response><Dial><Number>1</Number></Dial></Response>") == ["it ends in the middle of the call"]
+    assert faults(b"<Response><Redirect>ftp://a.example/x</Redirect></Response>") == [
+        "<Redirect> cannot go to 'ftp://a.example/x'"
+    ]
     assert faults(b"<Response><Bark/><Hangup/></Response>")[-1] == "there is no <Bark>"
 
 

@@ -18,7 +18,9 @@ class Verb:
     text: bool = False
 
 
-URL, COUNT, YES, KEYS, METHOD = r"https?://\S+|/\S+", r"[0-9]+", "true|false", r"[0-9*#]*", "GET|POST"
+URL = r"https?://\S+|(?![a-zA-Z][\w+.-]*:)\S+"
+"""Relative ones count from the current one; no other scheme does."""
+COUNT, YES, KEYS, METHOD = r"[0-9]+", "true|false", r"[0-9*#]*", "GET|POST"
 SAID = frozenset({"Say", "Play", "Pause"})
 VERBS: Mapping[str, Verb] = {
     "Response": Verb(children=SAID | {"Gather", "Record", "Redirect", "Dial", "Hangup", "Reject"}),
@@ -38,6 +40,7 @@ VERBS: Mapping[str, Verb] = {
             "playBeep": YES, "trim": "trim-silence|do-not-trim", "recordingStatusCallback": URL,
             "recordingStatusCallbackMethod": METHOD,
             "recordingStatusCallbackEvent": r"(in-progress|completed|absent)( (in-progress|completed|absent))*",
+            "transcribe": YES, "transcribeCallback": URL,
         }
     ),
     "Redirect": Verb(attributes={"method": METHOD}, text=True),
@@ -55,18 +58,30 @@ LONGEST_SAY, LONGEST_DOCUMENT = 4096, 64 * 1024
 
 
 def faults(document: bytes) -> list[str]:
-    """Everything in a document that the service would complain about, or that would cut a call off."""
+    """Everything in a document that the service would complain about, or that would cut a call off.
+
+    Raises ParseError.
+    """
     root = fromstring(document)
-    found = [said for each in root.iter() for said in _of_verb(each)]
-    verbs = list(root)
-    if root.tag != "Response" or not verbs:
-        found.append("it does nothing")
-    elif verbs[-1].tag not in LAST or (verbs[-1].tag == "Dial" and "action" not in verbs[-1].attrib):
-        found.append("it ends in the middle of the call")
-    found += [f"nothing behind <{each.tag}> is reached" for each in verbs[:-1] if each.tag in {"Redirect", "Hangup"}]
+    found = [*schema_faults(root), *_breaks_off(root)]
     if len(document) > LONGEST_DOCUMENT:
         found.append("it is too long")
     return found
+
+
+def schema_faults(root: Element) -> list[str]:
+    """Verbs, attributes and values that there are none of, and texts where none belongs."""
+    return [said for each in root.iter() for said in _of_verb(each)]
+
+
+def _breaks_off(root: Element) -> Iterator[str]:
+    """What is lawful and yet cuts a caller off, or is never reached."""
+    verbs = list(root)
+    if root.tag != "Response" or not verbs:
+        yield "it does nothing"
+    elif verbs[-1].tag not in LAST or (verbs[-1].tag == "Dial" and "action" not in verbs[-1].attrib):
+        yield "it ends in the middle of the call"
+    yield from (f"nothing behind <{each.tag}> is reached" for each in verbs[:-1] if each.tag in {"Redirect", "Hangup"})
 
 
 def _of_verb(each: Element) -> Iterator[str]:
@@ -81,6 +96,8 @@ def _of_verb(each: Element) -> Iterator[str]:
             yield f"<{each.tag} {name}> cannot be {value!r}"
     if bool((each.text or "").strip()) != verb.text:
         yield f"<{each.tag}> {'is empty' if verb.text else 'takes no text'}"
+    if each.tag == "Redirect" and not re.fullmatch(URL, (each.text or "").strip()):
+        yield f"<Redirect> cannot go to {(each.text or '').strip()!r}"
     if each.tag == "Say" and len(each.text or "") > LONGEST_SAY:
         yield "<Say> is too long"
     yield from (f"<{child.tag}> may not stand in <{each.tag}>" for child in each if child.tag not in verb.children)
