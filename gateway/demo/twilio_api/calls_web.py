@@ -111,7 +111,12 @@ class CallWeb:
         plan = self.network.plan
         mishap = plan.pop(0) if plan else None
         copies = [self._copy(url, fields, method, mishap) for _ in range(2 if mishap == "twice" else 1)]
-        return (await asyncio.gather(*copies))[0]
+        came = await asyncio.gather(*copies, return_exceptions=True)
+        for one in sorted(came, key=lambda one: isinstance(one, BaseException)):
+            if isinstance(one, BaseException):
+                raise one
+            return one
+        raise AssertionError("there is one copy at least")
 
     async def _copy(self, url: str, fields: Fields, method: str, mishap: Mishap | None) -> Answer:
         there, form = url, fields
@@ -126,7 +131,7 @@ class CallWeb:
             answer = await exchange(there, body, headers, read=_read, method=method, mishap=mishap)
         except ConnectionRefusedError:
             code = NOT_CONNECTED
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: a port that is none.
             raise CallError(HTTP_FAILED, url, str(error)) from error
         finally:
             status = None if answer is None else answer.status
