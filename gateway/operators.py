@@ -125,8 +125,8 @@ def _heard(rows: Sequence[Row], operator: Operator) -> bool:
 
 
 def _failed(row: Row) -> bool:
-    """Lost, or long under way, or out and reported as not arrived."""
-    return row.state in LOST or (row.state == "waiting" and (row.attempts >= TRIES or bool(row.external_ids)))
+    """Lost, or long under way, or out and reported as not arrived; or nobody knows: an alarm rather twice than never."""
+    return row.state in (*LOST, "unknown") or (row.state == "waiting" and (row.attempts >= TRIES or bool(row.external_ids)))
 
 
 def _rows(conn: Connection, alarm: Alarm) -> list[Row]:
