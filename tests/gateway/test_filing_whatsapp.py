@@ -1,4 +1,4 @@
-"""What WhatsApp has beside words: places, cards, lists, buttons, reactions; each stands in the ticket that it is about."""
+"""What WhatsApp has beside words: places, cards, lists, buttons, reactions; each stands in the ticket it is about."""
 
 from __future__ import annotations
 
