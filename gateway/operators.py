@@ -125,8 +125,9 @@ def _heard(rows: Sequence[Row], operator: Operator) -> bool:
 
 
 def _failed(row: Row) -> bool:
-    """Lost, or long under way, or out and reported as not arrived; or nobody knows: an alarm rather twice than never."""
-    return row.state in (*LOST, "unknown") or (row.state == "waiting" and (row.attempts >= TRIES or bool(row.external_ids)))
+    """Lost, or out and reported as not arrived, or long under way; or nobody knows: rather twice than never."""
+    late = row.attempts >= TRIES or bool(row.external_ids)
+    return row.state in (*LOST, "unknown") or (row.state == "waiting" and late)
 
 
 def _rows(conn: Connection, alarm: Alarm) -> list[Row]:

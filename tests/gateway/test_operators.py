@@ -102,7 +102,8 @@ async def test_the_all_clear_of_a_mailbox_goes_where_its_alarm_went(db: Database
 
 @pytest.mark.parametrize(
     ("state", "attempts", "again"),
-    [("refused", 1, True), ("unreachable", 1, True), ("dead", 9, True), ("unknown", 1, True), ("waiting", 3, True), ("waiting", 2, False),
+    [("refused", 1, True), ("unreachable", 1, True), ("dead", 9, True), ("unknown", 1, True), ("waiting", 3, True),
+     ("waiting", 2, False),
      ("sending", 3, False), ("sent", 1, False), ("captured", 1, False)],
 )  # fmt: skip
 async def test_what_did_not_arrive_goes_by_the_next_way_once(
