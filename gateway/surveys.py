@@ -37,7 +37,7 @@ __all__ = [
 SCORES = range(1, 6)
 """5 is best."""
 LONGEST_COMMENT = 10_000
-BY_PHONE = frozenset({"sms", "whatsapp"})
+BY_PHONE = frozenset({"sms", "whatsapp", "voice"})
 """Channels whose votes have a time of their own."""
 Outcome: TypeAlias = Literal["counted", "repeated", "burst", "expired", "fixed"]
 

@@ -11,6 +11,8 @@ from sqlalchemy import Connection, Row, select, update
 from gateway.store.dialect import add_new, insert_new, is_one_of
 from gateway.store.schema import call, call_recording, call_step, entry
 
+NO_END = "no_end"
+"""Outcome of a call of which we never heard that it was over."""
 UNASKED = -1
 """Step of a call in which nothing was asked yet."""
 
@@ -61,6 +63,15 @@ def add_recording(conn: Connection, call_id: int, recording: str, *, source: str
     """False when it is known already."""
     row = {"call_id": call_id, "recording": recording, "source": source, "seconds": seconds, "at": now}
     return add_new(conn, call_recording, row)
+
+
+def without_end(conn: Connection, *, before: datetime) -> int:
+    """Calls begun before `before` whose end nobody told us, and that left nothing behind, have that for a reason.
+
+    Returns how many. A late word of their end still counts.
+    """
+    open_ = (call.c.outcome == "", call.c.ended_at.is_(None), call.c.begun_at < before)
+    return conn.execute(update(call).where(*open_).values(outcome=NO_END)).rowcount
 
 
 def unfiled(conn: Connection, channel: str, peer: str, until: int) -> Sequence[int]:

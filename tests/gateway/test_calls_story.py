@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import shutil
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -23,10 +24,10 @@ from gateway.demo.twilio_api.signing import signed_form
 from gateway.store.failpoints import CALLING
 from normalizer.call import Act, Collect, Connect, HangUp, Line, Record, Speak
 from tests.channels.voice.grammar import faults
-from tests.mailboxes.desk import Running, child, running, until
+from tests.mailboxes.desk import ROOT, Running, child, running, until
 from tests.twilio.provider import ANNA, OURS, SID, TOKEN
 
-OTHER = "+380670000002"
+OTHER, DESK = "+380670000002", "+380440000009"
 TWILIO_CHILD = Path(__file__).parents[1] / "twilio" / "child.py"
 
 
@@ -296,3 +297,66 @@ def test_what_a_caller_was_answered_is_kept_whole() -> None:
     )  # fmt: skip
     for act in acts:
         assert call_answers.from_json(json.loads(json.dumps(call_answers.as_json(act)))) == act
+
+
+async def test_who_is_put_through_has_a_ticket_and_policy_makes_one_of_a_missed_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    (tmp_path / "config" / "ivr.yaml").write_text(
+        f'people: ["{DESK}"]\nmissed: ticket\nlanguages: [uk]\n', encoding="utf-8"
+    )
+    hours = tmp_path / "config" / "calendars.yaml"
+    # Whenever this runs, the desk is open.
+    hours.write_text(
+        hours.read_text(encoding="utf-8").replace("default: weekdays", "default: always"), encoding="utf-8"
+    )
+    monkeypatch.setattr("tests.mailboxes.desk.ROOT", tmp_path)
+    async with called(tmp_path / "var", monkeypatch) as gateway:
+        anna = caller(gateway)
+        heard = await anna.presses(await anna.begins(), "1")
+        dial = heard.find("Dial")
+        assert dial is not None and dial.findtext("Number") == DESK
+        told = {"DialCallStatus": "completed", "DialCallDuration": "65"}
+        for _ in range(2):
+            assert (await anna.goes_on(dial.attrib["action"], **told)).find("Hangup") is not None
+        await anna.ends(80)
+        boris = caller(gateway, sid="CA" + "2" * 32, number=OTHER)
+        await boris.begins()
+        await boris.ends()
+        await gateway.until(lambda: outcomes(gateway) == ["put_through", "ticket"], "two tickets")
+        await gateway.tickets(2)
+        assert f"put through to {DESK}, 1:05" in gateway.store.one("SELECT text FROM message ORDER BY id")
+        assert "put-through" in json.loads(gateway.store.one("SELECT tags FROM ticket ORDER BY id"))
+
+
+async def test_who_asks_about_a_solved_ticket_may_rate_it_and_who_called_is_told_by_text_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    var = tmp_path / "var"
+    text = {"account_sid": SID, "auth_token": "env:TWILIO_TOKEN", "numbers": [OURS], "reconcile": "0s"}
+    sms = f"channels.sms.main={json.dumps({**text, 'outbound': 'capture'})}"
+    async with called(var, monkeypatch, sms, "outbox.chat_acknowledgement_delay=0s", "outbox.debounce=0s") as gateway:
+        anna = caller(gateway)
+        await anna.speaks(await reports(anna), "RE1", "")
+        await anna.ends()
+        number = str(gateway.store.one("SELECT number FROM ticket"))
+        told = "SELECT 1 FROM outbox WHERE channel = 'sms' AND recipient = ? AND state = 'captured'"
+        await gateway.until(lambda: gateway.store.rows(told, ANNA), "the text message")
+        allowed = {"Authorization": f"Bearer {(var / 'token').read_text().strip()}"}
+        url = f"http://{gateway.listening['http']}/api/v1/tickets/{number}/resolve"
+        async with (
+            aiohttp.ClientSession(headers=allowed) as http,
+            http.post(url, json={"result": "полагоджено"}) as done,
+        ):
+            assert done.status < 300
+        again = caller(gateway, sid="CA" + "3" * 32)
+        heard = await again.presses(await again.presses(await again.begins(), "3"), number)
+        assert heard.find("Gather") is not None
+        heard = await again.presses(heard, "2")
+        heard = await again.goes_on(heard.findtext("Redirect") or "")
+        await again.speaks(heard, "RE7", "")
+        await again.ends()
+        await gateway.until(lambda: outcomes(gateway) == ["ticket", "no_ticket_needed"], "both")
+        assert gateway.store.rows("SELECT score, comment FROM rating WHERE current") == [(2, "[voice message, 0:20]")]
+        await gateway.tickets(1)
