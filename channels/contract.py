@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, field_validator
 
+from normalizer.call import Act
 from normalizer.message import Facts, Notice, RawMessage, Receipt
 
 H = TypeVar("H", bound=Callable[..., object])
@@ -186,6 +187,18 @@ class Listed:
 Mark: TypeAlias = Literal["listed", "quiet", "old", "settled", "gone"]
 """listed, quiet: to be taken in, the second without an acknowledgement; old: left alone; settled: taken in and moved
 or flagged; gone: not at the source any more."""
+
+
+class Dialog(Protocol):
+    """What is answered on the wire itself to what was just accepted, where the far side waits for words."""
+
+    async def __call__(self, channel: str, account: str, accepted: Accepted, /) -> Sequence[Act]:
+        """What is done next; the same for a repeat. It is filed by then, in one transaction with the answer.
+
+        Never raises, and takes a second at most: where nobody can tell now it is filed later, and the caller is
+        recorded.
+        """
+        ...
 
 
 class Ledger(Protocol):
@@ -463,6 +476,8 @@ class Wiring:
     """An operator has said yes to whatever asks before it answers many people at once."""
     suspects: Suspects | None = None
     """Where webhooks put requests that they do not believe; None: nowhere."""
+    dialog: Dialog | None = None
+    """For channels whose far side waits for what is said next; None: there is nobody to ask."""
     public_url: str = ""
     """`http.public_url`: what stands before "/channels/…" in the address that a far side was told, and signs."""
 

@@ -20,6 +20,7 @@ from channels.mail.settings import MailAccount, SmtpOptions
 from channels.sms.kannel_settings import KannelAccount
 from channels.sms.settings import SmsAccount
 from channels.telegram.settings import TelegramAccount
+from channels.voice.settings import VoiceAccount
 from channels.whatsapp.settings import WhatsappAccount
 
 Build: TypeAlias = Callable[[Mapping[str, Any], Wiring], Parts]
@@ -123,6 +124,12 @@ CHANNELS: Mapping[str, Channel] = MappingProxyType(
             identity="phone",
             online=_online("channels.whatsapp.online"),
             window=timedelta(hours=24),
+        ),
+        "voice": Channel(
+            settings=VoiceAccount,
+            build=_later("channels.voice.build"),
+            identity="phone",
+            online=_online("channels.voice.online"),
         ),
     }
 )

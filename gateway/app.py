@@ -21,6 +21,7 @@ from channels.contract import Clock, Exclusive, Listener, Parts, Unavailable, Wi
 from channels.registry import CHANNELS
 from gateway import certificates, health, nodes, reload_steps, timers
 from gateway.alerts import Alerts
+from gateway.calls import Calls
 from gateway.canary import Canary
 from gateway.capture import CaptureSender
 from gateway.checks import CHECKS
@@ -104,6 +105,7 @@ class _Core:
     db: Database
     metrics: Metrics
     blobs: Blobs
+    calls: Calls
     parts: Mapping[str, Parts]
     pool: WorkerPool
     ports: Ports
@@ -206,14 +208,15 @@ class Gateway:
         settings = _with_public_url(self._configuration.settings, bound)
         ctx = Context(
             settings=settings, policy=self._configuration.policy, keyring=nodes.common_keyring(settings, folders.var),
-            surveys=self._configuration.surveys, texts=self._configuration.texts,
+            surveys=self._configuration.surveys, calls=self._configuration.calls, texts=self._configuration.texts,
         )  # fmt: skip
         db = await self._database(stack, settings)
         metrics = Metrics()
         blobs = nodes.open_blobs(stack, db, folders.blobs, self._failpoint)
         leases = await nodes.join(stack, db, settings)
         self._clock = await nodes.common_clock(db, self._own_clock, leases)
-        parts = self._channels(ctx, db, metrics)
+        calls = Calls(db, blobs, ctx, self._clock, failpoint=self._failpoint)
+        parts = self._channels(ctx, db, metrics, calls)
         pool = WorkerPool(
             count=settings.workers.count,
             limits=Limits(seconds=settings.workers.seconds, memory=settings.workers.memory),
@@ -225,7 +228,8 @@ class Gateway:
         stack.push_async_callback(pool.stop)
         ports = Ports(bound, [listener for part in parts.values() for listener in part.listeners])
         return _Core(
-            ctx=ctx, db=db, metrics=metrics, blobs=blobs, parts=parts, pool=pool, ports=ports, leases=leases,
+            ctx=ctx, db=db, metrics=metrics, blobs=blobs, calls=calls, parts=parts, pool=pool, ports=ports,
+            leases=leases,
         )  # fmt: skip
 
     def _loops(self, core: _Core) -> _Loops:
@@ -243,6 +247,7 @@ class Gateway:
             timers_soon()
             files_soon()
 
+        core.calls.after = filed
         pipeline = Pipeline(
             db=db, blobs=core.blobs, pool=core.pool, ctx=ctx, clock=self._clock, metrics=core.metrics,
             failpoint=self._failpoint, after=filed, owner=core.leases.owner if core.leases else None,
@@ -293,6 +298,7 @@ class Gateway:
             reload=reloader,
         )  # fmt: skip
         reloader.follow(services)
+        reloader.follow(core.calls)
         reloader.include(partial(reload_steps.remount, services))
         await self._site(stack, services, core.ports.http)
         stack.push_async_callback(core.ports.stop)
@@ -318,7 +324,7 @@ class Gateway:
             replace(self._configuration, settings=core.ctx.settings),
             read=lambda: load(self._configuration.folder, overrides=self._configuration.overrides),
             completed=lambda fresh: _with_public_url(fresh, core.ports.http),
-            build=lambda fresh: self._channels(replace(core.ctx, settings=fresh), core.db, core.metrics),
+            build=lambda fresh: self._channels(replace(core.ctx, settings=fresh), core.db, core.metrics, core.calls),
             parts=core.parts,
             followers=loops.followers(),
             prepare=reload_steps.steps(core.pool, loops.outbox, loops.fetching, core.ports, self._set_log),
@@ -338,7 +344,7 @@ class Gateway:
         await db.write(lambda conn: tokens.ensure(conn, text, now=now))
         return db
 
-    def _channels(self, ctx: Context, db: Database, metrics: Metrics) -> dict[str, Parts]:
+    def _channels(self, ctx: Context, db: Database, metrics: Metrics, calls: Calls) -> dict[str, Parts]:
         settings = ctx.settings
         wiring = Wiring(
             clock=self._clock,
@@ -352,6 +358,7 @@ class Gateway:
             answer_age=settings.tickets.automatic_age,
             confirmed=self._confirmed,
             suspects=StoreSuspects(db, self._clock, metrics),
+            dialog=calls,
             public_url=settings.http.public_url,
         )
         return {

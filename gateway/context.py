@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from gateway.call_policy import CallPolicy
 from gateway.survey_policy import SurveyPolicy
 from gateway.texts import Texts
 
@@ -22,5 +23,6 @@ class Context:
     policy: Policy
     keyring: Keyring
     surveys: SurveyPolicy = field(default_factory=SurveyPolicy)
+    calls: CallPolicy = field(default_factory=CallPolicy)
     texts: Texts = field(default_factory=Texts)
     """Empty: notices go out as plain fallbacks, and pages say little."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import TypeAlias
 
 from normalizer.message import (
     Address,
     Attachment,
+    CallEvent,
     Command,
     Consent,
     DeliveryReport,
@@ -102,17 +104,33 @@ def describe(event: Event, *, source: str) -> Explained:
             return {"source": source, "kind": "moved", "because": f"{event.where} {event.before} is {event.after} now"}
         case Consent():
             return {"source": source, "kind": "consent", "from": _address(event.sender), "wish": event.wish}
-        case SendStatus():
-            return {
-                "source": source,
-                "kind": "status",
-                "to": [event.recipient],
-                "state": event.state,
-                "verdict": event.verdict,
-                "because": event.detail,
-            }
+        case SendStatus() | CallEvent():
+            return _by_telephone(event, source)
         case Ignored():
             return {"source": source, "kind": "ignored", "because": event.reason}
+
+
+def _by_telephone(event: SendStatus | CallEvent, source: str) -> Explained:
+    if isinstance(event, SendStatus):
+        return {
+            "source": source,
+            "kind": "status",
+            "to": [event.recipient],
+            "state": event.state,
+            "verdict": event.verdict,
+            "because": event.detail,
+        }
+    return {
+        "source": source,
+        "kind": "call",
+        "from": _address(event.caller),
+        "to": [event.called],
+        "call": event.call,
+        "step": event.step,
+        "aside": event.aside,
+        "happening": type(event.happening).__name__.lower(),
+        **asdict(event.happening),
+    }
 
 
 def _described(message: Message, source: str, kind: str, bounce: Json) -> Explained:

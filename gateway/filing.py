@@ -17,6 +17,7 @@ from gateway import canary
 from gateway.context import Context
 from gateway.filing_agents import agent_of, file_agent, is_believed
 from gateway.filing_append import append_to
+from gateway.filing_calls import file_call
 from gateway.filing_case import Case, Conflict, Filed, author, keep_files
 from gateway.filing_chats import file_chat
 from gateway.filing_commands import file_command, listen, settle
@@ -31,6 +32,7 @@ from gateway.store import claims, journal, threads, tickets
 from gateway.store.journal import Entry
 from gateway.worker_protocol import Parsed
 from normalizer.message import (
+    CallEvent,
     Command,
     Consent,
     DeliveryReport,
@@ -87,7 +89,7 @@ def _dispatch(conn: Connection, ctx: Context, entry: Entry, parsed: Parsed, now:
             return file_robot(conn, entry, message)
         case Ignored(reason=reason):
             return Filed(kind="ignored", because=reason)
-        case Reachability() | Moved() | Command() | Consent() | SendStatus() as told:
+        case Reachability() | Moved() | Command() | Consent() | SendStatus() | CallEvent() as told:
             return _told(conn, ctx, entry, told, now)
         case _ as never:
             assert_never(never)
@@ -97,7 +99,7 @@ def _told(
     conn: Connection,
     ctx: Context,
     entry: Entry,
-    told: Reachability | Moved | Command | Consent | SendStatus,
+    told: Reachability | Moved | Command | Consent | SendStatus | CallEvent,
     now: datetime,
 ) -> Filed:
     """What is said to us and not to the desk."""
@@ -112,6 +114,8 @@ def _told(
             return file_consent(conn, ctx, entry, told, now)
         case SendStatus():
             return file_status(conn, ctx, entry, told, now)
+        case CallEvent():
+            return file_call(conn, ctx, entry, told, now)
         case _ as never:
             assert_never(never)
 

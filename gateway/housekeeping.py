@@ -11,13 +11,15 @@ from pathlib import Path
 from channels.contract import Clock, Unavailable
 from gateway.context import Context
 from gateway.log import get_logger
-from gateway.store import journal, leases, retention
+from gateway.store import calls, journal, leases, retention
 from gateway.store.blob_sweep import sweep
 from gateway.store.blobs import Blobs, sweep_folder
 from gateway.store.database import Database
 from gateway.waiting import wait_for_any
 
 EVERY = timedelta(hours=1)
+LONGEST_CALL = timedelta(hours=6)
+"""Twilio ends a call after four: https://www.twilio.com/docs/voice/api/call-resource"""
 AFTER_TROUBLE = timedelta(minutes=5)
 
 log = get_logger(__name__)
@@ -52,12 +54,14 @@ class Housekeeping:
         records = await self._in_chunks(retention.drop_records, kept.log, now)
         swept = await sweep(self._db, self._blobs, now=now)
         await self._db.write(leases.forget)
+        endless = await self._db.write(partial(calls.without_end, before=now - LONGEST_CALL))
         leftovers = await asyncio.to_thread(sweep_folder, self._spool, now)
         return {
             "raw_forgotten": forgotten,
             "attachments_forgotten": attachments,
             "records_forgotten": records,
             "blobs_swept": swept,
+            "calls_without_end": endless,
             "spool_leftovers": leftovers,
         }
 

@@ -115,8 +115,9 @@ class Reloader:
             # From here to the end of the loop nothing else runs: all of it, or none.
             for follower in self._followers:
                 follower.ctx = replace(
-                    follower.ctx, settings=fresh.settings, policy=fresh.policy, surveys=fresh.surveys, texts=fresh.texts
-                )
+                    follower.ctx, settings=fresh.settings, policy=fresh.policy, surveys=fresh.surveys,
+                    calls=fresh.calls, texts=fresh.texts,
+                )  # fmt: skip
             after = [close for step in steps for close in step.adopt()]
             self._current = fresh
             for close in after:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gateway import policy_files
+from gateway.call_policy import CallPolicy
 from gateway.settings import Settings, channels_schema
 from gateway.survey_policy import SurveyPolicy
 
@@ -30,5 +31,6 @@ def _policy(name: str) -> Callable[[], dict[str, Any]]:
 SCHEMAS: Mapping[str, Callable[[], dict[str, Any]]] = {
     "gateway.yaml": gateway_yaml,
     "surveys.yaml": lambda: {"$schema": DIALECT, "title": "surveys.yaml", **SurveyPolicy.model_json_schema()},
+    "ivr.yaml": lambda: {"$schema": DIALECT, "title": "ivr.yaml", **CallPolicy.model_json_schema()},
     **{name: _policy(name) for name in ("contracts.yaml", "calendars.yaml", "routing.yaml")},
 }

@@ -14,7 +14,8 @@ from typing import Any
 from pydantic import BaseModel, SecretStr
 
 from channels.registry import CHANNELS
-from gateway import operators, policy_files, survey_policy, texts, yaml_files
+from gateway import call_policy, operators, policy_files, survey_policy, texts, yaml_files
+from gateway.call_policy import CallPolicy
 from gateway.settings import Settings
 from gateway.survey_policy import SurveyPolicy
 from gateway.texts import Texts
@@ -32,6 +33,7 @@ class Configuration:
     policy: Policy
     folder: Path
     surveys: SurveyPolicy
+    calls: CallPolicy
     texts: Texts
     overrides: tuple[str, ...] = ()
     """`--set` of the command line that it was loaded with: a reload keeps them."""
@@ -54,12 +56,14 @@ def load(folder: Path, *, overrides: Iterable[str] = (), environment: Mapping[st
     problems += more
     surveys, more = survey_policy.load(folder)
     problems += more
+    calls, more = call_policy.load(folder)
+    problems += more
     read, more = texts.load(folder)
     problems += more
-    if settings is None or policy is None or surveys is None or read is None or problems:
+    if settings is None or policy is None or surveys is None or calls is None or read is None or problems:
         raise ConfigurationError(problems)
     return Configuration(
-        settings=settings, policy=policy, folder=folder, surveys=surveys, texts=read, overrides=overrides
+        settings=settings, policy=policy, folder=folder, surveys=surveys, calls=calls, texts=read, overrides=overrides
     )
 
 

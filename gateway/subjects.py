@@ -15,18 +15,20 @@ KINDS: Mapping[str, Mapping[str, str]] = {
     "ru": {
         "photo": "Фото", "voice message": "Голосовое сообщение", "video": "Видео", "video message": "Видеосообщение",
         "audio": "Аудиозапись", "file": "Файл", "location": "Место на карте", "place": "Место на карте",
-        "contact": "Контакт", "poll": "Опрос", "forwarded": "Пересланное сообщение", "": "Сообщение",
+        "contact": "Контакт", "poll": "Опрос", "forwarded": "Пересланное сообщение", "call": "Звонок",
+        "": "Сообщение",
     },
     "uk": {
         "photo": "Фото", "voice message": "Голосове повідомлення", "video": "Відео",
         "video message": "Відеоповідомлення", "audio": "Аудіозапис", "file": "Файл", "location": "Місце на карті",
         "place": "Місце на карті", "contact": "Контакт", "poll": "Опитування", "forwarded": "Переслане повідомлення",
-        "": "Повідомлення",
+        "call": "Дзвінок", "": "Повідомлення",
     },
     "en": {
         "photo": "Photo", "voice message": "Voice message", "video": "Video", "video message": "Video message",
         "audio": "Audio", "file": "File", "location": "Place on a map", "place": "Place on a map",
-        "contact": "Contact", "poll": "Poll", "forwarded": "Forwarded message", "": "Message",
+        "contact": "Contact", "poll": "Poll", "forwarded": "Forwarded message", "call": "Call",
+        "": "Message",
     },
 }  # fmt: skip
 """Language -> kind of content, as parsers write it in square brackets, -> what it is called."""

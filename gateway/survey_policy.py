@@ -36,8 +36,8 @@ class SurveyPolicy(BaseModel):
     changeable: Duration = 7 * DAY
     """A vote can be changed for this long after the first one."""
     changeable_by_phone: Duration = DAY
-    """The same for a vote by text message or WhatsApp: a digit has nothing in it that names the question, and numbers
-    change hands. Not longer than `changeable`."""
+    """The same for a vote by text message, WhatsApp or keys: a digit has nothing in it that names the question, and
+    numbers change hands. Not longer than `changeable`."""
     reminder: Literal[0, 1] = 0
     """How many times a question without an answer is repeated."""
     reminder_after: Duration = 3 * DAY

@@ -29,6 +29,7 @@ __all__ = [
     "open_survey_for",
     "opt_out",
     "rate",
+    "ticket_of",
     "token_of",
     "why_not",
 ]
@@ -36,7 +37,7 @@ __all__ = [
 SCORES = range(1, 6)
 """5 is best."""
 LONGEST_COMMENT = 10_000
-BY_PHONE = frozenset({"sms", "whatsapp"})
+BY_PHONE = frozenset({"sms", "whatsapp", "voice"})
 """Channels whose votes have a time of their own."""
 Outcome: TypeAlias = Literal["counted", "repeated", "burst", "expired", "fixed"]
 
@@ -108,6 +109,11 @@ def comment(
     if before is None:
         return Rated(outcome="expired", score=None)
     return rate(conn, ctx, survey_id, before.score, text, channel, key, now)
+
+
+def ticket_of(conn: Connection, survey_id: int) -> int:
+    """Id of the ticket that a survey is about. Raises NoResultFound."""
+    return int(surveys.get(conn, survey_id).ticket_id)
 
 
 def opt_out(conn: Connection, survey_id: int, now: datetime) -> None:

@@ -14,6 +14,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from normalizer.call import Happening
+
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 Facts: TypeAlias = Mapping[str, Json]
 
@@ -341,7 +343,29 @@ class Ignored:
     """A stable name: "service:pinned_message", "from:bot" …"""
 
 
-Event: TypeAlias = Message | DeliveryReport | Rating | Command | Reachability | Moved | Consent | SendStatus | Ignored
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallEvent:
+    """Something happened in a telephone call. The line waits for what comes next, unless it is `aside`."""
+
+    call: str
+    """The provider's id of the call."""
+    happening: Happening
+    step: int = 0
+    """How many answers of ours came before; 0: the call begins."""
+    aside: bool = False
+    """It is told beside the conversation: the call is over, a recording is there."""
+    caller: Address
+    """A number in international form, or a SIP address; "" when the network does not say who calls."""
+    called: str = ""
+    """Our number."""
+    forwarded_from: str = ""
+    source: str = ""
+    """Beside a recording: what the channel's Fetcher needs."""
+
+
+Event: TypeAlias = (
+    Message | DeliveryReport | Rating | Command | Reachability | Moved | Consent | SendStatus | CallEvent | Ignored
+)
 
 
 # -- notice: one thing to tell one person -------------------------------------------------

@@ -23,7 +23,7 @@ import aiohttp
 from channels.contract import Clock, Fetched, FetchFailed
 from channels.twilio.hosts import Forbidden, Guard, credentials, origin
 from channels.twilio.media_type import HEAD, is_page, true_type
-from channels.twilio.settings import TwilioAccount
+from channels.twilio.settings import TwilioNumbers
 
 PIECE_SECONDS = 30.0
 """The longest silence of the far side, before and within a file."""
@@ -57,7 +57,7 @@ class TwilioFetcher:
     """Fetches for one account."""
 
     def __init__(
-        self, account: TwilioAccount, tokens: Sequence[str], *, clock: Clock, unique: Callable[[], str]
+        self, account: TwilioNumbers, tokens: Sequence[str], *, clock: Clock, unique: Callable[[], str]
     ) -> None:
         """`tokens`: the present one, and the next where there is one. `unique` makes names for files."""
         self._account, self._tokens, self._clock, self._unique = account, tokens, clock, unique

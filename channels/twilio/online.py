@@ -11,19 +11,19 @@ from channels.contract import Finding
 from channels.credentials import reveal
 from channels.twilio.errors import Refused, Unanswered, Unsent, judge
 from channels.twilio.outbound import Line
-from channels.twilio.settings import TwilioAccount
+from channels.twilio.settings import TwilioNumbers
 
 if TYPE_CHECKING:
     from channels.twilio.rest import Rest
 
 
-async def look(channel: str, accounts: Mapping[str, TwilioAccount], *, numbers: bool) -> Sequence[Finding]:
+async def look(channel: str, accounts: Mapping[str, TwilioNumbers], *, numbers: bool) -> Sequence[Finding]:
     """Of each account: its token and state; with `numbers` also whether its telephone numbers are there."""
     found = await asyncio.gather(*(_one(f"{channel}/{name}", each, numbers) for name, each in accounts.items()))
     return [finding for findings in found for finding in findings]
 
 
-async def _one(what: str, account: TwilioAccount, numbers: bool) -> Sequence[Finding]:
+async def _one(what: str, account: TwilioNumbers, numbers: bool) -> Sequence[Finding]:
     try:
         line = Line(account, reveal(account.auth_token))
         state = await line.ask(lambda rest: rest.status())

@@ -16,7 +16,7 @@ from channels.contract import CannotTell, Clock
 from channels.segments import segments
 from channels.twilio.composing import WHATSAPP, Not, Wanted, divide, wanted
 from channels.twilio.errors import CALLBACK, Judged, Refused, Unanswered, Unsent, judge
-from channels.twilio.settings import TwilioAccount
+from channels.twilio.settings import TwilioAccount, TwilioNumbers
 from normalizer.message import Delivery, Notice, Receipt
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ WAITED = timedelta(seconds=20)
 class Line:
     """The REST API of one account; the SDK is loaded with the first call."""
 
-    def __init__(self, account: TwilioAccount, *tokens: str) -> None:
+    def __init__(self, account: TwilioNumbers, *tokens: str) -> None:
         """`tokens`: the usual one, and while tokens are changed the other. Nothing is loaded or connected yet."""
         if not tokens or not all(tokens):
             raise ValueError("an account without a token cannot send")

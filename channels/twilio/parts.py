@@ -11,7 +11,7 @@ from channels.credentials import reveal
 from channels.twilio.fetch import TwilioFetcher
 from channels.twilio.outbound import Line, TwilioProber, TwilioSender
 from channels.twilio.reconcile import Reconciler
-from channels.twilio.settings import TwilioAccount
+from channels.twilio.settings import TwilioAccount, TwilioNumbers
 from channels.twilio.signature import Keys
 from channels.twilio.webhook import TwilioHook
 
@@ -56,7 +56,7 @@ def _unique() -> str:
     return secrets.token_hex(16)
 
 
-def keys_of(account: TwilioAccount) -> Keys:
+def keys_of(account: TwilioNumbers) -> Keys:
     """What may sign. Raises KeyError, OSError, ValueError."""
     tokens = [account.auth_token, *([account.next_auth_token] if account.next_auth_token is not None else [])]
     return Keys(

@@ -57,8 +57,8 @@ class SharedKey(BaseModel):
     """`env:NAME` or `file:PATH`."""
 
 
-class TwilioAccount(AccountSettings):
-    """The numbers of one account, or of one subaccount: it has a SID and tokens of its own."""
+class TwilioNumbers(AccountSettings):
+    """The numbers of one account, or of one subaccount, whatever they are for: it has a SID and tokens of its own."""
 
     BUILT_ONCE: ClassVar[frozenset[str]] = frozenset(
         {"account_sid", "auth_token", "next_auth_token", "shared_keys", "public_url", "numbers"}
@@ -83,6 +83,51 @@ class TwilioAccount(AccountSettings):
     not where the file of a message lies."""
     timeout: Duration = timedelta(seconds=15)
     """Hard limit of one call of the REST API; at most 50s."""
+
+    @field_validator("timeout", "validity", check_fields=False)
+    @classmethod
+    def _is_bounded(cls, span: timedelta, info: ValidationInfo) -> timedelta:
+        longest = LONGEST[str(info.field_name)]
+        if not timedelta(seconds=1) <= span <= longest:
+            raise ValueError(f"should be from 1s to {show_duration(longest)}")
+        return span
+
+    @field_validator("public_url", "api_url")
+    @classmethod
+    def _is_a_base(cls, url: str, info: ValidationInfo) -> str:
+        base = url.rstrip("/")
+        if not base and info.field_name == "api_url":
+            raise ValueError("must not be empty; leave the key out for Twilio's own")
+        if base and not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", base):
+            raise ValueError("should be an address such as https://intake.example.org, without a user or a query")
+        try:
+            _ = urlsplit(base).port
+        except ValueError:
+            raise ValueError("the port of this address is none") from None
+        return base
+
+    def endpoints(self) -> tuple[str, ...]:
+        """Our numbers."""
+        return self.numbers
+
+    def wants_public_url(self) -> bool:
+        """The address is a part of what Twilio signs; a server of one's own may be told the one that listens."""
+        return not self.public_url and self.api_url == OFFICIAL
+
+    def reading(self) -> Facts:
+        """Our numbers, for a message that does not say which one it came to."""
+        return {"numbers": list(self.numbers)}
+
+    def wrong_secrets(self) -> Mapping[str, str]:
+        """Secrets that are there and empty: anybody can sign with the empty key."""
+        given = {"auth_token": self.auth_token, "next_auth_token": self.next_auth_token}
+        given |= {f"shared_keys.{number}.secret": key.secret for number, key in enumerate(self.shared_keys)}
+        return {name: "is empty; anybody could sign without one" for name, each in given.items() if _is_empty(each)}
+
+
+class TwilioAccount(TwilioNumbers):
+    """Numbers that messages go to and come from."""
+
     segments: int = Field(default=3, ge=1, le=10)
     """The most parts of one text message: 70 Cyrillic characters are one part, 201 are three. What the desk's people
     write goes on in further messages; what the gateway writes itself is cut, with a link to the whole."""
@@ -100,33 +145,11 @@ class TwilioAccount(AccountSettings):
     reconcile_back: Duration = timedelta(hours=1)
     """What was sent to a number so long before its first start is taken in, too; nothing older ever is."""
 
-    @field_validator("timeout", "validity")
-    @classmethod
-    def _is_bounded(cls, span: timedelta, info: ValidationInfo) -> timedelta:
-        longest = LONGEST[str(info.field_name)]
-        if not timedelta(seconds=1) <= span <= longest:
-            raise ValueError(f"should be from 1s to {show_duration(longest)}")
-        return span
-
     @model_validator(mode="after")
     def _knows_whom_to_write_to(self) -> Self:
         if not self.prefixes and not any(map(calling_code, self.numbers)):
             raise ValueError("prefixes must name the countries that are written to: a short code has none")
         return self
-
-    @field_validator("public_url", "api_url")
-    @classmethod
-    def _is_a_base(cls, url: str, info: ValidationInfo) -> str:
-        base = url.rstrip("/")
-        if not base and info.field_name == "api_url":
-            raise ValueError("must not be empty; leave the key out for Twilio's own")
-        if base and not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", base):
-            raise ValueError("should be an address such as https://intake.example.org, without a user or a query")
-        try:
-            _ = urlsplit(base).port
-        except ValueError:
-            raise ValueError("the port of this address is none") from None
-        return base
 
     @field_validator("reconcile")
     @classmethod
@@ -135,14 +158,6 @@ class TwilioAccount(AccountSettings):
             raise ValueError("should be 1m or more; 0s for never")
         return pause
 
-    def endpoints(self) -> tuple[str, ...]:
-        """Our numbers."""
-        return self.numbers
-
-    def wants_public_url(self) -> bool:
-        """The address is a part of what Twilio signs; a server of one's own may be told the one that listens."""
-        return not self.public_url and self.api_url == OFFICIAL
-
     def most_a_day(self) -> int | None:
         """`daily_limit`."""
         return self.daily_limit
@@ -150,16 +165,6 @@ class TwilioAccount(AccountSettings):
     def template(self, kind: str, language: str) -> Template | None:
         """What may go to somebody who wrote nothing for a day, where the far side asks for an approved text then."""
         return None
-
-    def reading(self) -> Facts:
-        """Our numbers, for a message that does not say which one it came to."""
-        return {"numbers": list(self.numbers)}
-
-    def wrong_secrets(self) -> Mapping[str, str]:
-        """Secrets that are there and empty: anybody can sign with the empty key."""
-        given = {"auth_token": self.auth_token, "next_auth_token": self.next_auth_token}
-        given |= {f"shared_keys.{number}.secret": key.secret for number, key in enumerate(self.shared_keys)}
-        return {name: "is empty; anybody could sign without one" for name, each in given.items() if _is_empty(each)}
 
 
 def _is_empty(secret: SecretStr | None) -> bool:

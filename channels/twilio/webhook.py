@@ -12,19 +12,22 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 from aiohttp import web
 
 from channels.arriving import BROKEN, TooBig, whole
-from channels.contract import Clock, Intake, Suspects, Unavailable, Unverified
+from channels.contract import Accepted, Clock, Intake, Suspects, Unavailable, Unverified
 from channels.spool import Spool
-from channels.twilio.inbound import Kind, fields_of_json, kind_of, raw_message
-from channels.twilio.settings import TwilioAccount
+from channels.twilio.inbound import fields_of_json, kind_of, raw_message
+from channels.twilio.settings import TwilioNumbers
 from channels.twilio.signature import HEADERS, Fields, Keys, Signed, doubt, fields_of
 from normalizer.message import INLINE_LIMIT, Body, Facts, InlineBody, RawMessage
 
 log = logging.getLogger(__name__)
 
+MESSAGE, STATUS = "message", "status"
+"""What an address of ours is for."""
 LONGEST = 1024 * 1024
 """Bytes of a body that is taken; Twilio's own are below a hundred kilobytes."""
 SECONDS = 15.0
@@ -40,11 +43,14 @@ EMPTY = b'<?xml version="1.0" encoding="UTF-8"?><Response/>'
 class TwilioHook:
     """The webhooks of one account; `channels.contract.Webhook`, `Rechecks` and `Replaced`."""
 
+    BESIDE: ClassVar[frozenset[str]] = frozenset({STATUS})
+    """Last parts of the addresses beside the first one."""
+
     def __init__(
         self,
         channel: str,
         account_name: str,
-        account: TwilioAccount,
+        account: TwilioNumbers,
         keys: Keys,
         *,
         public_url: str,
@@ -74,7 +80,7 @@ class TwilioHook:
     def routes(self, intake: Intake) -> Sequence[web.RouteDef]:
         """Messages and reports of what became of ours, by POST or GET: 200 or 204 after the commit; 403 for what is
         not signed; 413, 400 and 408 for a body that is too big or does not arrive; 503 when nothing can be kept."""
-        take, told = (partial(self._take, intake, kind) for kind in ("message", "status"))
+        take, told = (partial(self._take, intake, route) for route in (MESSAGE, STATUS))
         return [
             web.post("/", take),
             web.get("/", take, allow_head=False),
@@ -89,12 +95,12 @@ class TwilioHook:
         if (reason := self._doubt(signed)) is not None:
             raise PermissionError(reason)
         content = _content(request.method, request.path, request.body)
-        kind: Kind = "status" if path.endswith("/status") else "message"
-        return [self._raw(signed, content, InlineBody(content=content), kind)]
+        last = path.rpartition("/")[2]
+        return [self._raw(signed, content, InlineBody(content=content), last if last in self.BESIDE else MESSAGE)]
 
     # -- one request ------------------------------------------------------------------------
 
-    async def _take(self, intake: Intake, kind: Kind, request: web.Request) -> web.StreamResponse:
+    async def _take(self, intake: Intake, route: str, request: web.Request) -> web.StreamResponse:
         spool: Spool | None = None
         try:
             body = await whole(request, LONGEST, SECONDS)
@@ -108,7 +114,7 @@ class TwilioHook:
                 spool = Spool(self._spool, self._unique)
                 await spool.append(content)
             kept = InlineBody(content=content) if spool is None else await asyncio.to_thread(spool.finish)
-            await intake([self._raw(signed, content, kept, kind)])
+            (accepted,) = await intake([self._raw(signed, content, kept, route)])
         except TooBig:
             log.error("%s/%s: a request of more than %d bytes is not taken", self._channel, self._name, LONGEST)
             return web.Response(status=413)
@@ -123,7 +129,11 @@ class TwilioHook:
             if spool is not None:
                 # A body that was taken over has another name by now.
                 spool.discard()
-        return web.Response(status=204) if kind == "status" else web.Response(body=EMPTY, content_type="text/xml")
+        return await self._answer(route, accepted, request)
+
+    async def _answer(self, route: str, _accepted: Accepted, _request: web.Request) -> web.StreamResponse:
+        """What is said once it is safe."""
+        return web.Response(status=204) if route == STATUS else web.Response(body=EMPTY, content_type="text/xml")
 
     def _signed(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Signed:
         # A GET has its parameters in its address, and no body that anybody signed.
@@ -151,24 +161,29 @@ class TwilioHook:
             return web.Response(status=503)
         return web.Response(status=403)
 
-    def _raw(self, signed: Signed, content: bytes, body: Body, route: Kind) -> RawMessage:
-        fields, query = _fields(signed, content), _query(signed.url)
-        facts: Facts = {"transport": "webhook"}
-        if signed.is_json:
-            facts = {**facts, "json": True}
-        if query and signed.body:
-            # The part of the address that we chose ourselves names the notice that a report is about.
-            facts = {**facts, "query": query.decode("ascii", "replace")[:LONGEST_HEADER]}
+    def _raw(self, signed: Signed, content: bytes, body: Body, route: str) -> RawMessage:
+        fields, facts = self._read(signed, content)
         return raw_message(
             fields,
             hashlib.sha256(content).hexdigest(),
-            kind=kind_of(fields, route),
+            kind=kind_of(fields, "status" if route == STATUS else "message"),
             channel=self._channel,
             account=self._name,
             body=body,
             now=self._clock(),
             facts=facts,
         )
+
+    def _read(self, signed: Signed, content: bytes) -> tuple[Fields, Facts]:
+        """The parameters, and what a parser must know beside them."""
+        query = _query(signed.url)
+        facts: Facts = {"transport": "webhook"}
+        if signed.is_json:
+            facts = {**facts, "json": True}
+        if query and signed.body:
+            # The part of the address that we chose ourselves names the notice that a report is about.
+            facts = {**facts, "query": query.decode("ascii", "replace")[:LONGEST_HEADER]}
+        return _fields(signed, content), facts
 
 
 def _headers(request: web.Request) -> dict[str, str]:

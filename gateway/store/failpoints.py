@@ -26,6 +26,8 @@ SENDING = ("sending-committed", "sent-unsettled")
 """Of sending a notice."""
 FETCHING = ("media-fetched", "media-adopted")
 """Of fetching a file: it is in the spool; it is a blob, and no row says so."""
+CALLING = ("call-unanswered", "call-unsaid")
+"""Of a telephone call: a request is accepted and not filed; it is filed and the caller has heard nothing."""
 NAMES = ACCEPTING + FILING + SENDING
 
 

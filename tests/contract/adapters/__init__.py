@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from tests.contract.adapters import kannel, mail, telegram, twilio
+from tests.contract.adapters import kannel, mail, telegram, twilio, voice
 from tests.contract.channel_adapter import ChannelAdapter
 
 ADAPTERS: Mapping[str, ChannelAdapter] = {
@@ -17,5 +17,6 @@ ADAPTERS: Mapping[str, ChannelAdapter] = {
         senders={**twilio.SMS.senders, **kannel.SENDERS},
         notice={**kannel.NOTICE, **twilio.SMS.notice},
     ),
+    "voice": voice.VOICE,
     "whatsapp": twilio.WHATSAPP,
 }

@@ -1,0 +1,44 @@
+"""The parts of the channel: a webhook for each account, and what fetches recordings."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+
+from channels.contract import Fetcher, Parts, Sender, Webhook, Wiring
+from channels.twilio.parts import keys_of
+from channels.voice.fetch import RecordingFetcher
+from channels.voice.outbound import NoCalls
+from channels.voice.settings import VoiceAccount
+from channels.voice.webhook import VoiceHook
+
+
+def build(accounts: Mapping[str, VoiceAccount], wiring: Wiring) -> Parts:
+    """Make the parts; nothing connects. Raises KeyError or OSError for a secret that is not there, ValueError for one
+    that is empty."""
+    webhooks: dict[str, Webhook] = {}
+    senders: dict[str, Sender] = {}
+    fetchers: dict[str, Fetcher] = {}
+    for name, account in accounts.items():
+        for key, said in account.wrong_secrets().items():
+            raise ValueError(f"channels.voice.{name}.{key}: {said}")
+        keys = keys_of(account)
+        webhooks[name] = VoiceHook(
+            "voice",
+            name,
+            account,
+            keys,
+            public_url=account.public_url or wiring.public_url.rstrip("/"),
+            clock=wiring.clock,
+            spool=wiring.spool,
+            unique=_unique,
+            suspects=wiring.suspects,
+            dialog=wiring.dialog,
+        )
+        senders[name] = NoCalls()
+        fetchers[name] = RecordingFetcher(account, keys.tokens, clock=wiring.clock, unique=_unique)
+    return Parts(senders=senders, webhooks=webhooks, fetchers=fetchers)
+
+
+def _unique() -> str:
+    return secrets.token_hex(16)

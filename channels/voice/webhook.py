@@ -1,0 +1,104 @@
+"""The webhooks of calls: the signature is checked, the form committed, and then the caller hears what comes next.
+
+Each answer names the address that is asked next, with the number of the answer in it: after a restart the call goes on
+from what the database knows. https://www.twilio.com/docs/voice/twiml#request-parameters
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import ClassVar
+
+from aiohttp import web
+
+from channels.contract import Accepted, Clock, Dialog, Intake, Suspects
+from channels.twilio.inbound import LONGEST
+from channels.twilio.signature import Keys, Signed
+from channels.twilio.webhook import TwilioHook
+from channels.voice.settings import VoiceAccount
+from channels.voice.twiml import document
+from normalizer.call import Act, Record
+from normalizer.message import Body, RawMessage
+
+MAIN, STATUS, RECORDED = "main", "status", "recorded"
+FORMAT = "twilio_call/1"
+LAST = 9_998
+"""No call gets so far; a number above it is none of ours."""
+SAFE: Sequence[Act] = (Record(lines=()),)
+"""A tone, and somebody who listens."""
+_STEP = re.compile(r"[0-9]{1,4}")
+
+
+class VoiceHook(TwilioHook):
+    """The webhooks of one account."""
+
+    BESIDE: ClassVar[frozenset[str]] = frozenset({STATUS, RECORDED})
+
+    def __init__(
+        self,
+        channel: str,
+        account_name: str,
+        account: VoiceAccount,
+        keys: Keys,
+        *,
+        public_url: str,
+        clock: Clock,
+        spool: Path,
+        unique: Callable[[], str],
+        suspects: Suspects | None,
+        dialog: Dialog | None,
+    ) -> None:
+        """`dialog`: who says what the caller hears next; None: everybody is recorded."""
+        super().__init__(
+            channel, account_name, account, keys,
+            public_url=public_url, clock=clock, spool=spool, unique=unique, suspects=suspects,
+        )  # fmt: skip
+        self._dialog = dialog
+
+    def routes(self, intake: Intake) -> Sequence[web.RouteDef]:
+        """Calls, and what is told of them beside: by POST alone, as a GET drops what was pressed when it is led on."""
+        below = {MAIN: "/", STATUS: f"/{STATUS}", RECORDED: f"/{RECORDED}"}
+        return [web.post(path, partial(self._take, intake, route)) for route, path in below.items()]
+
+    async def _answer(self, route: str, accepted: Accepted, request: web.Request) -> web.StreamResponse:
+        if route in self.BESIDE:
+            return web.Response(status=204)
+        acts = SAFE if self._dialog is None else await self._dialog(self._channel, self._name, accepted)
+        said = request.query.get("s", "0")
+        step = int(said) if _STEP.fullmatch(said) else LAST
+        own = f"{self._public_url}/channels/{self._channel}/{self._name}"
+        twiml = document(acts, next_url=f"{own}?s={min(step, LAST) + 1}", recorded_url=f"{own}/{RECORDED}")
+        return web.Response(body=twiml, content_type="text/xml")
+
+    def _raw(self, signed: Signed, content: bytes, body: Body, route: str) -> RawMessage:
+        fields, facts = self._read(signed, content)
+        known = dict(reversed(fields))
+        call = known.get("CallSid", "")[:LONGEST]
+        query = str(facts.get("query", ""))
+        told = {
+            STATUS: known.get("CallStatus", ""),
+            RECORDED: f"{known.get('RecordingSid', '')}:{known.get('RecordingStatus', '')}",
+        }.get(route, query)
+        route = route if route in self.BESIDE else MAIN
+        # A repeat, and a request to the address for failures, are the same by what they are about, and by who calls.
+        named = (
+            f"{call}:{route}:{told}:{known.get('From', '')}"[:1000]
+            if call
+            else f"sha256:{hashlib.sha256(content).hexdigest()}"
+        )
+        return RawMessage(
+            channel=self._channel,
+            account=self._name,
+            format=FORMAT,
+            external_id=named,
+            fingerprint=hashlib.sha256(named.encode("utf-8", "replace")).hexdigest(),
+            peer=call or "call",
+            received_at=self._clock(),
+            body=body,
+            facts={**facts, "route": route},
+            deliveries=((self._name, known.get("To", "")[:LONGEST]),),
+        )

@@ -1,0 +1,125 @@
+"""What is known of a caller when a call begins, and of the ticket whose number they key in."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row
+
+from gateway import shared_numbers, surveys, wording
+from gateway.context import Context
+from gateway.dialogs import ivr_states as ivr
+from gateway.notices import numbers_of
+from gateway.shared_numbers import PHONE
+from gateway.store import consents, incidents, people, tickets
+from gateway.store.journal import Entry
+from normalizer.message import CallEvent
+from router import contracts
+from router.hours import is_open
+
+HIDDEN = "hidden:"
+_E164 = re.compile(r"\+[1-9][0-9]{6,14}")
+SMS = "sms"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """One request of a call."""
+
+    conn: Connection
+    ctx: Context
+    entry: Entry
+    event: CallEvent
+    call: Row[Any]
+    now: datetime
+
+    @property
+    def plan(self) -> ivr.Plan:
+        """How calls are led now."""
+        return self.ctx.calls.plan()
+
+
+def caller_of(event: CallEvent) -> str:
+    """Who calls; without a number each call is somebody else's."""
+    return people.normal(event.caller.address) or f"{HIDDEN}{event.call}".lower()
+
+
+def is_hidden(caller: str) -> bool:
+    """Nobody knows who called."""
+    return caller.startswith(HIDDEN)
+
+
+def is_one_persons(asked: Asked) -> bool:
+    """The number is known, and as far as we know one person's."""
+    return not is_hidden(asked.call.caller) and not shared_numbers.is_shared(
+        asked.conn, asked.ctx, PHONE, asked.call.caller
+    )
+
+
+def known(asked: Asked) -> ivr.Known:
+    """The beginning of a call."""
+    conn, policy, caller = asked.conn, asked.ctx.policy, asked.call.caller
+    contract = None if is_hidden(caller) else policy.covers.get(contracts.normal(caller, "sms"))
+    calendar = policy.calendar_of(contract)
+    language = _language(asked)
+    return ivr.Known(
+        language=language,
+        open=calendar is None or is_open(calendar, asked.now),
+        duty=policy.contracts[contract].emergency_phone if contract is not None else "",
+        incident=_incident(conn, contract, language or asked.plan.languages[0]),
+    )
+
+
+def _language(asked: Asked) -> str:
+    if not is_one_persons(asked):
+        return ""
+    found = people.find(asked.conn, PHONE, asked.call.caller)
+    return (people.get(asked.conn, found.contact_id).language or "") if found is not None else ""
+
+
+def _incident(conn: Connection, contract: str | None, language: str) -> str:
+    """The newest one that this caller may call about."""
+    for row in incidents.open_ones(conn):
+        if not row.contracts or contract in row.contracts:
+            return str(row.texts.get(language) or next(iter(row.texts.values()), ""))
+    return ""
+
+
+def ticket_state(asked: Asked, number: str, language: str) -> ivr.Found:
+    """What the caller may hear of this ticket: its state and a date, and only where their number is known as that of
+    the one who asked."""
+    ticket = tickets.by_number(asked.conn, number)
+    person = people.find(asked.conn, PHONE, asked.call.caller) if is_one_persons(asked) else None
+    if ticket is None or person is None or person.contact_id != ticket.requester_id:
+        return ivr.Found()
+    state = "new" if ticket.status == "held" else ticket.status
+    at = (ticket.resolved_at if state in ("resolved", "closed") else None) or ticket.opened_at
+    account = asked.ctx.settings.account(asked.call.channel, asked.call.account)
+    zone = account.timezone if account is not None else "UTC"
+    survey = surveys.open_survey_for(asked.conn, ticket.id, asked.call.caller, asked.now)
+    return ivr.Found(
+        number=number,
+        state=f"state_{state}",
+        variables={"date": wording.day(language, at, asked.now, zone)},
+        survey=survey.id if survey is not None else 0,
+    )
+
+
+def is_texted(asked: Asked) -> bool:
+    """The ticket's number goes to the caller by text message, too."""
+    settings, caller = asked.ctx.settings, asked.call.caller
+    ours = settings.account(asked.call.channel, asked.call.account)
+    if ours is None or ours.outbound != "on" or SMS not in settings.outbox.next_channel or not _E164.fullmatch(caller):
+        return False
+    if people.unreachable_by(asked.conn, PHONE, caller, SMS) is not None:
+        return False
+    if shared_numbers.bars(asked.conn, asked.ctx, SMS, caller, "acknowledgement"):
+        return False
+    return any(
+        account.outbound == "on" and not consents.stopped(asked.conn, SMS, number, caller)
+        for account in settings.accounts(SMS).values()
+        for number in numbers_of(account)
+    )

@@ -1,0 +1,197 @@
+"""What a telephone call leaves behind: a ticket with what was said and pressed, or the reason why there is none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TypeAlias, assert_never
+
+from gateway import surveys
+from gateway.call_facts import Asked, is_hidden, is_one_persons, is_texted, ticket_state
+from gateway.dialogs import ivr_states as ivr
+from gateway.filing_append import append_to
+from gateway.filing_case import Case
+from gateway.filing_open import open_for
+from gateway.filing_threads import Found as Named
+from gateway.shared_numbers import PHONE
+from gateway.store import calls, people, tickets
+from normalizer.call import Connected, Recorded
+from normalizer.message import Address, Attachment, Conversation, Message
+from router.assignment import Assignment
+from router.route import route
+
+NO_TICKET = "no_ticket_needed"
+PUT_THROUGH = "put-through"
+"""Tag of the ticket of a call that somebody took up: what was said is still to be written into it."""
+LEFT = frozenset({"put_through", "unfinished"})
+"""Ends of a call that leave a ticket although nothing was recorded."""
+SETTLED = frozenset({"status", "rated"})
+"""Ends of a call in which everything was said."""
+RECORDING = Attachment(filename="recording.mp3", content_type="audio/mpeg", size=0, sha256="")
+Deed: TypeAlias = (
+    ivr.SetLanguage | ivr.File | ivr.Find | ivr.CallBack | ivr.Vote | ivr.Comment | ivr.NoMoreCalls | ivr.Close
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn(Asked):
+    """One request, with what can be done about it."""
+
+    def do(self, state: ivr.State, deed: Deed) -> ivr.Event | None:
+        """Carry out one action; what has an outcome returns it. Raises Conflict."""
+        match deed:
+            case ivr.SetLanguage():
+                self._set_language(deed.language)
+            case ivr.File():
+                return self._filed(state)
+            case ivr.Find():
+                return ticket_state(self, deed.number, state.language or self.plan.languages[0])
+            case ivr.CallBack():
+                self._call_back(deed.number or self.call.caller)
+            case ivr.Vote():
+                return self._counted(deed)
+            case ivr.Comment():
+                self._comment(state, deed)
+            case ivr.NoMoreCalls():
+                people.set_no_surveys(self.conn, self._contact(), True)
+            case ivr.Close():
+                self._close(state, deed.reason)
+            case _ as never:
+                assert_never(never)
+        return None
+
+    # -- people -----------------------------------------------------------------------------
+
+    def _contact(self) -> int:
+        return people.meet(self.conn, PHONE, self.call.caller, "", self.now, channel=self.call.channel).id
+
+    def _set_language(self, language: str) -> None:
+        # What one of several people chose is no choice of the others.
+        if is_one_persons(self):
+            people.set_language(self.conn, self._contact(), language)
+
+    # -- the ticket -------------------------------------------------------------------------
+
+    def ticket_id(self) -> int | None:
+        """The call's ticket as of now."""
+        found: int | None = calls.get(self.conn, self.call.id).ticket_id
+        return found
+
+    def keep_recording(self, state: ivr.State, to: int | None = None) -> bool:
+        """Put what was recorded into the call's ticket, or `to`; False when it is there, or there is none."""
+        heard = self.event.happening
+        if not isinstance(heard, Recorded) or not heard.recording:
+            return False
+        if not calls.add_recording(
+            self.conn, self.call.id, heard.recording, source=self.event.source, seconds=heard.seconds, now=self.now
+        ):
+            return False
+        files = (replace(RECORDING, source=self.event.source),) if self.event.source else ()
+        said = f"[voice message, {_length(heard.seconds)}]"
+        self._write(f"{said}" if to or self.ticket_id() else f"{self._about(state)}\n{said}", state, files, to)
+        return True
+
+    def _write(self, text: str, state: ivr.State, files: tuple[Attachment, ...] = (), to: int | None = None,
+               tags: tuple[str, ...] = ()) -> None:  # fmt: skip
+        """One more message of the call's ticket, which is opened with it where there is none."""
+        case = self._case(text, state, files, tags)
+        known = to or self.ticket_id()
+        if known is not None:
+            append_to(self.conn, case, Named(ticket_id=known, issued=False), verified=True)
+            return
+        filed = open_for(self.conn, case)
+        calls.change(self.conn, self.call.id, ticket_id=filed.ticket_id, outcome="ticket")
+
+    def _case(self, text: str, state: ivr.State, files: tuple[Attachment, ...], tags: tuple[str, ...]) -> Case:
+        raw, caller = self.entry.raw, self.call.caller
+        place = {} if is_hidden(caller) else {"to": caller, "from": self.call.called}
+        message = Message(
+            sender=Address(address=caller, name="" if is_hidden(caller) else self.event.caller.name),
+            text=text,
+            visible_text=text,
+            language=state.language,
+            language_sure=bool(state.language),
+            attachments=files,
+            conversation=Conversation(id=caller, answer_to=place),
+        )
+        # The words are ours, and short: they are routed here, and not in a process of its own.
+        assigned: Assignment = route(
+            message, self.ctx.policy, raw.received_at, channel=raw.channel, account=raw.account
+        )
+        assigned = replace(assigned, tags=(*assigned.tags, *tags))
+        return Case(
+            ctx=self.ctx, entry=self.entry, message=message, assignment=assigned, now=self.now, sender=message.sender
+        )
+
+    def _about(self, state: ivr.State, more: str = "") -> str:
+        """The call on one line: who, what was chosen, whom it was put through to."""
+        caller = "a hidden number" if is_hidden(self.call.caller) else self.call.caller
+        over = f"forwarded by {self.event.forwarded_from}" if self.event.forwarded_from else ""
+        said = (f"from {caller}", over, ", ".join(state.chosen), more)
+        return f"[call {'; '.join(part for part in said if part)}]".replace("\n", " ")
+
+    def _filed(self, state: ivr.State) -> ivr.Filed:
+        self.keep_recording(state)
+        ticket_id = self.ticket_id()
+        number = tickets.get(self.conn, ticket_id).number if ticket_id is not None else ""
+        return ivr.Filed(number=number, sms=is_texted(self), hidden=is_hidden(self.call.caller))
+
+    def _call_back(self, number: str) -> None:
+        ticket_id = self.ticket_id()
+        if ticket_id is None or is_hidden(number):
+            return
+        key = f"call_back:{self.call.id}"
+        data = {"number": number}
+        if tickets.add_event(
+            self.conn, ticket_id, at=self.entry.raw.received_at, actor="requester", kind="call_back", data=data, key=key
+        ):
+            text = f"[call back: {number}]"
+            tickets.add_message(
+                self.conn, ticket_id, direction="note", kind="note", author="gateway", text=text, at=self.now
+            )
+
+    def tell_length(self, seconds: int) -> None:
+        """The call is over: how long it took stands in the ticket's history."""
+        ticket_id = self.ticket_id()
+        if ticket_id is not None:
+            data = {"seconds": seconds, "call": self.call.call}
+            at, key = self.entry.raw.received_at, f"call_ended:{self.call.id}"
+            tickets.add_event(self.conn, ticket_id, at=at, actor="requester", kind="call_ended", data=data, key=key)
+
+    # -- the end ----------------------------------------------------------------------------
+
+    def _close(self, state: ivr.State, reason: str) -> None:
+        missed = reason == "silent" and self.ctx.calls.missed == "ticket"
+        if (reason in LEFT or missed) and self.ticket_id() is None:
+            self._leave(state, reason)
+        if reason in SETTLED and self.ticket_id() is None:
+            outcome = NO_TICKET
+        else:
+            outcome = "ticket" if self.ticket_id() is not None and reason not in LEFT else reason
+        calls.change(self.conn, self.call.id, outcome=outcome)
+
+    def _leave(self, state: ivr.State, reason: str) -> None:
+        if reason != "put_through":
+            self._write(self._about(state, "hung up"), state)
+            return
+        rung = f"put through to {state.rung[-1]}" if state.rung else "put through"
+        talk = self.event.happening
+        seconds = talk.seconds if isinstance(talk, Connected) else 0
+        self._write(self._about(state, f"{rung}, {_length(seconds)}"), state, tags=(PUT_THROUGH,))
+
+    # -- a mark -----------------------------------------------------------------------------
+
+    def _counted(self, vote: ivr.Vote) -> ivr.Counted:
+        key = f"rating:{self.entry.id}"
+        rated = surveys.rate(self.conn, self.ctx, vote.survey, vote.score, "", self.call.channel, key, self.now)
+        low = vote.score <= self.ctx.surveys.low_score
+        return ivr.Counted(counts=rated.outcome in ("counted", "repeated"), low=low)
+
+    def _comment(self, state: ivr.State, said: ivr.Comment) -> None:
+        key = f"comment:{self.entry.id}"
+        text = f"[voice message, {_length(said.seconds)}]"
+        surveys.comment(self.conn, self.ctx, said.survey, text, self.call.channel, key, self.now)
+        self.keep_recording(state, surveys.ticket_of(self.conn, said.survey))
+
+
+def _length(seconds: int) -> str:
+    return f"{seconds // 60}:{seconds % 60:02}"

@@ -1,0 +1,98 @@
+"""Whoever calls waits for an answer: what was just accepted is filed at once, and the answer given.
+
+A failure or a second without an answer dismisses nobody: the caller is recorded, and the pipeline files the request
+later, by the same function.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from channels.contract import Accepted, Clock, Unavailable
+from gateway import call_answers, call_facts, call_words
+from gateway.context import Context
+from gateway.dialogs.ivr_states import Listen, Prompt
+from gateway.facts import desk_name
+from gateway.filing import file_entry
+from gateway.log import get_logger
+from gateway.store import calls, journal
+from gateway.store.blobs import Blobs
+from gateway.store.database import Database
+from gateway.store.failpoints import FailPoint, nowhere
+from gateway.worker_protocol import Parsed
+from normalizer.call import Act, HangUp
+from normalizer.message import CallEvent, InlineBody
+from normalizer.normalize import normalize
+
+WITHIN = 1.0
+"""Seconds that a caller waits."""
+
+log = get_logger(__name__)
+
+
+class Calls:
+    """The dialog of every account that is called; `channels.contract.Dialog`."""
+
+    def __init__(
+        self, db: Database, blobs: Blobs, ctx: Context, clock: Clock, *, failpoint: FailPoint = nowhere,
+        within: float = WITHIN,
+    ) -> None:  # fmt: skip
+        """`within`: seconds."""
+        self._db, self._blobs, self.ctx, self._clock = db, blobs, ctx, clock
+        self._failpoint, self._within = failpoint, within
+        self.after: Callable[[], object] = lambda: None
+        """Called when something was filed: there may be notices and files."""
+
+    async def __call__(self, channel: str, account: str, accepted: Accepted, /) -> Sequence[Act]:
+        """What is done next; never raises."""
+        self._failpoint("call-unanswered")
+        ctx, now = self.ctx, self._clock()
+        try:
+            async with asyncio.timeout(self._within):
+                act = await self._db.write(lambda conn: answered(conn, ctx, self._blobs, accepted.entry, now))
+        except (Unavailable, TimeoutError) as error:
+            log.warning("a caller is recorded", channel=channel, account=account, reason=type(error).__name__)
+            return self._recorded(channel, account)
+        except Exception as error:
+            # Whatever a request does to filing is counted by the pipeline; the caller is not to hear of it.
+            log.error("a caller is recorded", channel=channel, account=account, exc_info=error)
+            return self._recorded(channel, account)
+        self._failpoint("call-unsaid")
+        self.after()
+        return [act]
+
+    def _recorded(self, channel: str, account: str) -> Sequence[Act]:
+        """What can be said without knowing anything: in the first language, and somebody listens."""
+        plan, settings = self.ctx.calls.plan(), self.ctx.settings
+        listen = Listen(prompts=(Prompt(text="nothing_pressed"),), longest=plan.longest, silence=plan.silence)
+        desk = desk_name(self.ctx, settings.account(channel, account))
+        return [call_words.act(listen, self.ctx.texts, language=plan.languages[0], desk=desk)]
+
+
+def answered(conn: Connection, ctx: Context, blobs: Blobs, entry_id: int, now: datetime) -> Act:
+    """The answer to this entry, which is filed by then with everything of its call that came before it.
+
+    A hang-up for what is no request of a call's, or not in its turn. Raises Unavailable for a body that is not in the
+    row: it is for the pipeline.
+    """
+    kept = journal.load(conn, [entry_id], blobs)
+    if not kept:
+        return HangUp()
+    asked = kept[0]
+    if not isinstance(asked.raw.body, InlineBody):
+        raise Unavailable("the request is too big to be read here")
+    waiting = calls.unfiled(conn, asked.raw.channel, asked.raw.peer, entry_id)
+    for each in journal.load(conn, waiting, blobs):
+        file_entry(conn, ctx, each, Parsed(event=normalize(each.raw)), now)
+    event = normalize(asked.raw)
+    if not isinstance(event, CallEvent):
+        return HangUp()
+    call = calls.find(conn, asked.raw.channel, asked.raw.account, event.call)
+    if call is None or call.caller != call_facts.caller_of(event):
+        return HangUp()
+    said = calls.answer(conn, call.id, event.step)
+    return HangUp() if said is None else call_answers.from_json(said)

@@ -1,0 +1,81 @@
+"""Telephone calls in the database: sync functions inside the caller's transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, select, update
+
+from gateway.store.dialect import add_new, insert_new, is_one_of
+from gateway.store.schema import call, call_recording, call_step, entry
+
+NO_END = "no_end"
+"""Outcome of a call of which we never heard that it was over."""
+UNASKED = -1
+"""Step of a call in which nothing was asked yet."""
+
+
+def lock(
+    conn: Connection, channel: str, account: str, sid: str, *, caller: str, called: str, state: Mapping[str, Any],
+    now: datetime,
+) -> Row[Any]:  # fmt: skip
+    """The call's row, made when missing, locked until the transaction ends."""
+    new = {
+        "channel": channel, "account": account, "call": sid, "caller": caller[:320], "called": called[:320],
+        "state": dict(state), "step": UNASKED, "outcome": "", "begun_at": now, "seconds": 0,
+    }  # fmt: skip
+    insert_new(conn, call, new)
+    place = (call.c.channel == channel, call.c.account == account, call.c.call == sid)
+    return conn.execute(select(call).where(*place).with_for_update()).one()
+
+
+def change(conn: Connection, call_id: int, **columns: Any) -> None:
+    """Set columns of a call."""
+    conn.execute(update(call).where(call.c.id == call_id).values(columns))
+
+
+def get(conn: Connection, call_id: int) -> Row[Any]:
+    """The call's row. Raises NoResultFound."""
+    return conn.execute(select(call).where(call.c.id == call_id)).one()
+
+
+def find(conn: Connection, channel: str, account: str, sid: str) -> Row[Any] | None:
+    """The call's row, or None."""
+    place = (call.c.channel == channel, call.c.account == account, call.c.call == sid)
+    return conn.execute(select(call).where(*place)).one_or_none()
+
+
+def answer(conn: Connection, call_id: int, step: int) -> Mapping[str, Any] | None:
+    """What this step was answered; None: it was not."""
+    wanted = select(call_step.c.answer).where(call_step.c.call_id == call_id, call_step.c.step == step)
+    found: Mapping[str, Any] | None = conn.scalar(wanted)
+    return found
+
+
+def keep_answer(conn: Connection, call_id: int, step: int, said: Mapping[str, Any], now: datetime) -> None:
+    """Remember what a step was answered; the first answer stays."""
+    add_new(conn, call_step, {"call_id": call_id, "step": step, "answer": dict(said), "at": now})
+
+
+def add_recording(conn: Connection, call_id: int, recording: str, *, source: str, seconds: int, now: datetime) -> bool:
+    """False when it is known already."""
+    row = {"call_id": call_id, "recording": recording, "source": source, "seconds": seconds, "at": now}
+    return add_new(conn, call_recording, row)
+
+
+def without_end(conn: Connection, *, before: datetime) -> int:
+    """Calls begun before `before` whose end nobody told us, and that left nothing behind, have that for a reason.
+
+    Returns how many. A late word of their end still counts.
+    """
+    open_ = (call.c.outcome == "", call.c.ended_at.is_(None), call.c.begun_at < before)
+    return conn.execute(update(call).where(*open_).values(outcome=NO_END)).rowcount
+
+
+def unfiled(conn: Connection, channel: str, peer: str, until: int) -> Sequence[int]:
+    """Entries of a call that wait to be filed, up to this one, in order."""
+    mine = (entry.c.channel == channel, entry.c.peer == peer, entry.c.id <= until)
+    wanted = select(entry.c.id).where(is_one_of(entry.c.state, "pending"), *mine)
+    return list(conn.scalars(wanted.order_by(entry.c.id)))
