@@ -21,9 +21,9 @@ from aiohttp import web
 from channels.contract import Unavailable
 from gateway import call_answers
 from gateway.demo.twilio_api.signing import signed_form
+from gateway.demo.twilio_api.twiml_grammar import faults
 from gateway.store.failpoints import CALLING
 from normalizer.call import Act, Collect, Connect, HangUp, Line, Record, Speak
-from tests.channels.voice.grammar import faults
 from tests.mailboxes.desk import ROOT, Running, child, running, until
 from tests.twilio.provider import ANNA, OURS, SID, TOKEN
 
@@ -360,3 +360,22 @@ async def test_who_asks_about_a_solved_ticket_may_rate_it_and_who_called_is_told
         await gateway.until(lambda: outcomes(gateway) == ["ticket", "no_ticket_needed"], "both")
         assert gateway.store.rows("SELECT score, comment FROM rating WHERE current") == [(2, "[voice message, 0:20]")]
         await gateway.tickets(1)
+
+
+async def test_copies_of_a_request_at_once_are_one_step_on_postgresql_too(
+    pg_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = tmp_path / "key"
+    key.write_text("k" * 64, encoding="ascii")
+    more = (f"database.url={pg_url}", f"secret_key=file:{key}")
+    async with called(tmp_path / "var", monkeypatch, *more) as gateway:
+        anna = caller(gateway)
+        heard = await asyncio.gather(*(anna.begins() for _ in range(4)))
+        heard = [await anna.presses(heard[0], "1")]
+        record = await anna.presses(heard[0], "2")
+        told = await asyncio.gather(*(anna.speaks(record, "RE1", "") for _ in range(4)), anna.recorded("RE1", ""))
+        assert {words(each) for each in told if each is not None} == {words(told[0])}
+        await anna.ends()
+        await gateway.tickets(1)
+        assert gateway.store.one("SELECT count(*) FROM call_step") == 4
+        assert gateway.store.one("SELECT count(*) FROM call_recording") == 1
