@@ -26,7 +26,7 @@ from gateway.store.failpoints import FailPoint, nowhere
 from gateway.worker_protocol import Parsed
 from normalizer.call import Act, HangUp
 from normalizer.message import CallEvent, InlineBody
-from normalizer.normalize import normalize
+from normalizer.twilio_call import read  # alone: the parsers of other formats are for the workers
 
 WITHIN = 1.0
 """Seconds that a caller waits."""
@@ -87,8 +87,8 @@ def answered(conn: Connection, ctx: Context, blobs: Blobs, entry_id: int, now: d
         raise Unavailable("the request is too big to be read here")
     waiting = calls.unfiled(conn, asked.raw.channel, asked.raw.peer, entry_id)
     for each in journal.load(conn, waiting, blobs):
-        file_entry(conn, ctx, each, Parsed(event=normalize(each.raw)), now)
-    event = normalize(asked.raw)
+        file_entry(conn, ctx, each, Parsed(event=read(each.raw)), now)
+    event = read(asked.raw)
     if not isinstance(event, CallEvent):
         return HangUp()
     call = calls.find(conn, asked.raw.channel, asked.raw.account, event.call)

@@ -31,6 +31,14 @@ def test_a_desk_on_sqlite_does_not_load_the_driver_of_postgresql() -> None:
     assert "psycopg" not in loaded
 
 
+def test_the_main_process_does_not_load_the_parsers_of_mails() -> None:
+    program = "import sys, gateway.app, gateway.cli.serve; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert "normalizer.twilio_call" in loaded
+    assert loaded.isdisjoint({"normalizer.normalize", "normalizer.mail.read", "normalizer.mail.markup", "nh3"})
+
+
 def test_a_database_that_is_up_to_date_is_looked_at_without_alembic(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'gateway.db'}"
     migrate(url, backup_to=tmp_path)
