@@ -7,8 +7,6 @@ import re
 from functools import lru_cache
 from math import log2
 
-from charset_normalizer import from_bytes
-
 from normalizer.wordlists import listed
 
 CYRILLIC = ("cp1251", "koi8_u", "koi8_r", "cp866", "iso8859_5")
@@ -181,6 +179,9 @@ def _weight(char: str) -> float:
 
 
 def _by_library(data: bytes) -> str:
+    # Two megabytes that a process which reads no mail does not pay: calls need the words of this package alone.
+    from charset_normalizer import from_bytes
+
     best = from_bytes(data[:_SAMPLE], cp_isolation=["cp1252", *CYRILLIC]).best()
     return best.encoding if best else "cp1252"
 
