@@ -131,8 +131,6 @@ async def test_each_person_is_answered_from_the_number_they_wrote_to(tmp_path: P
         assert (anna.sender, bob.sender, chat.sender) == (OURS, SECOND, f"whatsapp:{SECOND}")
 
 
-# A connection that the far side cuts may be collected before its loop has closed it.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @PATIENCE
 @pytest.mark.parametrize("fault", ["lost", "half", "mute"])
 async def test_an_answer_that_is_lost_doubles_nothing(tmp_path: Path, fault: Any) -> None:
