@@ -148,9 +148,14 @@ class TwilioApi:
         await runner.setup()
         self._closing.clear()
         try:
-            await web.TCPSite(runner, "127.0.0.1", self.port).start()
+            port = web.TCPSite(runner, "127.0.0.1", self.port)
+            await port.start()
             self.port = runner.addresses[0][1]
             yield self
+            await port.stop()
+            # What was accepted last becomes a connection within these turns of the loop, and is closed with the others.
+            for _ in range(3):
+                await asyncio.sleep(0)
         finally:
             self._closing.set()
             await self.reporter.end()
