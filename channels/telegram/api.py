@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from channels import answers
 from channels.telegram.settings import TelegramAccount
 
 LONGEST_ANSWER = 64 * 1024 * 1024
@@ -72,40 +73,15 @@ class Api:
                 asyncio.timeout(seconds),
                 self._session.post(url, json=dict(parameters or {}), allow_redirects=False) as response,
             ):
-                content = await _bounded(response)
+                content = await answers.bounded(response, LONGEST_ANSWER)
         except TimeoutError:
             raise NoAnswer(f"{self.host} does not answer in time") from None
         except (aiohttp.ClientError, OSError) as error:
             # The error's own words may have the URL, and so the token.
-            raise NoAnswer(f"{self.host}: {_why(error)}") from None
+            raise NoAnswer(f"{self.host}: {answers.why(error)}") from None
         if response.status != 200:
             raise _refused(response, content)
         return content
-
-
-async def _bounded(response: aiohttp.ClientResponse) -> bytes:
-    pieces: list[bytes] = []
-    size = 0
-    async for piece in response.content.iter_any():
-        size += len(piece)
-        if size > LONGEST_ANSWER:
-            raise aiohttp.ClientPayloadError("too long")
-        pieces.append(piece)
-    return b"".join(pieces)
-
-
-def _why(error: Exception) -> str:
-    match error:
-        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientSSLError():
-            return "its certificate is not good"
-        case aiohttp.ClientConnectorError():
-            return error.os_error.strerror or type(error.os_error).__name__
-        case aiohttp.ClientPayloadError():
-            return "the answer breaks off, or is too long"
-        case aiohttp.ServerDisconnectedError() | ConnectionResetError():
-            return "the connection breaks off"
-        case _:
-            return type(error).__name__
 
 
 def _refused(response: aiohttp.ClientResponse, content: bytes) -> Refused:
@@ -115,13 +91,8 @@ def _refused(response: aiohttp.ClientResponse, content: bytes) -> Refused:
         answer = None
     if not isinstance(answer, dict):
         # A proxy on the way answers in HTML.
-        return Refused(response.status, f"HTTP {response.status}", _seconds(response.headers.get("Retry-After")))
+        return Refused(response.status, f"HTTP {response.status}", answers.seconds(response.headers.get("Retry-After")))
     parameters = answer.get("parameters")
     after = parameters.get("retry_after") if isinstance(parameters, dict) else None
     said = re.sub(r"[^\x20-\x7e]+", " ", str(answer.get("description", "")))[:_LONGEST_WORDS]
-    return Refused(response.status, said or f"HTTP {response.status}", _seconds(after))
-
-
-def _seconds(said: object) -> float | None:
-    text = str(said)
-    return float(text) if re.fullmatch(r"[0-9]{1,6}", text) else None
+    return Refused(response.status, said or f"HTTP {response.status}", answers.seconds(after))

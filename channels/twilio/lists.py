@@ -16,6 +16,8 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import aiohttp
 
+from channels.answers import bounded, why
+from channels.answers import seconds as retry_after
 from channels.twilio.hosts import credentials
 from channels.twilio.settings import TwilioAccount
 
@@ -118,25 +120,13 @@ class Lists:
                 asyncio.timeout(SECONDS),
                 self._session.get(url, headers=shown, allow_redirects=False) as response,
             ):
-                content = await _bounded(response)
+                content = await bounded(response, LONGEST)
         except TimeoutError:
             raise NotListed(f"{self.host} does not answer in time") from None
         except (aiohttp.ClientError, OSError) as error:
             # The error's own words may have the address, and so people's numbers.
-            raise NotListed(f"{self.host}: {type(error).__name__}") from None
-        after = response.headers.get("Retry-After", "")
-        return response.status, content, float(after) if re.fullmatch(r"[0-9]{1,6}", after) else None
-
-
-async def _bounded(response: aiohttp.ClientResponse) -> bytes:
-    pieces: list[bytes] = []
-    size = 0
-    async for piece in response.content.iter_any():
-        size += len(piece)
-        if size > LONGEST:
-            raise aiohttp.ClientPayloadError("too long")
-        pieces.append(piece)
-    return b"".join(pieces)
+            raise NotListed(f"{self.host}: {why(error)}") from None
+        return response.status, content, retry_after(response.headers.get("Retry-After"))
 
 
 def _reason(content: bytes) -> str:

@@ -12,7 +12,6 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 from urllib.parse import urlencode, urlsplit
 
@@ -23,6 +22,7 @@ from twilio.http.response import Response
 from twilio.rest import Client
 from yarl import URL
 
+from channels.answers import bounded, seconds, time, why
 from channels.twilio.errors import Refused, Unanswered, Unsent
 
 T = TypeVar("T")
@@ -162,54 +162,19 @@ class _Wire(AsyncHttpClient):  # type: ignore[misc]  # the library has no types 
                     method, self._url(uri, params), data=body, headers=told, allow_redirects=False
                 ) as answer,
             ):
-                content = await _bounded(answer)
+                content = await bounded(answer, LONGEST_ANSWER)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL) as error:
-            raise Unsent(_why(error)) from None
+            raise Unsent(why(error)) from None
         except TimeoutError:
             raise Unanswered("no answer in time") from None
         except (aiohttp.ClientError, OSError) as error:
             # The error's own words may have the address, and so a number.
-            raise Unanswered(_why(error)) from None
-        self.retry_after = _seconds(answer.headers.get("Retry-After", ""))
-        self.their_time = _time(answer.headers.get("Date", ""))
+            raise Unanswered(why(error)) from None
+        self.retry_after = seconds(answer.headers.get("Retry-After", ""))
+        self.their_time = time(answer.headers.get("Date", ""))
         return Response(answer.status, content.decode("utf-8", "replace"), answer.headers)
 
     def _url(self, uri: str, params: Mapping[str, object] | None) -> URL:
         parts = urlsplit(uri)
         query = "&".join(part for part in (parts.query, urlencode(params or {}, doseq=True)) if part)
         return URL(f"{self._base}{parts.path}" + (f"?{query}" if query else ""), encoded=True)
-
-
-async def _bounded(answer: aiohttp.ClientResponse) -> bytes:
-    pieces, size = list[bytes](), 0
-    async for piece in answer.content.iter_any():
-        size += len(piece)
-        if size > LONGEST_ANSWER:
-            raise aiohttp.ClientPayloadError("too long")
-        pieces.append(piece)
-    return b"".join(pieces)
-
-
-def _why(error: Exception) -> str:
-    match error:
-        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientSSLError():
-            return "its certificate is not good"
-        case aiohttp.ClientConnectorError():
-            return error.os_error.strerror or type(error.os_error).__name__
-        case aiohttp.ClientPayloadError():
-            return "the answer breaks off, or is too long"
-        case aiohttp.ServerDisconnectedError() | ConnectionResetError():
-            return "the connection breaks off"
-        case _:
-            return type(error).__name__
-
-
-def _seconds(said: str) -> float | None:
-    return float(said) if said.isascii() and said.isdigit() and len(said) < 7 else None
-
-
-def _time(said: str) -> datetime | None:
-    try:
-        return parsedate_to_datetime(said)
-    except ValueError:
-        return None

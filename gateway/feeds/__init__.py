@@ -1,0 +1,1 @@
+"""Feeds: the ticket stores that desks already have (`contract` says what one is)."""
