@@ -17,11 +17,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from channels.contract import Clock, Cursor, Intake, Ledger
+from channels.rounds import Pace, Rounds
 from channels.spool import Spool
 from channels.telegram.answers import updates
 from channels.telegram.api import Api, NoAnswer, Refused
 from channels.telegram.inbound import ALLOWED_UPDATES, parsed, raw_message, update_id
-from channels.telegram.rounds import Pace, Rounds
+from channels.telegram.setbacks import judging
 from channels.telegram.settings import TelegramAccount
 from normalizer.message import Facts, RawMessage
 
@@ -83,7 +84,9 @@ class Poller:
         self._spool, self._unique, self._grace = spool, unique, grace
         self._api = Api(account, token)
         self._pace = pace or Pace()
-        self._rounds = Rounds(account_name, clock=clock, chance=chance, pace=self._pace, explain=self._explain)
+        self._rounds = Rounds(
+            f"telegram/{account_name}", clock=clock, chance=chance, pace=self._pace, judge=judging(self._explain)
+        )
         self._reached: Reached | None = None
         self._known = False
         self._facts: Facts | None = None

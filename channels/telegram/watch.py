@@ -7,9 +7,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from channels.contract import Clock, Intake
+from channels.rounds import Pace, Rounds
 from channels.telegram.api import Api, NoAnswer, Refused
 from channels.telegram.polling import explain
-from channels.telegram.rounds import Pace, Rounds
+from channels.telegram.setbacks import judging
 from channels.telegram.settings import TelegramAccount
 from channels.telegram.webhook import BotName
 
@@ -37,7 +38,9 @@ class HookWatch:
         """`bot` gets its name from the first look."""
         self._name, self._clock, self._bot, self._every = account_name, clock, bot, every
         self._api = Api(account, token)
-        self._rounds = Rounds(account_name, clock=clock, chance=chance, pace=pace or Pace(), explain=self._explain)
+        self._rounds = Rounds(
+            f"telegram/{account_name}", clock=clock, chance=chance, pace=pace or Pace(), judge=judging(self._explain)
+        )
         self._wrong = ""
 
     @property

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from channels.contract import Clock, Cursor, Intake, Ledger
+from channels.rounds import Pace, Rounds, Setback
 from channels.twilio.listed import File, Listed, listed, raw_listed
 from channels.twilio.lists import Lists, NotListed
-from channels.twilio.rounds import Pace, Rounds
 from channels.twilio.settings import TwilioAccount
 
 log = logging.getLogger(__name__)
@@ -37,6 +37,16 @@ PATIENCE = 3
 """After so many refusals to list a message's files it is taken in without them: they are named as missing."""
 TROUBLE = timedelta(minutes=10)
 """The same where the host is in trouble for so long: what is taken in without its files never gets them."""
+PACE = Pace(first=2.0, longest=300.0, hopeless=300.0)
+DENIED = frozenset({401, 403})
+"""No waiting mends these."""
+
+
+async def _judge(error: Exception) -> Setback | None:
+    if not isinstance(error, NotListed):
+        return None
+    denied = error.status in DENIED
+    return Setback(why=str(error), urgent=denied, hopeless=denied, retry_after=error.retry_after)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +100,8 @@ class Reconciler:
         self._channel, self._name, self._account, self._tokens = channel, account_name, account, tuple(tokens)
         self._clock, self._ledger, self._chance = clock, ledger, chance
         self._lists = Lists(account, tokens)
-        self._rounds = Rounds(f"{channel}/{account_name}", clock=clock, chance=chance, pace=pace or Pace())
+        name = f"{channel}/{account_name} list"
+        self._rounds = Rounds(name, clock=clock, chance=chance, pace=pace or PACE, judge=_judge)
         self._without: dict[str, tuple[int, datetime]] = {}
         """SID -> how often its files could not be listed, and since when."""
         self._troubled: tuple[datetime, datetime] | None = None

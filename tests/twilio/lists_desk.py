@@ -13,8 +13,8 @@ from urllib.parse import parse_qsl
 
 from channels.contract import Accepted, Cursor
 from channels.registry import CHANNELS
+from channels.rounds import Pace
 from channels.twilio.reconcile import Reconciler
-from channels.twilio.rounds import Pace
 from channels.twilio.settings import TwilioAccount
 from gateway.app import Folders
 from gateway.context import Context
@@ -98,7 +98,7 @@ class Desk:
         tokens = [TOKEN] if "auth_token" not in account else [account["auth_token"], TOKEN]
         return Reconciler(
             channel, "main", settings, tokens, clock=self.clock, ledger=self.ledger, chance=lambda: 0.5,
-            pace=Pace(first=0.02, longest=longest),
+            pace=Pace(first=0.02, longest=longest, hopeless=longest),
         )  # fmt: skip
 
     async def compared(self, channel: str = "sms", **account: Any) -> dict[str, str]:

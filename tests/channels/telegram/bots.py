@@ -13,15 +13,15 @@ from typing import Any
 from aiohttp import web
 
 from channels.contract import Accepted, Cursor, Unavailable, Unverified
+from channels.rounds import Pace
 from channels.telegram.polling import CURSOR, Poller
-from channels.telegram.rounds import Pace
 from channels.telegram.settings import TelegramAccount
 from channels.telegram.webhook import BotName, TelegramHook
 from normalizer.message import InlineBody, RawMessage, SpooledBody
 from tests.telegram.standin import SECRET, TOKEN
 
 NOW = datetime(2026, 5, 4, 9, 30, tzinfo=UTC)
-QUICK = Pace(first=0.02, longest=0.05, refused=0.05)
+QUICK = Pace(first=0.02, longest=0.05, hopeless=0.05)
 
 
 @dataclass

@@ -11,9 +11,9 @@ import aiohttp
 import pytest
 
 from channels.contract import Unavailable
+from channels.rounds import Pace
 from channels.telegram.inbound import ALLOWED_UPDATES
 from channels.telegram.polling import Poller
-from channels.telegram.rounds import Pace
 from gateway.demo.bot_api import RECEIVING, Bot, BotApi, Call, Fault, Method
 from normalizer.message import SpooledBody
 from tests.channels.telegram.bots import NOW, Journal, Time, polled, poller

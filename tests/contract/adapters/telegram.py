@@ -13,10 +13,10 @@ from aiohttp import web
 
 from channels.contract import Intake, Sender, Wiring
 from channels.registry import CHANNELS
+from channels.rounds import Pace
 from channels.telegram.api import Api
 from channels.telegram.outbound import TelegramSender
 from channels.telegram.polling import Poller
-from channels.telegram.rounds import Pace
 from channels.telegram.settings import TelegramAccount
 from gateway.demo.bot_api import RECEIVING, SENDING, Bot, BotApi, Fault
 from gateway.demo.bot_api.sending import Chats
@@ -27,7 +27,7 @@ from tests.telegram.standin import SECRET, TOKEN, said, standin
 
 ACCOUNT: dict[str, Any] = {"token": TOKEN, "secret": SECRET, "mode": "webhook"}
 ANNA = 5_000_000_001
-QUICK = Pace(first=0.02, longest=0.05, refused=0.05)
+QUICK = Pace(first=0.02, longest=0.05, hopeless=0.05)
 
 
 def wiring(folder: Path) -> Wiring:

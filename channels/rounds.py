@@ -8,16 +8,13 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from channels.contract import Clock, Unavailable
-from channels.twilio.lists import NotListed
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-URGENT = frozenset({401, 403})
-"""No waiting mends these: operators hear of them at once."""
 LONGEST_WAIT = 3600.0
 """Seconds; a far side that asks for a longer pause is asked again after this."""
 QUIET_TROUBLE = timedelta(minutes=5)
@@ -28,10 +25,30 @@ QUIET_TROUBLE = timedelta(minutes=5)
 class Pace:
     """Pauses in seconds."""
 
-    first: float = 2.0
+    first: float = 1.0
     """After the first failure; doubles."""
-    longest: float = 300.0
-    """Between tries after many, and after a token was refused."""
+    longest: float = 60.0
+    """Between tries after many."""
+    hopeless: float = 300.0
+    """After what only a person can mend: a token that is refused."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setback:
+    """What an exception of the far side's means."""
+
+    why: str
+    """For operators; without secrets."""
+    urgent: bool = False
+    """No waiting mends it: operators hear of it at once."""
+    hopeless: bool = False
+    """Asking soon again is of no use either."""
+    retry_after: float | None = None
+    """Seconds, when the far side says."""
+
+
+Judge: TypeAlias = Callable[[Exception], Awaitable[Setback | None]]
+"""What an exception means; None: it is none of the far side's. Raises nothing."""
 
 
 class Stopped(Exception):
@@ -41,9 +58,9 @@ class Stopped(Exception):
 class Rounds:
     """Repeats one round until it is stopped. May be started again."""
 
-    def __init__(self, name: str, *, clock: Clock, chance: Callable[[], float], pace: Pace) -> None:
+    def __init__(self, name: str, *, clock: Clock, chance: Callable[[], float], pace: Pace, judge: Judge) -> None:
         """`chance` gives numbers in [0, 1): it spreads the pauses."""
-        self._name, self._clock, self._chance, self._pace = name, clock, chance, pace
+        self._name, self._clock, self._chance, self._pace, self._judge = name, clock, chance, pace, judge
         self._stop = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._failures = 0
@@ -59,8 +76,8 @@ class Rounds:
     def start(self, once: Callable[[], Awaitable[float]]) -> None:
         """Begin. `once` is a round; it gives the seconds to wait before the next, and may raise anything."""
         self._stop = asyncio.Event()
-        self._failures, self._since, self._why, self._urgent = 0, None, "", False
-        self._task = asyncio.create_task(self._run(once), name=f"twilio-{self._name}")
+        self._forget()
+        self._task = asyncio.create_task(self._run(once), name=self._name)
 
     async def stop(self) -> None:
         """No more rounds; what is not waited for by `or_stop` is finished first."""
@@ -98,30 +115,33 @@ class Rounds:
             pause = await once()
         except Stopped:
             raise
-        except NotListed as error:
-            return self._refused(error)
-        except Unavailable as error:
-            return self._failed(str(error))
-        except Exception as error:
-            # Whatever it is, it is ours, and must not end what finds lost messages.
-            log.exception("%s: a round failed", self._name)
-            return self._failed(f"an error of ours: {type(error).__name__}")
+        except Exception as error:  # noqa: BLE001  whatever it is, it must not end what messages come by
+            return self._failed(await self._meaning(error))
         if self._since is not None:
-            log.info("%s: the list is read again", self._name)
-        self._failures, self._since, self._why, self._urgent = 0, None, "", False
+            log.info("%s: it goes on again", self._name)
+        self._forget()
         return pause
 
-    def _refused(self, error: NotListed) -> float:
-        pause = self._failed(str(error), urgent=error.status in URGENT)
-        if error.retry_after is not None:
-            return min(error.retry_after, LONGEST_WAIT) + self._chance()
-        return self._pace.longest * (0.5 + self._chance()) if error.status in URGENT else pause
+    async def _meaning(self, error: Exception) -> Setback:
+        """Raises Stopped."""
+        if isinstance(error, Unavailable):
+            return Setback(why=str(error))
+        setback = await self.or_stop(self._judge(error))
+        if setback is None:
+            log.error("%s: a round failed", self._name, exc_info=error)
+            return Setback(why=f"an error of ours: {type(error).__name__}")
+        return setback
 
-    def _failed(self, why: str, *, urgent: bool = False) -> float:
+    def _failed(self, setback: Setback) -> float:
         """Note it; the seconds to wait: they double, and are spread over half to one and a half of themselves."""
         self._failures += 1
         self._since = self._since or self._clock()
-        self._why, self._urgent = why, urgent
-        log.warning("%s: the list of messages cannot be read: %s", self._name, why)
-        whole = min(self._pace.first * 2.0 ** min(self._failures - 1, 20), self._pace.longest)
-        return whole * (0.5 + self._chance())
+        self._why, self._urgent = setback.why, setback.urgent
+        log.warning("%s: %s", self._name, setback.why)
+        if setback.retry_after is not None:
+            return min(setback.retry_after, LONGEST_WAIT) + self._chance()
+        doubled = min(self._pace.first * 2.0 ** min(self._failures - 1, 20), self._pace.longest)
+        return (self._pace.hopeless if setback.hopeless else doubled) * (0.5 + self._chance())
+
+    def _forget(self) -> None:
+        self._failures, self._since, self._why, self._urgent = 0, None, "", False
