@@ -2,33 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from random import Random
+from collections.abc import Mapping
 
-from channels.contract import Clock
-from gateway.feeds.contract import Feed
-from gateway.feeds.settings import FeedSettings
+from gateway.feeds.kind import Kind, Wiring
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wiring:
-    """What a feed is built with."""
-
-    clock: Clock
-    random: Random
-    public_url: str
-    """Of this gateway, for links."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kind:
-    """One kind of store."""
-
-    settings: type[FeedSettings]
-    build: Callable[[str, FeedSettings, Wiring], Feed]
-    """(name, settings, wiring). Raises KeyError or OSError for a secret that is absent."""
-
+__all__ = ["FEEDS", "Kind", "Wiring"]
 
 FEEDS: Mapping[str, Kind] = {}
 """Kind -> how its settings look and how it is built."""
