@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from gateway.feeds import described_rest, webhook
 from gateway.feeds.kind import Kind, Wiring
+from gateway.feeds.rest_settings import RestFeed
 
 __all__ = ["FEEDS", "Kind", "Wiring"]
 
-FEEDS: Mapping[str, Kind] = {}
+FEEDS: Mapping[str, Kind] = {
+    "webhook": Kind(settings=webhook.WebhookFeed, build=webhook.build),
+    "rest": Kind(settings=RestFeed, build=described_rest.build),
+}
 """Kind -> how its settings look and how it is built."""

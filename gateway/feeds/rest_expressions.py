@@ -1,0 +1,99 @@
+"""The small language of a described interface: Jinja, sandboxed, for what is sent and for what is read.
+
+A text with `{{ … }}` in it is filled in. One that is nothing but `{{ expression }}` keeps the value's type, so that a
+number stays a number and a list a list. What reads an answer is an expression without braces: `answer["Номер"]`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Annotated, Any, TypeAlias
+from urllib.parse import quote
+from zoneinfo import ZoneInfo
+
+from jinja2 import StrictUndefined, TemplateError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from pydantic import AfterValidator
+
+from gateway.feeds.contract import FeedError
+
+Values: TypeAlias = Mapping[str, Any]
+_ALONE = re.compile(r"\A\{\{((?:(?!\{\{|\}\}).)*)\}\}\Z", re.DOTALL)
+
+
+def _local(at: str | None, zone: str = "UTC", form: str = "%Y-%m-%dT%H:%M:%S") -> str:
+    """An instant of ours in a zone and form of the store's; "" for none."""
+    return datetime.fromisoformat(at).astimezone(ZoneInfo(zone)).strftime(form) if at else ""
+
+
+def _environment() -> ImmutableSandboxedEnvironment:
+    made = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
+    made.filters["local"] = _local
+    made.filters["part"] = lambda value: quote(str(value), safe="")
+    return made
+
+
+_JINJA = _environment()
+
+
+def checked(text: str) -> str:
+    try:
+        compiled(text)
+    except TemplateError as error:
+        raise ValueError(f"is no template: {error.message}") from None
+    return text
+
+
+def _expression(text: str) -> str:
+    try:
+        _JINJA.compile_expression(text, undefined_to_none=True)
+    except TemplateError as error:
+        raise ValueError(f"is no expression: {error.message}") from None
+    return text
+
+
+Template: TypeAlias = Annotated[str, AfterValidator(checked)]
+"""Text with `{{ … }}`."""
+Expression: TypeAlias = Annotated[str, AfterValidator(_expression)]
+"""`answer.id`, `item["Код"]`."""
+
+
+def compiled(text: str) -> Callable[[Values], Any]:
+    """What fills a template in. Raises TemplateError."""
+    if alone := _ALONE.match(text):
+        found = _JINJA.compile_expression(alone[1], undefined_to_none=False)
+        return lambda values: found(**values)
+    template = _JINJA.from_string(text)
+    return lambda values: template.render(**values)
+
+
+def filled(shape: Any, values: Values) -> Any:
+    """`shape`, JSON with templates for texts, filled in. Raises FeedError for a name that there is not."""
+    match shape:
+        case str():
+            return _guarded(lambda: compiled(shape)(values), shape)
+        case Mapping():
+            return {key: filled(each, values) for key, each in shape.items()}
+        case list() | tuple():
+            return [filled(each, values) for each in shape]
+        case _:
+            return shape
+
+
+def read(expression: str, values: Values) -> Any:
+    """The value, or None where the answer has no such place. Raises FeedError when it cannot be computed."""
+    found = _JINJA.compile_expression(expression, undefined_to_none=True)
+    return _guarded(lambda: found(**values), expression)
+
+
+def _guarded(compute: Callable[[], Any], text: str) -> Any:
+    try:
+        found = compute()
+        if isinstance(found, StrictUndefined):
+            str(found)  # raises, and says what is undefined
+        return found
+    except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
+        # The error's own words may quote what people wrote.
+        raise FeedError(f"{text!r} cannot be computed: {type(error).__name__}", again=False) from None
