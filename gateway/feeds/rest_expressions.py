@@ -1,7 +1,7 @@
 """The small language of a described interface: Jinja, sandboxed, for what is sent and for what is read.
 
 A text with `{{ … }}` in it is filled in. One that is nothing but `{{ expression }}` keeps the value's type, so that a
-number stays a number and a list a list. What reads an answer is an expression without braces: `answer["Номер"]`.
+number stays a number and a list a list. What reads an answer is an expression without braces: `answer.Номер`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Annotated, Any, TypeAlias
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
-from jinja2 import StrictUndefined, TemplateError
+from jinja2 import ChainableUndefined, StrictUndefined, TemplateError, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import AfterValidator
 
@@ -28,14 +28,17 @@ def _local(at: str | None, zone: str = "UTC", form: str = "%Y-%m-%dT%H:%M:%S") -
     return datetime.fromisoformat(at).astimezone(ZoneInfo(zone)).strftime(form) if at else ""
 
 
-def _environment() -> ImmutableSandboxedEnvironment:
-    made = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
+def _environment(undefined: type[Undefined]) -> ImmutableSandboxedEnvironment:
+    made = ImmutableSandboxedEnvironment(undefined=undefined, autoescape=False)
     made.filters["local"] = _local
     made.filters["part"] = lambda value: quote(str(value), safe="")
     return made
 
 
-_JINJA = _environment()
+_SENT = _environment(StrictUndefined)
+"""A name that there is not is a mistake of the description."""
+_READ = _environment(ChainableUndefined)
+"""A place that an answer does not have is nothing special."""
 
 
 def checked(text: str) -> str:
@@ -48,7 +51,7 @@ def checked(text: str) -> str:
 
 def _expression(text: str) -> str:
     try:
-        _JINJA.compile_expression(text, undefined_to_none=True)
+        _READ.compile_expression(text, undefined_to_none=True)
     except TemplateError as error:
         raise ValueError(f"is no expression: {error.message}") from None
     return text
@@ -57,15 +60,15 @@ def _expression(text: str) -> str:
 Template: TypeAlias = Annotated[str, AfterValidator(checked)]
 """Text with `{{ … }}`."""
 Expression: TypeAlias = Annotated[str, AfterValidator(_expression)]
-"""`answer.id`, `item["Код"]`."""
+"""`answer.id`, `item.Код`."""
 
 
 def compiled(text: str) -> Callable[[Values], Any]:
     """What fills a template in. Raises TemplateError."""
     if alone := _ALONE.match(text):
-        found = _JINJA.compile_expression(alone[1], undefined_to_none=False)
+        found = _SENT.compile_expression(alone[1], undefined_to_none=False)
         return lambda values: found(**values)
-    template = _JINJA.from_string(text)
+    template = _SENT.from_string(text)
     return lambda values: template.render(**values)
 
 
@@ -84,7 +87,7 @@ def filled(shape: Any, values: Values) -> Any:
 
 def read(expression: str, values: Values) -> Any:
     """The value, or None where the answer has no such place. Raises FeedError when it cannot be computed."""
-    found = _JINJA.compile_expression(expression, undefined_to_none=True)
+    found = _READ.compile_expression(expression, undefined_to_none=True)
     return _guarded(lambda: found(**values), expression)
 
 
