@@ -47,7 +47,13 @@ def verify(keys: Sequence[bytes], headers: Mapping[str, str], body: bytes, now: 
     said = [each.partition(",")[2] for each in headers.get(SIGNATURE, "").split() if each.startswith("v1,")]
     right = [_signature(key, name, stamp, body) for key in keys]
     # Every pair is compared, so that the time tells nothing of which key it was.
-    if not any([hmac.compare_digest(one.encode(), other.encode()) for one in said[:10] for other in right]):
+    if not any(
+        [
+            hmac.compare_digest(one.encode("utf-8", "surrogateescape"), other.encode())
+            for one in said[:10]
+            for other in right
+        ]
+    ):
         raise Forged("the signature is not by a key of ours")
     if abs(now.timestamp() - int(stamp)) > TOLERANCE.total_seconds():
         raise Forged("the request is too old, or a clock is wrong")
