@@ -24,7 +24,7 @@ venv: $(STAMP) ## make .venv from hash-checked pins; .venv/bin/gateway is the co
 run: $(STAMP) ## start the gateway on the defaults of config/
 	$(BIN)/gateway serve $(if $(SET),--set $(SET))
 
-demo: $(STAMP) ## a gateway of its own in a temporary folder, twelve mails, a bot, text messages; writes to nobody
+demo: $(STAMP) ## a gateway of its own in a temporary folder, twelve mails, a bot, text messages, calls; writes to nobody
 	$(BIN)/gateway demo
 
 test: $(STAMP) ## all tests

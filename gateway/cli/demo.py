@@ -14,7 +14,7 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def demo() -> None:
-    """Start a gateway of its own, send it a dozen mails, answer, resolve and rate one; talk to its bot, and text it.
+    """Start a gateway of its own, send it a dozen mails, answer and rate one; talk to its bot, text and call it.
 
     It writes to nobody, whatever is configured: mail goes to a folder, and Telegram and Twilio are servers of its own
     on this machine. Everything is in a temporary folder that is removed at the end.

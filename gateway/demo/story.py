@@ -1,8 +1,9 @@
-"""The story that the demo tells: mails in, what each became and why, an answer, a rating; a bot; a telephone."""
+"""The story that the demo tells: mails in, what each became and why, a rating; a bot; text messages; calls."""
 
 from __future__ import annotations
 
 import re
+import shutil
 from dataclasses import dataclass
 from email.message import Message
 from pathlib import Path
@@ -12,7 +13,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from gateway.demo import talk, texting
+from gateway.demo import calling, talk, texting
 from gateway.demo.chat import telegram
 from gateway.demo.desk import Desk, NotInTime, Page, wait_for
 from gateway.demo.mails import DESK, MAILS, REPEATED, Mail, build
@@ -46,9 +47,11 @@ def tell(folder: Path, config: Path, console: Console) -> None:
             "mail": {"support": MAILBOX},
             "telegram": {"demo": chat.account(folder)},
             "sms": {"demo": phone.account(folder)},
+            "voice": {"demo": phone.account(folder)},
         }
         # A chat waits some seconds for a burst to end; nobody shall wait for that here.
-        desk = Desk(folder, config, channels, "outbox.chat_acknowledgement_delay=0s", "outbox.debounce=0s")
+        own = _as_shipped(folder, config)
+        desk = Desk(folder, own, channels, "outbox.chat_acknowledgement_delay=0s", "outbox.debounce=0s")
         try:
             listening = desk.started()
             where = f"SMTP {listening['smtp']}, HTTP {listening['http']}"
@@ -60,9 +63,17 @@ def tell(folder: Path, config: Path, console: Console) -> None:
             _rate(desk, first, console)
             talk.tell(desk, chat, console)
             texting.tell(desk, phone, console)
+            calling.tell(desk, phone, console)
         finally:
             desk.stop()
     console.print("\nThe gateway is stopped and its folder removed; nobody was written to. Next: [bold]make run[/bold]")
+
+
+def _as_shipped(folder: Path, config: Path) -> Path:
+    """The configuration, with calls led as they are by default: the demo's caller knows which keys to press."""
+    own = folder / "config"
+    shutil.copytree(config, own, ignore=shutil.ignore_patterns("ivr.yaml"))
+    return own
 
 
 def _send_all(desk: Desk, console: Console) -> list[Became]:

@@ -29,6 +29,10 @@ class Transcript:
         """A text message that the person gets, and how many parts it takes."""
         self._line("SMS", f"{words}  ({len(words)} characters, {parts} {'part' if parts == 1 else 'parts'})", "cyan")
 
+    def voice(self, words: str) -> None:
+        """What a caller hears."""
+        self._line("voice", words, "cyan")
+
     def desk(self, words: str) -> None:
         """What happens behind it."""
         self._line("desk", words, "dim")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.demo.twilio_api import EndlessCall, Leave, Person, Press, Rung, Silent, Talk
+from gateway.demo.twilio_api import Did, EndlessCall, Leave, Person, Press, Rung, Silent, Talk
 from tests.twilio.provider import ANNA, OURS, SID
 from tests.twilio.twiml_desk import twiml_desk
 
@@ -25,6 +25,20 @@ async def test_words_are_written_down_with_their_language_and_the_end_of_a_docum
         assert call.words == "Вітаємо\nBye"
         assert (call.status, call.hung_up, call.codes, desk.paths) == ("completed", False, [], ["/begin"])
         assert 5.0 < call.seconds < 7.0
+
+
+async def test_what_was_heard_and_done_is_told_in_order() -> None:
+    listen = '<Record action="/heard" finishOnKey="#"/><Say>Still here</Say>'
+    async with twiml_desk(
+        begin=MENU.format("", "Натисніть"), none=MENU.format(' numDigits="2"', "Ще раз"), keys=listen, heard=listen
+    ) as desk:
+        call = await desk.call(Silent(), Press(keys="12"), Talk(seconds=9, key="#"), Talk(seconds=4, leaves=True))
+        told = [(one.kind, one.keys if isinstance(one, Did) else one.words) for one in call.story]
+        assert told == [
+            ("say", "Натисніть"), ("silent", ""), ("say", "Ще раз"), ("press", "12"), ("beep", ""), ("talk", ""),
+            ("press", "#"), ("beep", ""), ("talk", ""), ("hang_up", ""),
+        ]  # fmt: skip
+        assert [one.kind for one in call.said] == ["say", "say", "beep", "beep"]
 
 
 async def test_the_first_request_and_the_last_one_say_what_is_documented() -> None:

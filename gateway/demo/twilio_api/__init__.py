@@ -6,7 +6,7 @@ https://www.twilio.com/docs/usage/webhooks/webhooks-security alone.
 """
 
 from gateway.demo.twilio_api.calls import Call, EndlessCall, Telephony
-from gateway.demo.twilio_api.calls_person import Leave, Person, Press, Rung, Silent, Talk
+from gateway.demo.twilio_api.calls_person import Did, Leave, Person, Press, Rung, Said, Silent, Talk
 from gateway.demo.twilio_api.calls_reports import Manner, Told
 from gateway.demo.twilio_api.network import Mishap, Network, Tried
 from gateway.demo.twilio_api.reports import NEVER, Reports
@@ -14,6 +14,7 @@ from gateway.demo.twilio_api.rest import Fault, TwilioApi
 from gateway.demo.twilio_api.signing import signed_form, signed_json
 
 __all__ = [
-    "NEVER", "Call", "EndlessCall", "Fault", "Leave", "Manner", "Mishap", "Network", "Person", "Press", "Reports",
-    "Rung", "Silent", "Talk", "Telephony", "Told", "Tried", "TwilioApi", "signed_form", "signed_json",
+    "NEVER", "Call", "Did", "EndlessCall", "Fault", "Leave", "Manner", "Mishap", "Network", "Person", "Press",
+    "Reports", "Rung", "Said", "Silent", "Talk", "Telephony", "Told", "Tried", "TwilioApi", "signed_form",
+    "signed_json",
 ]  # fmt: skip

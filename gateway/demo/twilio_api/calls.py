@@ -16,7 +16,7 @@ from xml.etree.ElementTree import Element
 
 from aiohttp import web
 
-from gateway.demo.twilio_api.calls_person import Doing, HungUp, Line, Person, Rung, Said, Silent
+from gateway.demo.twilio_api.calls_person import Did, Doing, HungUp, Line, Person, Rung, Said, Silent
 from gateway.demo.twilio_api.calls_recordings import Recording, Recordings
 from gateway.demo.twilio_api.calls_reports import RFC_2822, Later, Manner, News, RecordingNews
 from gateway.demo.twilio_api.calls_verbs import dial, gather, record, say
@@ -85,6 +85,11 @@ class Call:
     def said(self) -> list[Said]:
         """Everything that was heard, in order."""
         return self.line.said
+
+    @property
+    def story(self) -> list[Said | Did]:
+        """The same, with what they did in between."""
+        return self.line.story
 
     @property
     def words(self) -> str:
@@ -164,6 +169,7 @@ class Telephony:
             await self._followed(placed, ours)
         except HungUp:
             placed.hung_up = True
+            placed.line.story.append(Did(kind="hang_up"))
             placed.status = "no-answer" if placed.status == "ringing" else "completed"
         except (_Over, CallError):
             placed.status = placed.status if placed.status in REJECTED.values() else "completed"

@@ -93,6 +93,16 @@ class Said:
     """Not to its end: a key was pressed, or the person hung up."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Did:
+    """Something that the person did."""
+
+    kind: Literal["press", "talk", "silent", "hang_up"]
+    keys: str = ""
+    seconds: float = 0.0
+    """Of speech."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Line:
     """A line with its clock; nothing waits for it really."""
@@ -100,7 +110,13 @@ class Line:
     leave_at: float | None = None
     elapsed: float = 0.0
     """Seconds since the call was answered."""
-    said: list[Said] = field(default_factory=list)
+    story: list[Said | Did] = field(default_factory=list)
+    """What was heard and done, in order."""
+
+    @property
+    def said(self) -> list[Said]:
+        """What was heard."""
+        return [one for one in self.story if isinstance(one, Said)]
 
     @property
     def ends(self) -> float:

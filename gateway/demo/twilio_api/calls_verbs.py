@@ -10,6 +10,7 @@ from xml.etree.ElementTree import Element
 from gateway.demo.twilio_api.calls_person import (
     LETTERS_A_SECOND,
     LONGEST_CALL,
+    Did,
     Doing,
     HungUp,
     Leave,
@@ -69,7 +70,7 @@ def say(verbs: Iterable[Element], line: Line, until: float | None = None) -> Non
             cut = lasts > min(left, line.ends - line.elapsed)
             words, get = " ".join("".join(verb.itertext()).split()), verb.attrib.get
             kind: Literal["say", "play"] = "say" if verb.tag == "Say" else "play"
-            line.said.append(
+            line.story.append(
                 Said(kind=kind, words=words, language=get("language", ""), voice=get("voice", ""), cut=cut)
             )
         line.spend(min(lasts, left))
@@ -83,12 +84,16 @@ def gather(verb: Element, doing: Doing, line: Line) -> Gathered:
     if not isinstance(doing, Press) or not heard or not doing.keys:
         say(verb, line)
         line.spend(float(verb.get("timeout", "5")))
+        line.story.append(Did(kind="silent"))
         return Gathered(digits="")
     first = None if doing.wait is None else line.elapsed + doing.wait
     say(verb, line, until=first)
     timeout = float(verb.get("timeout", "5"))
     at = line.elapsed + min(THINKING, timeout) if first is None else first
-    return _keys(verb, doing, line, at, timeout)
+    found = _keys(verb, doing, line, at, timeout)
+    keys = found.digits + found.finished_on
+    line.story.append(Did(kind="press", keys=keys) if keys else Did(kind="silent"))
+    return found
 
 
 def _keys(verb: Element, doing: Press, line: Line, at: float, timeout: float) -> Gathered:
@@ -112,8 +117,16 @@ def _keys(verb: Element, doing: Press, line: Line, at: float, timeout: float) ->
 def record(verb: Element, doing: Doing, line: Line) -> Recorded | None:
     """What is recorded; None for silence. Raises HungUp when the person hung up without a word."""
     if verb.get("playBeep", "true") == "true":
-        line.said.append(Said(kind="beep"))
+        line.story.append(Said(kind="beep"))
         line.spend(BEEP)
+    heard = _listen(verb, doing, line)
+    key = heard.digits if heard is not None and not heard.hung_up else ""
+    line.story += [Did(kind="talk", seconds=heard.seconds)] if heard is not None else [Did(kind="silent")]
+    line.story += [Did(kind="press", keys=key)] if key else []
+    return heard
+
+
+def _listen(verb: Element, doing: Doing, line: Line) -> Recorded | None:
     finish, longest = verb.get("finishOnKey", FINISHING), float(verb.get("maxLength", "3600"))
     silence = min(float(verb.get("timeout", "5")), longest)
     if not isinstance(doing, Talk) or doing.seconds <= 0:

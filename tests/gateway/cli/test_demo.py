@@ -72,6 +72,7 @@ channels:
 def test_the_demo_comes_to_its_end_whatever_is_configured(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "config", tmp_path / "config")
     (tmp_path / "config" / "gateway.yaml").write_text(OURS)
+    (tmp_path / "config" / "ivr.yaml").write_text("languages: [en]\nmenu: [status]\nclosed_menu: [person]\n")
     (tmp_path / "var").mkdir()
     (tmp_path / "tmp").mkdir()
     result = gateway("demo", "--config", str(tmp_path / "config"), var=tmp_path / "var", TMPDIR=str(tmp_path / "tmp"))
@@ -92,6 +93,12 @@ def test_the_demo_comes_to_its_end_whatever_is_configured(tmp_path: Path) -> Non
         "two messages, one acknowledgement",
         "5 спасибо",
         "5 of 5; the ticket stays resolved",
+        "Українська мова — натисніть 1.",
+        "[speaks, 18 seconds]",
+        "recording.mp3 was fetched",
+        "Ганна [presses 5]",
+        "Ваша оцінка — 5.",
+        "5 of 5, by a key; two calls, one ticket",
         "nobody was written to",
     ):
         assert words in shown, words
