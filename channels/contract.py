@@ -427,6 +427,20 @@ class Fetcher(Protocol):
         ...
 
 
+@runtime_checkable
+class Erases(Protocol):
+    """Add-on of a fetcher: what it has fetched may be deleted at the far side, once it is committed here."""
+
+    @property
+    def erase_after(self) -> timedelta | None:
+        """How long after that; None: it stays there."""
+        ...
+
+    async def erase(self, source: str) -> None:
+        """Delete it, within a time limit of its own; what is not there is deleted. Raises `FetchFailed`."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """What a look at something real came to, for an engineer's eyes; no secret is in it."""

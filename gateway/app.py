@@ -26,6 +26,7 @@ from gateway.canary import Canary
 from gateway.capture import CaptureSender
 from gateway.checks import CHECKS
 from gateway.context import Context
+from gateway.erasing import Erasing
 from gateway.fetching import Fetching
 from gateway.housekeeping import Housekeeping
 from gateway.leases import Leases, Work
@@ -123,6 +124,7 @@ class _Loops:
     alerts: Alerts
     housekeeping: Housekeeping
     fetching: Fetching
+    erasing: Erasing
     canary: Canary
     leases: Leases | None
 
@@ -138,6 +140,7 @@ class _Loops:
             **first, "outbox": self.outbox.run, "timers": self.timers.run, "pipeline": self.pipeline.run,
             "alerts": nodes.by_one_node(self.leases, "alerts", self.alerts.run),
             "housekeeping": self.housekeeping.run, "fetching": self.fetching.run,
+            "erasing": nodes.by_one_node(self.leases, "erasing", self.erasing.run),
             "canary": nodes.by_one_node(self.leases, "canary", self.canary.run),
         }  # fmt: skip
 
@@ -266,8 +269,10 @@ class Gateway:
         )
 
         async def here() -> Mapping[str, str]:
-            return await asyncio.to_thread(health.look, ahead) | await troubles(
-                [*core.ports.listeners, *outbox.senders.values()]
+            return (
+                await asyncio.to_thread(health.look, ahead)
+                | await troubles([*core.ports.listeners, *outbox.senders.values()])
+                | await erasing.troubles()
             )
 
         if core.leases is None:
@@ -277,11 +282,13 @@ class Gateway:
             alerts = Alerts(
                 db, ctx, self._clock, metrics=core.metrics, after=outbox.wake, elsewhere=node_troubles,
             )  # fmt: skip
+        erasing = Erasing(db, fetchers=lambda: fetching.fetchers, clock=self._clock)
+        fetching.fetched = erasing.wake
         housekeeping = Housekeeping(db, ctx, core.blobs, self._folders.spool, self._clock)
         canary = Canary(db, ctx, senders=lambda: outbox.senders, clock=self._clock)
         return _Loops(
             outbox=outbox, timers=fired, pipeline=pipeline, alerts=alerts, housekeeping=housekeeping,
-            fetching=fetching, canary=canary, leases=core.leases,
+            fetching=fetching, erasing=erasing, canary=canary, leases=core.leases,
         )  # fmt: skip
 
     async def _serve(self, stack: AsyncExitStack, core: _Core, loops: _Loops) -> dict[str, str]:

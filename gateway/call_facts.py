@@ -13,14 +13,13 @@ from gateway import shared_numbers, surveys, wording
 from gateway.context import Context
 from gateway.dialogs import ivr_states as ivr
 from gateway.notices import numbers_of
-from gateway.shared_numbers import PHONE
+from gateway.shared_numbers import HIDDEN, PHONE
 from gateway.store import consents, incidents, people, tickets
 from gateway.store.journal import Entry
 from normalizer.message import CallEvent
 from router import contracts
 from router.hours import is_open
 
-HIDDEN = "hidden:"
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 SMS = "sms"
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TypeAlias, assert_never
 
-from gateway import surveys
+from gateway import call_transcripts, clocks, surveys
 from gateway.call_facts import Asked, is_hidden, is_one_persons, is_texted, ticket_state
+from gateway.call_notes import length, notes_of
 from gateway.dialogs import ivr_states as ivr
 from gateway.filing_append import append_to
 from gateway.filing_case import Case
@@ -14,7 +15,7 @@ from gateway.filing_open import open_for
 from gateway.filing_threads import Found as Named
 from gateway.shared_numbers import PHONE
 from gateway.store import calls, people, tickets
-from normalizer.call import Connected, Recorded
+from normalizer.call import Connected, Recorded, Transcribed
 from normalizer.message import Address, Attachment, Conversation, Message
 from router.assignment import Assignment
 from router.route import route
@@ -35,6 +36,9 @@ Deed: TypeAlias = (
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn(Asked):
     """One request, with what can be done about it."""
+
+    unheard_end: str = "ticket_hung_up"
+    """Name of the text that says how a call ended in which nothing was recorded."""
 
     def do(self, state: ivr.State, deed: Deed) -> ivr.Event | None:
         """Carry out one action; what has an outcome returns it. Raises Conflict."""
@@ -79,41 +83,53 @@ class Turn(Asked):
     def keep_recording(self, state: ivr.State, to: int | None = None) -> bool:
         """Put what was recorded into the call's ticket, or `to`; False when it is there, or there is none."""
         heard = self.event.happening
-        if not isinstance(heard, Recorded) or not heard.recording:
+        if not isinstance(heard, Recorded | Transcribed) or not heard.recording:
             return False
-        if not calls.add_recording(
-            self.conn, self.call.id, heard.recording, source=self.event.source, seconds=heard.seconds, now=self.now
-        ):
+        seconds = heard.seconds if isinstance(heard, Recorded) else 0
+        new = calls.add_recording(
+            self.conn, self.call.id, heard.recording, source=self.event.source, seconds=seconds, now=self.now
+        )
+        if not new:
+            call_transcripts.measured(self, heard.recording, seconds)
             return False
         files = (replace(RECORDING, source=self.event.source),) if self.event.source else ()
-        said = f"[voice message, {_length(heard.seconds)}]"
-        self._write(f"{said}" if to or self.ticket_id() else f"{self._about(state)}\n{said}", state, files, to)
+        said = notes_of(self).voice(seconds)
+        begins = to is None and self.ticket_id() is None
+        kept = self._write(f"{notes_of(self).about(self, state)}\n{said}" if begins else said, state, files, to)
+        attached = tickets.first_attachment(self.conn, kept) if kept is not None and files else None
+        calls.change_recording(self.conn, self.call.id, heard.recording, message_id=kept, attachment_id=attached)
+        if to is None:
+            # Also where the call was over before anybody told us of its recording.
+            calls.change(self.conn, self.call.id, outcome="ticket")
         return True
 
     def _write(self, text: str, state: ivr.State, files: tuple[Attachment, ...] = (), to: int | None = None,
-               tags: tuple[str, ...] = ()) -> None:  # fmt: skip
-        """One more message of the call's ticket, which is opened with it where there is none."""
+               tags: tuple[str, ...] = ()) -> int | None:  # fmt: skip
+        """One more message of the call's ticket, which is opened with it where there is none. Returns its id."""
         case = self._case(text, state, files, tags)
         known = to or self.ticket_id()
         if known is not None:
-            append_to(self.conn, case, Named(ticket_id=known, issued=False), verified=True)
-            return
+            return append_to(self.conn, case, Named(ticket_id=known, issued=False), verified=True).message_id
         filed = open_for(self.conn, case)
         calls.change(self.conn, self.call.id, ticket_id=filed.ticket_id, outcome="ticket")
+        return filed.message_id
 
     def _case(self, text: str, state: ivr.State, files: tuple[Attachment, ...], tags: tuple[str, ...]) -> Case:
         raw, caller = self.entry.raw, self.call.caller
         place = {} if is_hidden(caller) else {"to": caller, "from": self.call.called}
         message = Message(
             sender=Address(address=caller, name="" if is_hidden(caller) else self.event.caller.name),
+            subject=notes_of(self).subject(state),
             text=text,
             visible_text=text,
             language=state.language,
             language_sure=bool(state.language),
             attachments=files,
             conversation=Conversation(id=caller, answer_to=place),
+            chosen=state.chosen,
+            ours=True,
         )
-        # The words are ours, and short: they are routed here, and not in a process of its own.
+        # There are no words to read yet: this costs little, and needs no process of its own.
         assigned: Assignment = route(
             message, self.ctx.policy, raw.received_at, channel=raw.channel, account=raw.account
         )
@@ -121,13 +137,6 @@ class Turn(Asked):
         return Case(
             ctx=self.ctx, entry=self.entry, message=message, assignment=assigned, now=self.now, sender=message.sender
         )
-
-    def _about(self, state: ivr.State, more: str = "") -> str:
-        """The call on one line: who, what was chosen, whom it was put through to."""
-        caller = "a hidden number" if is_hidden(self.call.caller) else self.call.caller
-        over = f"forwarded by {self.event.forwarded_from}" if self.event.forwarded_from else ""
-        said = (f"from {caller}", over, ", ".join(state.chosen), more)
-        return f"[call {'; '.join(part for part in said if part)}]".replace("\n", " ")
 
     def _filed(self, state: ivr.State) -> ivr.Filed:
         self.keep_recording(state)
@@ -144,10 +153,12 @@ class Turn(Asked):
         if tickets.add_event(
             self.conn, ticket_id, at=self.entry.raw.received_at, actor="requester", kind="call_back", data=data, key=key
         ):
-            text = f"[call back: {number}]"
-            tickets.add_message(
-                self.conn, ticket_id, direction="note", kind="note", author="gateway", text=text, at=self.now
-            )
+            self._note(ticket_id, notes_of(self).say("ticket_call_back", number=number))
+
+    def _note(self, ticket_id: int, text: str) -> None:
+        tickets.add_message(
+            self.conn, ticket_id, direction="note", kind="note", author="gateway", text=text, at=self.now
+        )
 
     def tell_length(self, seconds: int) -> None:
         """The call is over: how long it took stands in the ticket's history."""
@@ -170,13 +181,28 @@ class Turn(Asked):
         calls.change(self.conn, self.call.id, outcome=outcome)
 
     def _leave(self, state: ivr.State, reason: str) -> None:
+        notes = notes_of(self)
         if reason != "put_through":
-            self._write(self._about(state, "hung up"), state)
+            self._write(notes.about(self, state, notes.words[self.unheard_end]), state)
             return
-        rung = f"put through to {state.rung[-1]}" if state.rung else "put through"
-        talk = self.event.happening
+        talk, number = self.event.happening, state.rung[-1] if state.rung else ""
         seconds = talk.seconds if isinstance(talk, Connected) else 0
-        self._write(self._about(state, f"{rung}, {_length(seconds)}"), state, tags=(PUT_THROUGH,))
+        ends = notes.say("ticket_put_through", number=number, length=length(seconds))
+        self._write(notes.about(self, state, ends), state, tags=(PUT_THROUGH,))
+        ticket_id = self.ticket_id()
+        if ticket_id is not None:
+            self._note(ticket_id, notes.words["ticket_to_complete"])
+            self._tell_answer(ticket_id, number, seconds)
+
+    def _tell_answer(self, ticket_id: int, number: str, seconds: int) -> None:
+        """Somebody of staff spoke to the caller: nobody waits for a first answer any more."""
+        agent = self.ctx.settings.agent_by_address(number)
+        data = {"seconds": seconds, "number": number, "call": self.call.call}
+        tickets.add_event(
+            self.conn, ticket_id, at=self.entry.raw.received_at, actor=f"agent:{agent or 'telephone'}", kind="call",
+            data=data, key=f"call_answered:{self.call.id}",
+        )  # fmt: skip
+        clocks.recompute(self.conn, self.ctx, ticket_id, self.now)
 
     # -- a mark -----------------------------------------------------------------------------
 
@@ -188,10 +214,6 @@ class Turn(Asked):
 
     def _comment(self, state: ivr.State, said: ivr.Comment) -> None:
         key = f"comment:{self.entry.id}"
-        text = f"[voice message, {_length(said.seconds)}]"
+        text = notes_of(self).voice(said.seconds)
         surveys.comment(self.conn, self.ctx, said.survey, text, self.call.channel, key, self.now)
         self.keep_recording(state, surveys.ticket_of(self.conn, said.survey))
-
-
-def _length(seconds: int) -> str:
-    return f"{seconds // 60}:{seconds % 60:02}"

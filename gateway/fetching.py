@@ -18,7 +18,7 @@ from typing import TypeAlias
 
 from sqlalchemy import Connection
 
-from channels.contract import Clock, Fetched, Fetcher, FetchFailed, Unavailable
+from channels.contract import Clock, Erases, Fetched, Fetcher, FetchFailed, Unavailable
 from gateway import fetched, health
 from gateway.circuit import Circuit
 from gateway.context import Context
@@ -69,6 +69,8 @@ class Fetching:
         self._busy: dict[int, tuple[Account, media.Step]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._woken = asyncio.Event()
+        self.fetched: Callable[[], object] = lambda: None
+        """Called when a file is here."""
 
     def wake(self) -> None:
         """A message was filed. To be called in the event loop, after the commit."""
@@ -185,8 +187,9 @@ class Fetching:
 
     async def _fetch(self, row: media.Row) -> None:
         account = (row.channel, row.account)
+        fetcher = self.fetchers[account]
         try:
-            file = await self._fetched(row, self.fetchers[account])
+            file = await self._fetched(row, fetcher)
             self._failpoint("media-fetched")
             await asyncio.to_thread(self._adopt, file)
             self._failpoint("media-adopted")
@@ -200,7 +203,9 @@ class Fetching:
         self._circuit(account).answered()
         spoken = file.spoken or SPOKEN in (row.content_type, file.content_type)
         listen = spoken and bool(self.ctx.settings.transcription.command)
-        ours = await self._db.write(lambda conn: fetched.came(conn, row, file, self._clock(), listen=listen))
+        came = partial(fetched.came, erase_after=fetcher.erase_after if isinstance(fetcher, Erases) else None)
+        ours = await self._db.write(lambda conn: came(conn, row, file, self._clock(), listen=listen))
+        self.fetched()
         log.info("file is here" if ours else "file was settled by another", media=row.id, size=file.size)
 
     async def _fetched(self, row: media.Row, fetcher: Fetcher) -> Fetched:
@@ -279,7 +284,7 @@ class Fetching:
             await self._db.write(lambda conn: fetched.not_heard(conn, row, "nothing is said in it", self._clock()))
             return
         assignment = None
-        found = await self._db.read(lambda conn: fetched.reading(conn, row, text))
+        found = await self._db.read(lambda conn: fetched.reading(conn, fetched.words_of(row), text))
         if found is not None:
             assignment = await asyncio.to_thread(
                 route, found.message, self.ctx.policy, found.opened_at,

@@ -12,16 +12,16 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from gateway import call_answers, call_facts, call_words
+from gateway import call_answers, call_facts, call_transcripts, call_words
 from gateway.call_tickets import Turn
 from gateway.context import Context
 from gateway.dialogs import ivr_states as ivr
-from gateway.dialogs.ivr import step
+from gateway.dialogs.ivr import left_behind, step
 from gateway.facts import desk_name
 from gateway.filing_case import Filed
 from gateway.store import calls, tickets
 from gateway.store.journal import Entry
-from normalizer.call import Ended, Recorded
+from normalizer.call import Ended, Recorded, Transcribed
 from normalizer.message import CallEvent
 
 OUTCOMES = 10
@@ -35,7 +35,7 @@ def file_call(conn: Connection, ctx: Context, entry: Entry, event: CallEvent, no
     raw, caller = entry.raw, call_facts.caller_of(event)
     row = calls.lock(
         conn, raw.channel, raw.account, event.call, caller=caller, called=event.called,
-        state=ivr.as_json(ivr.State()), now=raw.received_at,
+        state=ivr.as_json(ivr.State()), now=raw.received_at, entry_id=entry.id,
     )  # fmt: skip
     if row.caller != caller and not event.aside:
         if row.step != calls.UNASKED or not call_facts.is_hidden(row.caller):
@@ -55,12 +55,24 @@ def _aside(turn: Turn) -> str:
     happening = turn.event.happening
     if isinstance(happening, Recorded):
         return "" if turn.keep_recording(ivr.from_json(turn.call.state)) else "known already"
+    if isinstance(happening, Transcribed):
+        # It may be the first that we hear of its recording.
+        turn.keep_recording(ivr.from_json(turn.call.state))
+        return call_transcripts.write_down(turn, happening)
     if not isinstance(happening, Ended) or turn.call.ended_at is not None:
         return "known already"
     calls.change(turn.conn, turn.call.id, ended_at=turn.entry.raw.received_at, seconds=happening.seconds)
-    _carried_out(turn, *_stepped(turn, ivr.from_json(turn.call.state), happening))
+    state = is_over(turn)
+    if turn.call.outcome == calls.NO_END:
+        turn.do(state, ivr.Close(reason=left_behind(state)))
     turn.tell_length(happening.seconds)
     return ""
+
+
+def is_over(turn: Turn) -> ivr.State:
+    """Let the call end as it stands. Returns its last state."""
+    state, _ = _carried_out(turn, *_stepped(turn, ivr.from_json(turn.call.state), turn.event.happening))
+    return state
 
 
 def _asked(turn: Turn) -> str:

@@ -9,7 +9,9 @@ from functools import partial
 from pathlib import Path
 
 from channels.contract import Clock, Unavailable
+from gateway.call_ends import give_up
 from gateway.context import Context
+from gateway.filing_case import Conflict
 from gateway.log import get_logger
 from gateway.store import calls, journal, leases, retention
 from gateway.store.blob_sweep import sweep
@@ -20,6 +22,8 @@ from gateway.waiting import wait_for_any
 EVERY = timedelta(hours=1)
 LONGEST_CALL = timedelta(hours=6)
 """Twilio ends a call after four: https://www.twilio.com/docs/voice/api/call-resource"""
+LAST_WORD = timedelta(days=2)
+"""After the end of a call nothing is told of it any more: recordings and transcripts come within minutes."""
 AFTER_TROUBLE = timedelta(minutes=5)
 
 log = get_logger(__name__)
@@ -37,13 +41,13 @@ class Housekeeping:
             pause = EVERY
             try:
                 log.info("tidied", **await self.tidy())
-            except (Unavailable, OSError) as error:
+            except (Unavailable, Conflict, OSError) as error:
                 log.warning("tidying is put off", error=type(error).__name__)
                 pause = AFTER_TROUBLE
             await wait_for_any(stop, seconds=pause.total_seconds())
 
     async def tidy(self) -> dict[str, int]:
-        """Do it once. Returns how many of each kind went. Raises Unavailable, OSError."""
+        """Do it once. Returns how many of each kind went. Raises Unavailable, Conflict, OSError."""
         now = self._clock()
         before = now - self.ctx.settings.journal.keep_raw
         forgotten = 0
@@ -54,7 +58,10 @@ class Housekeeping:
         records = await self._in_chunks(retention.drop_records, kept.log, now)
         swept = await sweep(self._db, self._blobs, now=now)
         await self._db.write(leases.forget)
-        endless = await self._db.write(partial(calls.without_end, before=now - LONGEST_CALL))
+        endless = await self._without_end(now)
+        # What may be replayed must find its call; the last word of one may be a day younger than its end.
+        old_calls = max(kept.calls, self.ctx.settings.journal.keep_raw + LAST_WORD) if kept.calls else kept.calls
+        called = await self._in_chunks(calls.drop, old_calls, now)
         leftovers = await asyncio.to_thread(sweep_folder, self._spool, now)
         return {
             "raw_forgotten": forgotten,
@@ -62,8 +69,16 @@ class Housekeeping:
             "records_forgotten": records,
             "blobs_swept": swept,
             "calls_without_end": endless,
+            "calls_forgotten": called,
             "spool_leftovers": leftovers,
         }
+
+    async def _without_end(self, now: datetime) -> int:
+        """Calls are over of which nobody told us so, each in a transaction of its own. Returns how many."""
+        done = 0
+        for call in await self._db.read(partial(calls.without_end, before=now - LONGEST_CALL)):
+            done += await self._db.write(partial(give_up, ctx=self.ctx, blobs=self._blobs, call_id=call, now=now))
+        return done
 
     async def _in_chunks(self, drop: Callable[..., int], keep: timedelta, now: datetime) -> int:
         """Drop what is older than `keep` (zero: nothing), a transaction at a time. Returns how many."""

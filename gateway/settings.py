@@ -101,6 +101,10 @@ class Retention(Section):
     log: Duration = 90 * DAY
     """Records of operation: kept answers to API calls, ended links to tickets, counters of brakes, requests that
     webhooks did not believe. 0s: for ever."""
+    calls: Duration = 365 * DAY
+    """Telephone calls: what was chosen in each, what its requests were answered, what it left behind; its ticket and
+    recordings stay. At least two days more than `journal.keep_raw`, or a replay would take a call for a new one. 0s:
+    for ever."""
 
 
 class Workers(Section):

@@ -20,10 +20,15 @@ PHONE = "phone"
 """Kind of the identities of those who are known by a telephone number."""
 TAG = "shared-number"
 """Of tickets that such a number asked for."""
+HIDDEN = "hidden:"
+"""What stands before the address of somebody whose number the network does not tell."""
 HOW = "shared number"
 """`how` of the change that gives such a number a contact of its own."""
 ANSWERS = ("acknowledgement", "reply", "question", "answer")
 """Kinds of notices that answer who has just written, whoever it was."""
+UNANSWERED = frozenset({"sms", "voice"})
+"""Channels by which a shared number is not answered either: a text message goes to whoever has the telephone, and who
+called has hung up."""
 
 
 def why_shared(conn: Connection, ctx: Context, number: str) -> str:
@@ -47,10 +52,15 @@ def is_shared(conn: Connection, ctx: Context, kind: str, value: str) -> bool:
 def bars(conn: Connection, ctx: Context, channel: str, address: str, kind: str) -> str:
     """Why a notice of this kind must not go to this address by this channel; "" when it may.
 
-    By text message nothing goes to a shared number. On WhatsApp who wrote is answered there, and nobody is told
-    more: how the ticket goes on, or a question for a rating, is another person's business.
+    Who hides the number cannot be told anything. By text message, and in place of a call, nothing goes to a shared
+    number. On WhatsApp who wrote is answered there, and nobody is told more: how the ticket goes on, or a question
+    for a rating, is another person's business.
     """
-    if identity_kind(channel) != PHONE or (channel != "sms" and kind in ANSWERS):
+    if identity_kind(channel) != PHONE:
+        return ""
+    if address.startswith(HIDDEN):
+        return "a hidden number"
+    if channel not in UNANSWERED and kind in ANSWERS:
         return ""
     why = why_shared(conn, ctx, address)
     return f"a shared number: {why}" if why else ""

@@ -43,6 +43,15 @@ class Recorded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Transcribed:
+    """The provider has written down what is said in a recording, or has tried to. Always told beside the call."""
+
+    recording: str
+    text: str = ""
+    """"" when it could not."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Connected:
     """We rang somebody for the caller, and that is over."""
 
@@ -58,7 +67,7 @@ class Ended:
     seconds: int = 0
 
 
-Happening: TypeAlias = Begun | Pressed | Recorded | Connected | Ended
+Happening: TypeAlias = Begun | Pressed | Recorded | Transcribed | Connected | Ended
 
 # -- what is done -------------------------------------------------------------------------
 

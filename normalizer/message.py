@@ -199,6 +199,10 @@ class Message:
     rating_comment: str = ""
     stop_surveys: bool = False
     """The text asks for no more surveys ("9", "stop")."""
+    chosen: tuple[str, ...] = ()
+    """What the sender chose from menus, in order: "urgent" (everything has stopped), "report", "status", "person"."""
+    ours: bool = False
+    """The words are the gateway's, about a call: nothing in them decides anything."""
     trust: Trust = Trust.UNKNOWN
     robot: bool = False
     """A machine or a mailing list sent it (RFC 3834 section 2, Precedence, List-Id, null return path): it may

@@ -8,11 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from normalizer.call import Begun, CallState, Connected, Ended, Happening, Pressed, Recorded
+from normalizer.call import Begun, CallState, Connected, Ended, Happening, Pressed, Recorded, Transcribed
 from normalizer.message import Address, CallEvent, Event, Ignored, RawMessage
 from normalizer.twilio_wire import Request, is_hidden, request_of
 
-MAIN, STATUS, RECORDED = "main", "status", "recorded"
+MAIN, STATUS, RECORDED, TRANSCRIBED = "main", "status", "recorded", "transcribed"
 """What an address of ours is for."""
 STEP = "s"
 """Parameter of the address that counts our answers."""
@@ -43,6 +43,8 @@ def read(raw: RawMessage) -> Event:
         return _ended(request, call)
     if route == RECORDED:
         return _recording(request, call)
+    if route == TRANSCRIBED:
+        return _transcript(request, call)
     step = _step(request)
     return _event(request, call, _happening(request, step), step=step)
 
@@ -79,9 +81,17 @@ def _recording(request: Request, call: str) -> Event:
     return _event(request, call, heard, aside=True)
 
 
+def _transcript(request: Request, call: str) -> Event:
+    said, recording = request.line("TranscriptionStatus", 40), request.line("RecordingSid", 64)
+    if said not in ("completed", "failed") or not recording:
+        return Ignored(reason=f"transcript:{said}" if _STATE.fullmatch(said) else "transcript:unreadable")
+    text = request.text("TranscriptionText") if said == "completed" else ""
+    return _event(request, call, Transcribed(recording=recording, text=text), aside=True)
+
+
 def _event(request: Request, call: str, happening: Happening, *, step: int = 0, aside: bool = False) -> CallEvent:
     number = request.number("From")
-    source = request.line("RecordingUrl", 1000) if isinstance(happening, Recorded) else ""
+    source = request.line("RecordingUrl", 1000) if isinstance(happening, Recorded | Transcribed) else ""
     return CallEvent(
         call=call,
         happening=happening,

@@ -6,7 +6,7 @@ and no text of a message sets a field by itself: words are only compared.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -25,6 +25,10 @@ RULE_CONFIDENCE = 0.97
 """Of a class that a rule sets: as sure as its author, who is a person."""
 NOTHING_SAID_CONFIDENCE = 0.95
 """That class 6 is acceptable for a message without a request."""
+CHOSEN_CONFIDENCE = 0.5
+"""Of what somebody chose from a menu: people press the first key for many reasons."""
+CHOSEN: Mapping[str, tuple[int, str]] = {"urgent": (3, "the caller chose “everything has stopped”")}
+"""What was chosen in a call -> the class that it hints at, and why. A hint proposes a class and sets none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +52,8 @@ def route(
     named it); None: found by the sender's address.
     """
     covered, reason = _contract(message, policy, channel, contract)
-    reduced = reduce(message.subject, message.visible_text or message.text, message.language, policy.vocabulary)
+    said = ("", "") if message.ours else (message.subject, message.visible_text or message.text)
+    reduced = reduce(*said, message.language, policy.vocabulary)
     hits = table.hits(
         policy.rules,
         table.Subject(
@@ -61,7 +66,7 @@ def route(
             now=now,
         ),
     )
-    guess = policy.classifier.guess(reduced) if policy.classifier else None
+    guess = policy.classifier.guess(reduced) if policy.classifier and not message.ours else None
     decided = _decide(message, policy, reduced, hits, guess)
     onsite, onsite_reasons = _onsite(policy, hits, guess)
     tags, tag_reasons = _tags(policy, hits, covered)
@@ -97,7 +102,7 @@ def _decide(
     message: Message, policy: Policy, reduced: Reduced, hits: Sequence[table.Hit], guess: Guess | None
 ) -> _Decided:
     by_rule = next((hit for hit in hits if hit.rule.class_), None)
-    nothing = _nothing_said(message, reduced)
+    sure = guess is not None and guess.confidence >= policy.thresholds.class_
     if by_rule is not None and by_rule.rule.class_ is not None:
         class_: int | None = by_rule.rule.class_
         best, confidence = class_, RULE_CONFIDENCE
@@ -107,7 +112,9 @@ def _decide(
             cause=f"rule:{by_rule.rule.id}",
             detail=f"{title(class_)}: {by_rule.detail}",
         )
-    elif nothing is not None:
+    elif not sure and (hinted := _hinted(message)) is not None:
+        class_, (best, confidence, because) = None, hinted
+    elif (nothing := _nothing_said(message, reduced)) is not None:
         class_, best, confidence = None, 6, NOTHING_SAID_CONFIDENCE
         because = Reason(what="class", value="open", cause=nothing, detail="there is no request in it")
     elif guess is None or policy.classifier is None:
@@ -115,12 +122,25 @@ def _decide(
         because = Reason(what="class", value="open", cause="default", detail="no rule holds and no word is known")
     else:
         best, confidence = guess.class_, guess.confidence
-        class_ = best if confidence >= policy.thresholds.class_ else None
+        class_ = best if sure else None
         because = _guessed(policy, guess, class_)
     line, line_reason = _line(policy, hits, guess, best)
     return _Decided(
         class_=class_, best=best, confidence=confidence, line=line, line_reason=line_reason, because=(because,)
     )
+
+
+def _hinted(message: Message) -> tuple[int | None, float, Reason] | None:
+    """(Best class, confidence, why) of what was chosen and not said; None where words have to tell."""
+    for key in message.chosen:
+        if key in CHOSEN:
+            class_, why = CHOSEN[key]
+            detail = f"looks like {title(class_)}: {why}, and no words that decide"
+            return class_, CHOSEN_CONFIDENCE, Reason(what="class", value="open", cause=f"chosen:{key}", detail=detail)
+    if not message.ours:
+        return None
+    detail = "nobody has written down yet what was said"
+    return None, 0.0, Reason(what="class", value="open", cause="text:unheard", detail=detail)
 
 
 def _nothing_said(message: Message, reduced: Reduced) -> str | None:

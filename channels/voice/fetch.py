@@ -1,17 +1,72 @@
-"""Recordings of calls, fetched as files of messages are: a recording that is not there yet is asked for again."""
+"""Recordings of calls, fetched as files of messages are: a recording that is not there yet is asked for again.
+
+Deleted at the provider afterwards where the account wants that:
+https://www.twilio.com/docs/voice/api/recording#delete-a-recording-resource
+"""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
-from channels.contract import Fetched
+import aiohttp
+
+from channels.contract import Clock, Fetched, FetchFailed
 from channels.twilio.fetch import TwilioFetcher
+from channels.twilio.hosts import credentials, origin
+from channels.voice.settings import VoiceAccount
+
+ENDING, RESOURCE = ".mp3", ".json"
+"""Of the address of the sound, and of what is deleted."""
+GONE = frozenset({200, 204, 404, 410})
+"""Statuses after which it is not there."""
 
 
 class RecordingFetcher(TwilioFetcher):
-    """Fetches for one account."""
+    """Fetches for one account; `channels.contract.Erases`."""
+
+    def __init__(
+        self, account: VoiceAccount, tokens: Sequence[str], *, clock: Clock, unique: Callable[[], str]
+    ) -> None:
+        """As for other files of Twilio's."""
+        super().__init__(account, tokens, clock=clock, unique=unique)
+        self._erase_after, self._seconds = account.delete_recordings_after, account.timeout.total_seconds()
 
     async def fetch(self, source: str, limit: int, into: Path) -> Fetched:
         """The recording at the URL `source`; it is somebody's spoken words."""
         return replace(await super().fetch(source, limit, into), spoken=True)
+
+    @property
+    def erase_after(self) -> timedelta | None:
+        """`delete_recordings_after`."""
+        return self._erase_after
+
+    async def erase(self, source: str) -> None:
+        """Delete the recording at the URL `source`. Raises FetchFailed."""
+        if origin(source) != self._home:
+            # Nobody else is told the token.
+            raise FetchFailed("the recording lies at a host that is not the provider's", permanent=True)
+        try:
+            async with asyncio.timeout(self._seconds):
+                status = await self._deleted(f"{source.removesuffix(ENDING)}{RESOURCE}")
+        except TimeoutError:
+            raise FetchFailed("the provider does not answer in time", permanent=False) from None
+        except aiohttp.ClientError as error:
+            raise FetchFailed(f"the provider cannot be asked ({type(error).__name__})", permanent=False) from None
+        if status not in GONE:
+            raise FetchFailed(f"the provider answers {status}", permanent=False)
+
+    async def _deleted(self, url: str) -> int:
+        """The status for the first token that is accepted."""
+        status = 401
+        async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), trust_env=False) as http:
+            for token in self._tokens:
+                headers = credentials(self._account.account_sid, token)
+                async with http.delete(url, headers=headers, allow_redirects=False) as response:
+                    status = response.status
+                if status != 401:
+                    break
+        return status

@@ -17,6 +17,8 @@ from normalizer.call import Act, Collect, Connect, HangUp, Line, Record, Speak
 
 LONGEST_SAY = 4000
 """Characters of one `<Say>`; the limit is 4,096: https://www.twilio.com/docs/voice/twiml/say"""
+WRITTEN_DOWN = frozenset({"en"})
+"""Languages that `<Record transcribe>` understands: https://www.twilio.com/docs/voice/twiml/record#transcribe"""
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What no XML document can carry (XML 1.0 section 2.2)."""
 
@@ -39,16 +41,26 @@ VOICES: Mapping[str, Voice] = MappingProxyType(
 )
 
 
-def document(acts: Sequence[Act], *, next_url: str, recorded_url: str, voices: Mapping[str, Voice] = VOICES) -> bytes:
+@dataclass(frozen=True, slots=True)
+class _Urls:
+    following: str
+    recorded: str
+    transcribed: str
+
+
+def document(
+    acts: Sequence[Act], *, next_url: str, recorded_url: str, transcribed_url: str = "",
+    voices: Mapping[str, Voice] = VOICES,
+) -> bytes:  # fmt: skip
     """The TwiML for what is done next.
 
     `next_url` is asked for what comes then, with the keys, the recording or the outcome of ringing, or without any of
-    them when there was none; `recorded_url` is told when a recording is there. Raises KeyError for a language without
-    a voice.
+    them when there was none; `recorded_url` is told when a recording is there, and `transcribed_url` ("": nobody writes
+    it down) what is said in it. Raises KeyError for a language without a voice.
     """
-    root = Element("Response")
+    root, urls = Element("Response"), _Urls(next_url, recorded_url, transcribed_url)
     for act in acts:
-        _add(root, act, next_url, recorded_url, voices)
+        _add(root, act, urls, voices)
         if not isinstance(act, Speak):
             break  # What stands behind a verb that waits is said only when it got nothing.
     else:
@@ -56,7 +68,8 @@ def document(acts: Sequence[Act], *, next_url: str, recorded_url: str, voices: M
     return str(tostring(root, encoding="unicode")).encode()
 
 
-def _add(root: Element, act: Act, next_url: str, recorded_url: str, voices: Mapping[str, Voice]) -> None:
+def _add(root: Element, act: Act, urls: _Urls, voices: Mapping[str, Voice]) -> None:
+    next_url = urls.following
     match act:
         case Speak():
             _say(root, act.lines, voices)
@@ -72,9 +85,11 @@ def _add(root: Element, act: Act, next_url: str, recorded_url: str, voices: Mapp
             _say(root, act.lines, voices)
             given = {
                 "action": next_url, "method": "POST", "maxLength": str(act.longest), "timeout": str(act.silence),
-                "finishOnKey": act.finish, "playBeep": "true", "recordingStatusCallback": recorded_url,
+                "finishOnKey": act.finish, "playBeep": "true", "recordingStatusCallback": urls.recorded,
                 "recordingStatusCallbackEvent": "completed absent",
             }  # fmt: skip
+            if urls.transcribed and act.lines and act.lines[-1].language in WRITTEN_DOWN:
+                given |= {"transcribe": "true", "transcribeCallback": urls.transcribed}
             SubElement(root, "Record", given)
             # Silence makes no request.
             SubElement(root, "Redirect", {"method": "POST"}).text = next_url

@@ -24,7 +24,7 @@ from channels.voice.twiml import document
 from normalizer.call import Act, Record
 from normalizer.message import Body, RawMessage
 
-MAIN, STATUS, RECORDED = "main", "status", "recorded"
+MAIN, STATUS, RECORDED, TRANSCRIBED = "main", "status", "recorded", "transcribed"
 FORMAT = "twilio_call/1"
 LAST = 9_998
 """No call gets so far; a number above it is none of ours."""
@@ -36,7 +36,7 @@ _STEP = re.compile(r"[0-9]{1,4}")
 class VoiceHook(TwilioHook):
     """The webhooks of one account."""
 
-    BESIDE: ClassVar[frozenset[str]] = frozenset({STATUS, RECORDED})
+    BESIDE: ClassVar[frozenset[str]] = frozenset({STATUS, RECORDED, TRANSCRIBED})
 
     def __init__(
         self,
@@ -57,11 +57,11 @@ class VoiceHook(TwilioHook):
             channel, account_name, account, keys,
             public_url=public_url, clock=clock, spool=spool, unique=unique, suspects=suspects,
         )  # fmt: skip
-        self._dialog = dialog
+        self._dialog, self._transcripts = dialog, account.transcripts
 
     def routes(self, intake: Intake) -> Sequence[web.RouteDef]:
         """Calls, and what is told of them beside: by POST alone, as a GET drops what was pressed when it is led on."""
-        below = {MAIN: "/", STATUS: f"/{STATUS}", RECORDED: f"/{RECORDED}"}
+        below = {MAIN: "/", **{route: f"/{route}" for route in sorted(self.BESIDE)}}
         return [web.post(path, partial(self._take, intake, route)) for route, path in below.items()]
 
     async def _answer(self, route: str, accepted: Accepted, request: web.Request) -> web.StreamResponse:
@@ -71,7 +71,9 @@ class VoiceHook(TwilioHook):
         said = request.query.get("s", "0")
         step = int(said) if _STEP.fullmatch(said) else LAST
         own = f"{self._public_url}/channels/{self._channel}/{self._name}"
-        twiml = document(acts, next_url=f"{own}?s={min(step, LAST) + 1}", recorded_url=f"{own}/{RECORDED}")
+        written = f"{own}/{TRANSCRIBED}" if self._transcripts == "provider" else ""
+        following = f"{own}?s={min(step, LAST) + 1}"
+        twiml = document(acts, next_url=following, recorded_url=f"{own}/{RECORDED}", transcribed_url=written)
         return web.Response(body=twiml, content_type="text/xml")
 
     def _raw(self, signed: Signed, content: bytes, body: Body, route: str) -> RawMessage:
@@ -82,6 +84,7 @@ class VoiceHook(TwilioHook):
         told = {
             STATUS: known.get("CallStatus", ""),
             RECORDED: f"{known.get('RecordingSid', '')}:{known.get('RecordingStatus', '')}",
+            TRANSCRIBED: f"{known.get('TranscriptionSid', '')}:{known.get('TranscriptionStatus', '')}",
         }.get(route, query)
         route = route if route in self.BESIDE else MAIN
         # A repeat, and a request to the address for failures, are the same by what they are about, and by who calls.

@@ -70,7 +70,7 @@ def step(plan: Plan, state: State, event: Event) -> Step:
         case Pressed() | Recorded() | Connected():
             state = replace(state, steps=state.steps + 1)
             if state.steps > plan.steps:
-                return _end(state, _reason(state), "goodbye")
+                return _end(state, left_behind(state), "goodbye")
             return _NODES[state.node](plan, state, event)
         case _ as never:
             assert_never(never)
@@ -79,6 +79,17 @@ def step(plan: Plan, state: State, event: Event) -> Step:
 def spoken(number: str) -> str:
     """A number for the ear: digit by digit, in pairs. "1045287" is "1 0, 4 5, 2 8, 7"."""
     return ", ".join(" ".join(number[at : at + 2]) for at in range(0, len(number), 2))
+
+
+def left_behind(state: State) -> str:
+    """What a call leaves behind that ends here."""
+    if state.score:
+        return "rated"
+    if state.heard:
+        return "ticket"
+    if state.told:
+        return "status"
+    return "unfinished" if state.chosen else "silent"
 
 
 # -- the beginning and the end ------------------------------------------------------------
@@ -103,23 +114,12 @@ def _begun(plan: Plan, state: State, event: Known) -> Step:
 def _ended(state: State) -> Step:
     if state.node == "over":
         return state, ()
-    return replace(state, node="over"), (Close(reason=_reason(state)),)
+    return replace(state, node="over"), (Close(reason=left_behind(state)),)
 
 
 def _end(state: State, reason: str, *said: str) -> Step:
     prompts = tuple(Prompt(text=text) for text in said)
     return replace(state, node="over"), (Close(reason=reason), Bye(prompts=prompts))
-
-
-def _reason(state: State) -> str:
-    """What a call leaves behind that ends here."""
-    if state.score:
-        return "rated"
-    if state.heard:
-        return "ticket"
-    if state.told:
-        return "status"
-    return "unfinished" if state.chosen else "silent"
 
 
 def _over(plan: Plan, state: State, event: object) -> Step:
@@ -235,7 +235,7 @@ def _recording(plan: Plan, state: State, event: object) -> Step:
         state = replace(_goto(state, "told"), heard=True)
         return state, (FileIt(recording=event.recording, seconds=event.seconds),)
     state, last = _tried(plan, state)
-    return _end(state, _reason(state), "nothing_heard") if last else _listen(plan, state, "nothing_heard")
+    return _end(state, left_behind(state), "nothing_heard") if last else _listen(plan, state, "nothing_heard")
 
 
 # -- the number of the ticket, and a call back --------------------------------------------
@@ -338,12 +338,12 @@ def _rating(plan: Plan, state: State, event: object) -> Step:
         state = replace(state, score=int(key))
         return state, (Vote(survey=state.survey, score=state.score),)
     if key == STOP_CALLS and state.rates:
-        state, actions = _end(state, _reason(state), "no_more_calls", "goodbye")
+        state, actions = _end(state, left_behind(state), "no_more_calls", "goodbye")
         return state, (NoMoreCalls(), *actions)
     if key == PERSON and not state.rates:
         return _ring_people(plan, state)
     state, last = _tried(plan, state)
-    return _end(state, _reason(state), "goodbye") if last else _ask_mark(plan, state)
+    return _end(state, left_behind(state), "goodbye") if last else _ask_mark(plan, state)
 
 
 def _counted(plan: Plan, state: State, event: Counted) -> Step:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, delete, func, select, update
 
 from gateway.store.dialect import add_new, insert_new, is_one_of
 from gateway.store.schema import call, call_recording, call_step, entry
@@ -19,12 +19,13 @@ UNASKED = -1
 
 def lock(
     conn: Connection, channel: str, account: str, sid: str, *, caller: str, called: str, state: Mapping[str, Any],
-    now: datetime,
+    now: datetime, entry_id: int | None = None,
 ) -> Row[Any]:  # fmt: skip
-    """The call's row, made when missing, locked until the transaction ends."""
+    """The call's row, made when missing (`entry_id` tells of it), locked until the transaction ends."""
     new = {
         "channel": channel, "account": account, "call": sid, "caller": caller[:320], "called": called[:320],
         "state": dict(state), "step": UNASKED, "outcome": "", "begun_at": now, "seconds": 0,
+        "entry_id": entry_id,
     }  # fmt: skip
     insert_new(conn, call, new)
     place = (call.c.channel == channel, call.c.account == account, call.c.call == sid)
@@ -39,6 +40,11 @@ def change(conn: Connection, call_id: int, **columns: Any) -> None:
 def get(conn: Connection, call_id: int) -> Row[Any]:
     """The call's row. Raises NoResultFound."""
     return conn.execute(select(call).where(call.c.id == call_id)).one()
+
+
+def lock_known(conn: Connection, call_id: int) -> Row[Any]:
+    """The call's row, locked until the transaction ends. Raises NoResultFound."""
+    return conn.execute(select(call).where(call.c.id == call_id).with_for_update()).one()
 
 
 def find(conn: Connection, channel: str, account: str, sid: str) -> Row[Any] | None:
@@ -59,19 +65,59 @@ def keep_answer(conn: Connection, call_id: int, step: int, said: Mapping[str, An
     add_new(conn, call_step, {"call_id": call_id, "step": step, "answer": dict(said), "at": now})
 
 
+# -- recordings ---------------------------------------------------------------------------
+
+
 def add_recording(conn: Connection, call_id: int, recording: str, *, source: str, seconds: int, now: datetime) -> bool:
     """False when it is known already."""
     row = {"call_id": call_id, "recording": recording, "source": source, "seconds": seconds, "at": now}
     return add_new(conn, call_recording, row)
 
 
-def without_end(conn: Connection, *, before: datetime) -> int:
-    """Calls begun before `before` whose end nobody told us, and that left nothing behind, have that for a reason.
+def recording_of(conn: Connection, call_id: int, recording: str) -> Row[Any] | None:
+    """What is known of a recording, or None."""
+    mine = (call_recording.c.call_id == call_id, call_recording.c.recording == recording)
+    return conn.execute(select(call_recording).where(*mine)).one_or_none()
 
-    Returns how many. A late word of their end still counts.
-    """
+
+def change_recording(conn: Connection, call_id: int, recording: str, **columns: Any) -> None:
+    """Set columns of a recording."""
+    mine = (call_recording.c.call_id == call_id, call_recording.c.recording == recording)
+    conn.execute(update(call_recording).where(*mine).values(columns))
+
+
+def about_ticket(conn: Connection, ticket_id: int) -> Row[Any] | None:
+    """The call that opened this ticket; None where none did."""
+    return conn.execute(select(call).where(call.c.ticket_id == ticket_id).order_by(call.c.id).limit(1)).one_or_none()
+
+
+def first_words(conn: Connection, call_id: int) -> int | None:
+    """The message in which the caller speaks first; None: nothing was recorded."""
+    first = select(func.min(call_recording.c.message_id)).where(call_recording.c.call_id == call_id)
+    found: int | None = conn.scalar(first)
+    return found
+
+
+# -- calls that are over ------------------------------------------------------------------
+
+
+def without_end(conn: Connection, *, before: datetime, limit: int = 100) -> Sequence[int]:
+    """Calls begun before `before` that go on as far as we know: nobody told us of an end, and nothing closed them."""
     open_ = (call.c.outcome == "", call.c.ended_at.is_(None), call.c.begun_at < before)
-    return conn.execute(update(call).where(*open_).values(outcome=NO_END)).rowcount
+    return list(conn.scalars(select(call.c.id).where(*open_).order_by(call.c.id).limit(limit)))
+
+
+def drop(conn: Connection, *, before: datetime, limit: int = 200) -> int:
+    """Forget calls that were over before `before`, with what their requests were answered and what was recorded.
+
+    Returns how many: repeat until 0. Raw bytes that could be filed again must be gone by then, or a replay would take
+    them for another call.
+    """
+    last = func.coalesce(call.c.ended_at, call.c.begun_at)
+    ids = list(conn.scalars(select(call.c.id).where(last < before, call.c.outcome != "").limit(limit)))
+    for table in (call_step, call_recording):
+        conn.execute(delete(table).where(table.c.call_id.in_(ids)))
+    return conn.execute(delete(call).where(call.c.id.in_(ids))).rowcount
 
 
 def unfiled(conn: Connection, channel: str, peer: str, until: int) -> Sequence[int]:

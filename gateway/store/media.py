@@ -215,15 +215,21 @@ def set_failed(conn: Connection, row: Row) -> None:
     conn.execute(update(attachment).where(attachment.c.id == row.attachment_id).values(state="failed"))
 
 
-def set_transcript(conn: Connection, row: Row, text: str) -> None:
+def set_transcript(conn: Connection, attachment_id: int, text: str) -> None:
     """What somebody says in the file."""
-    conn.execute(update(attachment).where(attachment.c.id == row.attachment_id).values(transcript=text))
+    conn.execute(update(attachment).where(attachment.c.id == attachment_id).values(transcript=text))
 
 
-def transcripts(conn: Connection, message_id: int) -> list[str]:
-    """What is said in the files of a message, in their order."""
+def is_transcribed(conn: Connection, attachment_id: int) -> bool:
+    """What is said in the file is written down."""
+    wanted = select(attachment.c.id).where(attachment.c.id == attachment_id, attachment.c.transcript.is_not(None))
+    return conn.execute(wanted).first() is not None
+
+
+def transcripts(conn: Connection, message_id: int, *, but: int) -> list[str]:
+    """What is said in the files of a message, except in one, in their order."""
     wanted = select(attachment.c.transcript).where(
-        attachment.c.message_id == message_id, attachment.c.transcript.is_not(None)
+        attachment.c.message_id == message_id, attachment.c.transcript.is_not(None), attachment.c.id != but
     )
     return list(conn.scalars(wanted.order_by(attachment.c.id)))
 

@@ -26,14 +26,14 @@ from sqlalchemy import (
 )
 
 from gateway.store.schema_base import EPOCH, ID, Instant, id_column, metadata
-from gateway.store.schema_calls import call, call_recording, call_step
+from gateway.store.schema_calls import call, call_recording, call_step, erasure
 from gateway.store.schema_chats import consent, dialog, identity_change, media, proof, unverified
 from gateway.store.schema_nodes import blob, blob_content, lease
 from gateway.store.schema_people import phone_fact, unreachable
 
 __all__ = [
     "EPOCH", "ID", "Instant", "blob", "blob_content", "call", "call_recording", "call_step", "consent", "dialog",
-    "identity_change", "lease", "media", "metadata", "phone_fact", "proof", "unreachable", "unverified",
+    "erasure", "identity_change", "lease", "media", "metadata", "phone_fact", "proof", "unreachable", "unverified",
 ]  # fmt: skip
 
 # -- in -----------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, Column, ForeignKey, Integer, String, Table, Text, UniqueConstraint
+from sqlalchemy import JSON, Column, ForeignKey, Index, Integer, String, Table, Text, UniqueConstraint
 
 from gateway.store.schema_base import ID, Instant, id_column, metadata
 
@@ -23,8 +23,10 @@ call = Table(
     Column("begun_at", Instant, nullable=False),
     Column("ended_at", Instant),
     Column("seconds", Integer, nullable=False),
+    Column("entry_id", ID),  # the journal's first word of it
     UniqueConstraint("channel", "account", "call"),
 )
+Index("call_ticket", call.c.ticket_id)
 
 call_step = Table(
     "call_step",  # what a request was answered: a repeat gets the same
@@ -43,4 +45,22 @@ call_recording = Table(
     Column("source", Text, nullable=False),
     Column("seconds", Integer, nullable=False),
     Column("at", Instant, nullable=False),
+    Column("message_id", ID),  # where it was put
+    Column("attachment_id", ID),  # its file; NULL: nobody told us where it is
+    Column("transcript", Text),  # what the provider wrote down; "": it could not
 )
+
+erasure = Table(
+    "erasure",  # files that are here and still have to be deleted at the far side
+    metadata,
+    id_column(),
+    Column("channel", String(20), nullable=False),
+    Column("account", String(64), nullable=False),
+    Column("source", Text, nullable=False),
+    Column("due_at", Instant, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("detail", Text, nullable=False),  # why the last try failed
+    Column("created_at", Instant, nullable=False),
+    UniqueConstraint("channel", "account", "source"),
+)
+Index("erasure_due", erasure.c.channel, erasure.c.account, erasure.c.due_at)

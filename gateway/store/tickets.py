@@ -229,6 +229,24 @@ def add_attachments(conn: Connection, message_id: int, attachments: Iterable[Att
     return []
 
 
+def first_attachment(conn: Connection, message_id: int) -> int | None:
+    """The first file of a message."""
+    found: int | None = conn.scalar(select(func.min(attachment.c.id)).where(attachment.c.message_id == message_id))
+    return found
+
+
+def of_message(conn: Connection, message_id: int) -> int:
+    """The ticket that a message is in. Raises NoResultFound."""
+    return int(conn.execute(select(message.c.ticket_id).where(message.c.id == message_id)).scalar_one())
+
+
+def reword(conn: Connection, message_id: int, before: str, after: str) -> None:
+    """Put other words of ours in the place of these; whose message it is does not matter."""
+    row = conn.execute(select(message.c.text, message.c.visible_text).where(message.c.id == message_id)).one()
+    values = {"text": row.text.replace(before, after, 1), "visible_text": row.visible_text.replace(before, after, 1)}
+    conn.execute(sql_update(message).where(message.c.id == message_id).values(values))
+
+
 def _attachment(message_id: int, item: Attachment) -> dict[str, Any]:
     pending = item.content is None and not item.sha256
     return {

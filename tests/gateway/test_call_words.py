@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
-from gateway import call_words, texts
+from gateway import call_ends, call_notes, call_tickets, call_transcripts, call_words, texts
 from gateway.dialogs import ivr
-from gateway.dialogs.ivr_states import Ask, Bye, Prompt
+from gateway.dialogs.ivr_states import Ask, Bye, Prompt, Way
 from gateway.texts import LANGUAGES, Texts
 from normalizer.call import Collect, HangUp, Line
 
@@ -37,11 +39,21 @@ def named_by_the_step() -> set[str]:
     return found
 
 
+def named_for_the_ticket() -> set[str]:
+    """Names of texts that are written into tickets."""
+    sources = "".join(inspect.getsource(module) for module in (call_notes, call_tickets, call_transcripts, call_ends))
+    return {
+        *re.findall(r'"(ticket_(?!id"|number")[a-z_]+)"', sources),
+        *(f"ticket_chose_{way}" for way in get_args(Way)),
+    }
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_there_are_the_same_texts_in_every_language_and_just_those_that_are_said(loaded: Texts, language: str) -> None:
     own, english = loaded.calls[language], loaded.calls["en"]
     assert set(own) == set(english)
-    assert set(own) == named_by_the_step()
+    assert {name for name in own if not name.startswith("ticket_")} == named_by_the_step()
+    assert {name for name in own if name.startswith("ticket_")} == named_for_the_ticket()
     assert all(texts.places(said) == texts.places(english[name]) for name, said in own.items())
 
 

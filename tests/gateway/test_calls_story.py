@@ -169,7 +169,7 @@ async def test_a_problem_is_recorded_and_its_ticket_has_the_recording_once(
         assert len(asked) == 2
         assert asked[0].endswith(".mp3")
         notes = gateway.store.rows("SELECT text FROM message WHERE kind = 'note'")
-        assert notes == [(f"[call back: {ANNA}]",)]
+        assert notes == [(f"[перезвонить: {ANNA}]",)]
         assert gateway.store.one("SELECT language FROM contact") == "uk"
 
 
@@ -326,7 +326,7 @@ async def test_who_is_put_through_has_a_ticket_and_policy_makes_one_of_a_missed_
         await boris.ends()
         await gateway.until(lambda: outcomes(gateway) == ["put_through", "ticket"], "two tickets")
         await gateway.tickets(2)
-        assert f"put through to {DESK}, 1:05" in gateway.store.one("SELECT text FROM message ORDER BY id")
+        assert f"соединён с {DESK}, 1:05" in gateway.store.one("SELECT text FROM message ORDER BY id")
         assert "put-through" in json.loads(gateway.store.one("SELECT tags FROM ticket ORDER BY id"))
 
 
@@ -358,7 +358,9 @@ async def test_who_asks_about_a_solved_ticket_may_rate_it_and_who_called_is_told
         await again.speaks(heard, "RE7", "")
         await again.ends()
         await gateway.until(lambda: outcomes(gateway) == ["ticket", "no_ticket_needed"], "both")
-        assert gateway.store.rows("SELECT score, comment FROM rating WHERE current") == [(2, "[voice message, 0:20]")]
+        assert gateway.store.rows("SELECT score, comment FROM rating WHERE current") == [
+            (2, "[голосовое сообщение, 0:20]")
+        ]
         await gateway.tickets(1)
 
 

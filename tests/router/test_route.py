@@ -360,3 +360,29 @@ def test_the_policy_finds_calendars() -> None:
         isinstance(contract(), Contract) and contract().term(6).covered is False and contract(terms={}).term(1).covered
     )
     assert ALWAYS.always and HOUR > MINUTE
+
+
+# -- what was chosen and not said ---------------------------------------------------------
+
+
+def test_that_everything_has_stopped_is_a_hint_with_its_reason() -> None:
+    with_it, without = (decide("[a call]", ours=True, chosen=chosen) for chosen in (("urgent", "person"), ("report",)))
+    assert (with_it.class_, with_it.proposed_class, with_it.line, with_it.proposed_line) == (None, 3, "L1", "L3")
+    (reason,) = reasons(with_it, "class")
+    assert reason.cause == "chosen:urgent" and "everything has stopped" in reason.detail
+    assert (without.class_, without.proposed_class, without.confidence) == (None, None, 0.0)
+    assert [reason.cause for reason in reasons(without, "class")] == ["text:unheard"]
+
+
+def test_a_hint_gives_way_to_a_rule_and_to_a_sure_guess_and_not_to_an_unsure_one() -> None:
+    by_rule = policy(rules=(rule(class_=5),))
+    assert decide(by=by_rule, chosen=("urgent",)).class_ == 5
+    assert decide(by=policy(classifier=Oracle(class_=2)), chosen=("urgent",)).class_ == 2
+    unsure = decide(by=policy(classifier=Oracle(class_=5, confidence=0.7)), chosen=("urgent",))
+    assert (unsure.class_, unsure.proposed_class) == (None, 3)
+    assert [reason.cause for reason in reasons(unsure, "class")] == ["chosen:urgent"]
+
+
+def test_our_own_words_about_a_call_decide_nothing() -> None:
+    told = decide("Портал упал", ours=True, by=policy(classifier=Oracle(), rules=(rule(class_=5),)))
+    assert (told.class_, told.proposed_class) == (None, None)

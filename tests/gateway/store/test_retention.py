@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 from sqlalchemy import Connection, insert, select, update
 
 from gateway.housekeeping import Housekeeping
-from gateway.store import calls, counters, journal, schema, tickets
+from gateway.store import counters, journal, schema, tickets
 from gateway.store.blobs import Blobs
 from gateway.store.database import Database
 from normalizer.message import Attachment
@@ -135,15 +135,3 @@ async def _tidied(db: Database, keeping: Housekeeping) -> Tidied:
     before = db.stats.jobs
     done = await keeping.tidy()
     return Tidied(done, db.stats.jobs - before)
-
-
-async def test_a_call_whose_end_nobody_told_has_that_for_a_reason(db: Database) -> None:
-    def begin(conn: Connection, sid: str, at: datetime) -> None:
-        calls.lock(conn, "voice", "main", sid, caller="+380670000001", called="+380440000001", state={}, now=at)
-
-    await db.write(lambda conn: begin(conn, "CA1", START - timedelta(hours=7)))
-    await db.write(lambda conn: begin(conn, "CA2", START))
-    for count in (1, 0):
-        assert await db.write(lambda conn: calls.without_end(conn, before=START - timedelta(hours=6))) == count
-    kept = select(schema.call.c.outcome).order_by(schema.call.c.call)
-    assert await db.read(lambda conn: list(conn.scalars(kept))) == [calls.NO_END, ""]
