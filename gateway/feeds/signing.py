@@ -49,13 +49,7 @@ def verify(keys: Sequence[bytes], headers: Mapping[str, str], body: bytes, now: 
     said = [each[3:] for each in header.split()[:10] if each.startswith(b"v1,")]
     right = [_signature(key, name, stamp, body).encode() for key in keys]
     # Every pair is compared, so that the time tells nothing of which key it was.
-    if not any(
-        [
-            hmac.compare_digest(one.encode("utf-8", "surrogateescape"), other.encode())
-            for one in said[:10]
-            for other in right
-        ]
-    ):
+    if not any([hmac.compare_digest(one, other) for one in said for other in right]):
         raise Forged("the signature is not by a key of ours")
     if abs(now.timestamp() - int(stamp)) > TOLERANCE.total_seconds():
         raise Forged("the request is too old, or a clock is wrong")
