@@ -85,7 +85,7 @@ class Turn(Asked):
             self.conn, self.call.id, heard.recording, source=self.event.source, seconds=heard.seconds, now=self.now
         ):
             return False
-        files = (replace(RECORDING, source=self.event.source),) if self.event.source else ()
+        files = (_recording(self.event.source),) if self.event.source else ()
         said = f"[voice message, {_length(heard.seconds)}]"
         self._write(f"{said}" if to or self.ticket_id() else f"{self._about(state)}\n{said}", state, files, to)
         return True
@@ -191,6 +191,12 @@ class Turn(Asked):
         text = f"[voice message, {_length(said.seconds)}]"
         surveys.comment(self.conn, self.ctx, said.survey, text, self.call.channel, key, self.now)
         self.keep_recording(state, surveys.ticket_of(self.conn, said.survey))
+
+
+def _recording(source: str) -> Attachment:
+    if source.endswith(".wav"):
+        return replace(RECORDING, filename="recording.wav", content_type="audio/wav", source=source)
+    return replace(RECORDING, source=source)
 
 
 def _length(seconds: int) -> str:
