@@ -423,6 +423,8 @@ class Wiring:
     """Where webhooks put requests that they do not believe; None: nowhere."""
     dialog: Dialog | None = None
     """For channels whose far side waits for what is said next; None: there is nobody to ask."""
+    data: Path = Path("var")
+    """The data folder; a channel keeps what is its own in the folder of its name there."""
     public_url: str = ""
     """`http.public_url`: what stands before "/channels/…" in the address that a far side was told, and signs."""
 

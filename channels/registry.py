@@ -21,6 +21,7 @@ from channels.sms.kannel_settings import KannelAccount
 from channels.sms.settings import SmsAccount
 from channels.telegram.settings import TelegramAccount
 from channels.voice.settings import VoiceAccount
+from channels.voice.sip.settings import SipAccount
 from channels.whatsapp.settings import WhatsappAccount
 
 Build: TypeAlias = Callable[[Mapping[str, Any], Wiring], Parts]
@@ -127,6 +128,7 @@ CHANNELS: Mapping[str, Channel] = MappingProxyType(
         ),
         "voice": Channel(
             settings=VoiceAccount,
+            providers={"twilio": VoiceAccount, "sip": SipAccount},
             build=_later("channels.voice.build"),
             identity="phone",
             online=_online("channels.voice.online"),

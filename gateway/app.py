@@ -357,6 +357,7 @@ class Gateway:
             clock=self._clock,
             spool=self._folders.spool,
             outgoing=self._folders.outgoing,
+            data=self._folders.var,
             upload_url=f"{settings.http.public_url}/upload",
             answer=UploadAnswers(),
             options={"smtp": settings.smtp},

@@ -92,7 +92,7 @@ class Turn(Asked):
         if not new:
             call_transcripts.measured(self, heard.recording, seconds)
             return False
-        files = (replace(RECORDING, source=self.event.source),) if self.event.source else ()
+        files = (_recording(self.event.source),) if self.event.source else ()
         said = notes_of(self).voice(seconds)
         begins = to is None and self.ticket_id() is None
         kept = self._write(f"{notes_of(self).about(self, state)}\n{said}" if begins else said, state, files, to)
@@ -217,3 +217,9 @@ class Turn(Asked):
         text = notes_of(self).voice(said.seconds)
         surveys.comment(self.conn, self.ctx, said.survey, text, self.call.channel, key, self.now)
         self.keep_recording(state, surveys.ticket_of(self.conn, said.survey))
+
+
+def _recording(source: str) -> Attachment:
+    if source.endswith(".wav"):
+        return replace(RECORDING, filename="recording.wav", content_type="audio/wav", source=source)
+    return replace(RECORDING, source=source)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from string import Formatter
 
 from gateway.dialogs.ivr_states import Ask, Bye, Listen, Prompts, Ring, Wire
 from gateway.texts import Texts
-from normalizer.call import Act, Collect, Connect, HangUp, Line, Lines, Record
+from normalizer.call import Act, Collect, Connect, HangUp, Line, Lines, Piece, Record
 
 
 def act(wire: Wire, texts: Texts, *, language: str, desk: str) -> Act:
@@ -25,11 +26,33 @@ def act(wire: Wire, texts: Texts, *, language: str, desk: str) -> Act:
 
 def _lines(prompts: Prompts, texts: Texts, language: str, desk: str) -> Lines:
     return tuple(
-        Line(language=spoken, words=_words(texts.calls[spoken], prompt.text, {"desk": desk, **prompt.variables}))
+        _line(texts.calls, prompt.language or language, prompt.text, {"desk": desk, **prompt.variables})
         for prompt in prompts
-        for spoken in (prompt.language or language,)
     )
 
 
-def _words(named: Mapping[str, str], text: str, variables: Mapping[str, object]) -> str:
-    return named[text].format_map(variables)
+def _line(calls: Mapping[str, Mapping[str, str]], language: str, text: str, variables: Mapping[str, object]) -> Line:
+    template = calls[language][text]
+    pieces = tuple(
+        Piece(words=part.words, name=part.name) if part.name else Piece(words=str(variables[part.words]))
+        for part in parts(text, template)
+    )
+    return Line(language=language, words=template.format_map(variables), pieces=pieces)
+
+
+def parts(text: str, template: str) -> Iterator[Piece]:
+    """A text cut at the places that are filled in: what stands around them has a name, of a place its own name are the
+    words. What can be said in one breath keeps the text's name, else its parts are numbered: "told.1", "told.2"."""
+    cut = [(literal.strip(" ,;:—-"), place) for literal, place, _, _ in Formatter().parse(template)]
+    named = sum(_is_said(literal) for literal, _ in cut)
+    number = 0
+    for literal, place in cut:
+        if _is_said(literal):
+            number += 1
+            yield Piece(words=literal, name=text if named == 1 else f"{text}.{number}")
+        if place is not None:
+            yield Piece(words=place)
+
+
+def _is_said(literal: str) -> bool:
+    return any(letter.isalnum() for letter in literal)

@@ -7,7 +7,7 @@ later, by the same function.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection
@@ -24,10 +24,12 @@ from gateway.store.blobs import Blobs
 from gateway.store.database import Database
 from gateway.store.failpoints import FailPoint, nowhere
 from gateway.worker_protocol import Parsed
+from normalizer import sip_call, twilio_call  # alone: the parsers of other formats are for the workers
 from normalizer.call import Act, HangUp
-from normalizer.message import CallEvent, InlineBody
-from normalizer.twilio_call import read  # alone: the parsers of other formats are for the workers
+from normalizer.message import CallEvent, Event, InlineBody, RawMessage
 
+READ: Mapping[str, Callable[[RawMessage], Event]] = {"twilio_call/1": twilio_call.read, "sip_call/1": sip_call.read}
+"""Format of a request of a call -> its parser."""
 WITHIN = 1.0
 """Seconds that a caller waits."""
 
@@ -87,8 +89,8 @@ def answered(conn: Connection, ctx: Context, blobs: Blobs, entry_id: int, now: d
         raise Unavailable("the request is too big to be read here")
     waiting = calls.unfiled(conn, asked.raw.channel, asked.raw.peer, entry_id)
     for each in journal.load(conn, waiting, blobs):
-        file_entry(conn, ctx, each, Parsed(event=read(each.raw)), now)
-    event = read(asked.raw)
+        file_entry(conn, ctx, each, Parsed(event=READ[each.raw.format](each.raw)), now)
+    event = READ[asked.raw.format](asked.raw)
     if not isinstance(event, CallEvent):
         return HangUp()
     call = calls.find(conn, asked.raw.channel, asked.raw.account, event.call)

@@ -6,7 +6,7 @@ are told these. Like `message`, everybody may import this, and it imports nothin
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 # -- what happens -------------------------------------------------------------------------
@@ -73,11 +73,22 @@ Happening: TypeAlias = Begun | Pressed | Recorded | Transcribed | Connected | En
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """A part of a line, for those who play sounds: they can be recorded before, but not what is filled in."""
+
+    words: str
+    name: str = ""
+    """Of the sound that says these words, the same in every language; "" for words that are filled in."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
     """Words in one language; each language has a voice of its own."""
 
     language: str
     words: str
+    pieces: tuple[Piece, ...] = field(default=(), compare=False)
+    """The same words in parts; () where nobody cut them."""
 
 
 Lines: TypeAlias = tuple[Line, ...]

@@ -9,6 +9,7 @@ from normalizer.kannel import read as read_kannel
 from normalizer.kannel_report import read as read_kannel_report
 from normalizer.mail.read import read as read_mail
 from normalizer.message import Event, RawMessage
+from normalizer.sip_call import read as read_sip_call
 from normalizer.telegram import read as read_telegram
 from normalizer.twilio_call import read as read_twilio_call
 from normalizer.twilio_message import read as read_twilio_message
@@ -21,6 +22,7 @@ PARSERS: Mapping[str, Callable[[RawMessage], Event]] = {
     "twilio_message/1": read_twilio_message,
     "twilio_status/1": read_twilio_status,
     "twilio_call/1": read_twilio_call,
+    "sip_call/1": read_sip_call,
     "kannel/1": read_kannel,
     "kannel_report/1": read_kannel_report,
 }

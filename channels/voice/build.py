@@ -1,4 +1,4 @@
-"""The parts of the channel: a webhook for each account, and what fetches recordings."""
+"""The parts of the channel: a webhook or a telephone for each account, and what fetches recordings."""
 
 from __future__ import annotations
 
@@ -10,12 +10,25 @@ from channels.twilio.parts import keys_of
 from channels.voice.fetch import RecordingFetcher
 from channels.voice.outbound import NoCalls
 from channels.voice.settings import VoiceAccount
+from channels.voice.sip.parts import parts as sip_parts
+from channels.voice.sip.settings import SipAccount
 from channels.voice.webhook import VoiceHook
 
 
-def build(accounts: Mapping[str, VoiceAccount], wiring: Wiring) -> Parts:
+def build(accounts: Mapping[str, VoiceAccount | SipAccount], wiring: Wiring) -> Parts:
     """Make the parts; nothing connects. Raises KeyError or OSError for a secret that is not there, ValueError for one
-    that is empty."""
+    that cannot be one, or for a telephone of our own without the SIP stack."""
+    ours = sip_parts({name: account for name, account in accounts.items() if isinstance(account, SipAccount)}, wiring)
+    theirs = _twilio({name: each for name, each in accounts.items() if isinstance(each, VoiceAccount)}, wiring)
+    return Parts(
+        senders={**theirs.senders, **ours.senders},
+        listeners=ours.listeners,
+        webhooks=theirs.webhooks,
+        fetchers={**theirs.fetchers, **ours.fetchers},
+    )
+
+
+def _twilio(accounts: Mapping[str, VoiceAccount], wiring: Wiring) -> Parts:
     webhooks: dict[str, Webhook] = {}
     senders: dict[str, Sender] = {}
     fetchers: dict[str, Fetcher] = {}

@@ -17,6 +17,8 @@ class VoiceAccount(TwilioNumbers):
     delete_recordings_after: Duration | None = None
     """How long after a recording is here, and listened to, it is deleted at the provider: 0s for at once. Without it
     recordings stay there as a second copy, for ever."""
+    provider: Literal["twilio"] = "twilio"
+    """Twilio, https://www.twilio.com. There is also `sip`, a telephone of our own, with keys of its own."""
 
     def endpoints(self) -> tuple[str, ...]:
         """Our numbers with "voice:" in front: the same ones may take text messages, too."""

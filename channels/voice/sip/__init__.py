@@ -1,0 +1,1 @@
+"""A telephone of our own at an exchange, over SIP (RFC 3261)."""
