@@ -114,7 +114,8 @@ class TwilioHook:
                 spool = Spool(self._spool, self._unique)
                 await spool.append(content)
             kept = InlineBody(content=content) if spool is None else await asyncio.to_thread(spool.finish)
-            (accepted,) = await intake([self._raw(signed, content, kept, route)])
+            raw = self._raw(signed, content, kept, route)
+            (accepted,) = await intake([raw])
         except TooBig:
             log.error("%s/%s: a request of more than %d bytes is not taken", self._channel, self._name, LONGEST)
             return web.Response(status=413)
@@ -129,9 +130,9 @@ class TwilioHook:
             if spool is not None:
                 # A body that was taken over has another name by now.
                 spool.discard()
-        return await self._answer(route, accepted, request)
+        return await self._answer(route, accepted, raw)
 
-    async def _answer(self, route: str, _accepted: Accepted, _request: web.Request) -> web.StreamResponse:
+    async def _answer(self, route: str, _accepted: Accepted, _raw: RawMessage) -> web.StreamResponse:
         """What is said once it is safe."""
         return web.Response(status=204) if route == STATUS else web.Response(body=EMPTY, content_type="text/xml")
 

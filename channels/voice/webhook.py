@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
+from urllib.parse import parse_qsl
 
 from aiohttp import web
 
@@ -30,6 +31,10 @@ LAST = 9_998
 """No call gets so far; a number above it is none of ours."""
 SAFE: Sequence[Act] = (Record(lines=()),)
 """A tone, and somebody who listens."""
+REPEATED = "#rc=3&rp=all&rt=4000"
+"""Behind the addresses that we name: what is not answered within four seconds, or with an error, is asked again three
+times, with what was pressed. Not signed, not sent: https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides
+"""
 _STEP = re.compile(r"[0-9]{1,4}")
 
 
@@ -58,29 +63,34 @@ class VoiceHook(TwilioHook):
             public_url=public_url, clock=clock, spool=spool, unique=unique, suspects=suspects,
         )  # fmt: skip
         self._dialog, self._transcripts = dialog, account.transcripts
+        self._own = f"{public_url}/channels/{channel}/{account_name}"
 
     def routes(self, intake: Intake) -> Sequence[web.RouteDef]:
         """Calls, and what is told of them beside: by POST alone, as a GET drops what was pressed when it is led on."""
         below = {MAIN: "/", **{route: f"/{route}" for route in sorted(self.BESIDE)}}
         return [web.post(path, partial(self._take, intake, route)) for route, path in below.items()]
 
-    async def _answer(self, route: str, accepted: Accepted, request: web.Request) -> web.StreamResponse:
+    async def _answer(self, route: str, accepted: Accepted, raw: RawMessage) -> web.StreamResponse:
         if route in self.BESIDE:
             return web.Response(status=204)
         acts = SAFE if self._dialog is None else await self._dialog(self._channel, self._name, accepted)
-        said = request.query.get("s", "0")
+        said = dict(reversed(parse_qsl(str(raw.facts.get("query", ""))))).get("s", "0")
         step = int(said) if _STEP.fullmatch(said) else LAST
-        own = f"{self._public_url}/channels/{self._channel}/{self._name}"
-        written = f"{own}/{TRANSCRIBED}" if self._transcripts == "provider" else ""
-        following = f"{own}?s={min(step, LAST) + 1}"
-        twiml = document(acts, next_url=following, recorded_url=f"{own}/{RECORDED}", transcribed_url=written)
+        written = f"{self._own}/{TRANSCRIBED}{REPEATED}" if self._transcripts == "provider" else ""
+        twiml = document(
+            acts,
+            next_url=f"{self._own}?s={min(step, LAST) + 1}{REPEATED}",
+            recorded_url=f"{self._own}/{RECORDED}{REPEATED}",
+            transcribed_url=written,
+        )
         return web.Response(body=twiml, content_type="text/xml")
 
     def _raw(self, signed: Signed, content: bytes, body: Body, route: str) -> RawMessage:
         fields, facts = self._read(signed, content)
         known = dict(reversed(fields))
         call = known.get("CallSid", "")[:LONGEST]
-        query = str(facts.get("query", ""))
+        query = str(facts.get("query", "")) or self._failed(known.get("ErrorUrl", ""))
+        facts = {**facts, "query": query} if query else facts
         told = {
             STATUS: known.get("CallStatus", ""),
             RECORDED: f"{known.get('RecordingSid', '')}:{known.get('RecordingStatus', '')}",
@@ -105,3 +115,8 @@ class VoiceHook(TwilioHook):
             facts={**facts, "route": route},
             deliveries=((self._name, known.get("To", "")[:LONGEST]),),
         )
+
+    def _failed(self, url: str) -> str:
+        """What stood in our address that failed, in a request to the address for failures: the call goes on there."""
+        address, _, query = url.partition("?")
+        return query[:LONGEST] if address.rstrip("/") == self._own else ""

@@ -41,6 +41,7 @@ class Caller:
     said: list[str] = field(default_factory=list)
 
     async def post(self, url: str, token: str = TOKEN, **more: str) -> tuple[int, Element | None]:
+        url = url.partition("#")[0]
         fields = {
             "CallSid": self.sid, "AccountSid": SID, "From": self.number, "To": OURS, "CallStatus": "in-progress",
             "Direction": "inbound", "ApiVersion": "2010-04-01", **more,

@@ -41,6 +41,18 @@ async def test_what_was_heard_and_done_is_told_in_order() -> None:
         assert [one.kind for one in call.said] == ["say", "say", "beep", "beep"]
 
 
+async def test_somebody_may_go_by_what_they_hear() -> None:
+    again = MENU.format(' numDigits="1"', "Перше")
+    knows = (("Перше", Press(keys="1")), ("сигналу", Talk(seconds=3, key="#")))
+    speak = '<Say language="uk-UA">Після сигналу</Say><Record action="/heard" finishOnKey="#"/>'
+    async with twiml_desk(begin=again, keys=speak, heard=END) as desk:
+        call = await desk.call(person=Person(knows=knows))
+        assert [one.keys for one in call.story if isinstance(one, Did)] == ["1", "", "#"]
+        desk.answers["/heard"] = '<Gather action="/bye" timeout="6"><Say>Інше</Say></Gather>'
+        call = await desk.call(person=Person(knows=knows, doings=(Press(keys="7"),)))
+        assert [one.keys for one in call.story if isinstance(one, Did)] == ["1", "", "#", "7"]
+
+
 async def test_the_first_request_and_the_last_one_say_what_is_documented() -> None:
     async with twiml_desk(begin='<Pause length="61"/>') as desk:
         call = await desk.call(ForwardedFrom="+380440000009")

@@ -76,6 +76,8 @@ class Call:
     """How many it asked for."""
     _doings: Iterator[Doing] = field(init=False)
     _rung: Iterator[Rung] = field(init=False)
+    _minded: int = 0
+    """How much of what was said they have thought of."""
 
     def __post_init__(self) -> None:
         self._doings, self._rung = iter(self.person.doings), iter(self.person.rung)
@@ -120,9 +122,15 @@ class Call:
         """Fields that every request has: https://www.twilio.com/docs/voice/twiml#request-parameters"""
         return {**self.about, "CallStatus": self.status}
 
-    def doing(self) -> Doing:
-        """What the person does now."""
-        return next(self._doings, Silent())
+    def doing(self, verb: Element) -> Doing:
+        """What the person does at this verb, by what they heard since the last one and hear in it."""
+        fresh = [one.words for one in self.said[self._minded :]]
+        heard = " ".join([*fresh, *("".join(verb.itertext()).split())])
+        return next((does for part, does in self.person.knows if part in heard), None) or next(self._doings, Silent())
+
+    def done(self) -> None:
+        """What was said so far is dealt with."""
+        self._minded = len(self.said)
 
     def rung(self) -> Rung:
         """What comes of ringing somebody now."""
@@ -204,7 +212,7 @@ class Telephony:
             return await self._document(call, step)
         except CallError as error:
             call.errors.append(error)
-            if not ours.fallback or step.url == ours.fallback:
+            if not ours.fallback:
                 raise
             failed = _Step(url=ours.fallback, fields={"ErrorCode": error.code, "ErrorUrl": error.url})
             try:
@@ -264,10 +272,11 @@ class Telephony:
         )  # fmt: skip
         news.begun()
         try:
-            heard = record(verb, call.doing(), call.line)
+            heard = record(verb, call.doing(verb), call.line)
         except HungUp:
             news.absent()
             raise
+        call.done()
         if heard is None:
             news.absent()
             await call.later.settle("before", "after")
@@ -338,7 +347,8 @@ def _rejects(document: Document) -> bool:
 
 def _gathered(call: Call, verb: Element, base: str) -> _Step | None:
     """Without a key nothing is asked, unless the verb says so."""
-    found = gather(verb, call.doing(), call.line)
+    found = gather(verb, call.doing(verb), call.line)
+    call.done()
     if not found.digits and verb.get("actionOnEmptyResult") != "true":
         return None
     fields = {"Digits": found.digits, "msg": "Gather End"}

@@ -68,6 +68,9 @@ class Person:
 
     doings: tuple[Doing, ...] = ()
     """Of each Gather and Record the next one."""
+    knows: tuple[tuple[str, Doing], ...] = ()
+    """(a part of what they heard, what they do then): the first that fits comes before `doings`, as often as it is
+    heard."""
     rung: tuple[Rung, ...] = ()
     """Of each Dial the next one."""
     leave_at: float | None = None
