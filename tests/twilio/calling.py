@@ -66,6 +66,7 @@ def settings(
     texts = {**said, "reconcile": "0s", **(sms or {})}
     return (
         "smtp.port=0", "http.port=0", "media.backoff=1s", "outbox.backoff=1s", "outbox.debounce=0s",
+        "outbox.chat_acknowledgement_delay=0s",
         f"channels.voice.main={json.dumps(calls)}", f"channels.sms.main={json.dumps(texts)}", *more,
     )  # fmt: skip
 
@@ -111,6 +112,7 @@ class Story:
         """They asked, and it was solved."""
         ticket = await self.asks(number)
         await self.act(ticket, "resolve", result="замінили блок живлення")
+        await self.idle()
         return ticket
 
     async def later(self, at: datetime) -> None:
@@ -127,6 +129,9 @@ class Story:
                                          " due_at <= ?)", now),
             "that nothing is due",
         )  # fmt: skip
+        await self.desk.until(
+            lambda: not self.desk.store.rows("SELECT 1 FROM attachment WHERE state = 'pending'"), "every recording"
+        )
 
     async def called(self, count: int, *, to: str = LANDLINE) -> list[Made]:
         """The calls to somebody, once there were so many and each is over."""
