@@ -55,6 +55,10 @@ class AccountSettings(BaseModel):
         number for it, too."""
         return None
 
+    def costs(self, kind: str) -> bool:
+        """Whether a notice of this kind counts for `most_a_day`."""
+        return True
+
     def upload_limit(self) -> int | None:
         """The most bytes that the upload page takes for this account; None: it takes none."""
         return None

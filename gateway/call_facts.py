@@ -9,13 +9,14 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
-from gateway import shared_numbers, surveys, wording
+from gateway import rating_calls, shared_numbers, surveys, wording
 from gateway.context import Context
 from gateway.dialogs import ivr_states as ivr
 from gateway.notices import numbers_of
 from gateway.shared_numbers import HIDDEN, PHONE
 from gateway.store import consents, incidents, people, tickets
 from gateway.store.journal import Entry
+from normalizer.call import Begun
 from normalizer.message import CallEvent
 from router import contracts
 from router.hours import is_open
@@ -60,6 +61,8 @@ def is_one_persons(asked: Asked) -> bool:
 
 def known(asked: Asked) -> ivr.Known:
     """The beginning of a call."""
+    if asked.event.ours:
+        return _known_of_ours(asked)
     conn, policy, caller = asked.conn, asked.ctx.policy, asked.call.caller
     contract = None if is_hidden(caller) else policy.covers.get(contracts.normal(caller, "sms"))
     calendar = policy.calendar_of(contract)
@@ -69,6 +72,19 @@ def known(asked: Asked) -> ivr.Known:
         open=calendar is None or is_open(calendar, asked.now),
         duty=policy.contracts[contract].emergency_phone if contract is not None else "",
         incident=_incident(conn, contract, language or asked.plan.languages[0]),
+    )
+
+
+def _known_of_ours(asked: Asked) -> ivr.Known:
+    """Of a call that we made; there is nothing to ask where nobody knows what for."""
+    conn, happening = asked.conn, asked.event.happening
+    row = rating_calls.row_of(conn, asked.call.channel, asked.call.account, asked.event)
+    return ivr.Known(
+        answered_by=happening.answered_by if isinstance(happening, Begun) else "",
+        language=row.language if row is not None else "",
+        ours=True,
+        survey=rating_calls.survey_of(conn, row, asked.now),
+        date=rating_calls.day_of(conn, asked.ctx, row, asked.now) if row is not None else "",
     )
 
 
@@ -98,12 +114,12 @@ def ticket_state(asked: Asked, number: str, language: str) -> ivr.Found:
     at = (ticket.resolved_at if state in ("resolved", "closed") else None) or ticket.opened_at
     account = asked.ctx.settings.account(asked.call.channel, asked.call.account)
     zone = account.timezone if account is not None else "UTC"
-    survey = surveys.open_survey_for(asked.conn, ticket.id, asked.call.caller, asked.now)
+    survey = surveys.offered(asked.conn, asked.ctx, ticket, asked.now)
     return ivr.Found(
         number=number,
         state=f"state_{state}",
         variables={"date": wording.day(language, at, asked.now, zone)},
-        survey=survey.id if survey is not None else 0,
+        survey=survey or 0,
     )
 
 

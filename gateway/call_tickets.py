@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TypeAlias, assert_never
 
-from gateway import call_transcripts, clocks, surveys
+from gateway import call_transcripts, clocks, rating_calls, surveys
 from gateway.call_facts import Asked, is_hidden, is_one_persons, is_texted, ticket_state
 from gateway.call_notes import length, notes_of
 from gateway.dialogs import ivr_states as ivr
-from gateway.filing_append import append_to
-from gateway.filing_case import Case
+from gateway.filing_append import append_to, keep_vote
+from gateway.filing_case import Case, keep_files
 from gateway.filing_open import open_for
 from gateway.filing_threads import Found as Named
 from gateway.shared_numbers import PHONE
-from gateway.store import calls, people, tickets
-from normalizer.call import Connected, Recorded, Transcribed
+from gateway.store import calls, consents, people, tickets
+from normalizer.call import Connected, Ended, Recorded, Transcribed
 from normalizer.message import Address, Attachment, Conversation, Message
 from router.assignment import Assignment
 from router.route import route
@@ -54,9 +54,9 @@ class Turn(Asked):
             case ivr.Vote():
                 return self._counted(deed)
             case ivr.Comment():
-                self._comment(state, deed)
+                self.keep_recording(state)
             case ivr.NoMoreCalls():
-                people.set_no_surveys(self.conn, self._contact(), True)
+                self._no_more_calls()
             case ivr.Close():
                 self._close(state, deed.reason)
             case _ as never:
@@ -73,6 +73,11 @@ class Turn(Asked):
         if is_one_persons(self):
             people.set_language(self.conn, self._contact(), language)
 
+    def _no_more_calls(self) -> None:
+        """Such calls are over for ever; what comes by other channels is another matter."""
+        call, at = self.call, self.entry.raw.received_at
+        consents.wish(self.conn, call.channel, call.called, call.caller, "stop", how="key", now=at)
+
     # -- the ticket -------------------------------------------------------------------------
 
     def ticket_id(self) -> int | None:
@@ -80,8 +85,9 @@ class Turn(Asked):
         found: int | None = calls.get(self.conn, self.call.id).ticket_id
         return found
 
-    def keep_recording(self, state: ivr.State, to: int | None = None) -> bool:
-        """Put what was recorded into the call's ticket, or `to`; False when it is there, or there is none."""
+    def keep_recording(self, state: ivr.State) -> bool:
+        """Put what was recorded into the call's ticket, behind a mark into that of the survey; False when it is there,
+        or there is none."""
         heard = self.event.happening
         if not isinstance(heard, Recorded | Transcribed) or not heard.recording:
             return False
@@ -94,20 +100,34 @@ class Turn(Asked):
             return False
         files = (_recording(self.event.source),) if self.event.source else ()
         said = notes_of(self).voice(seconds)
-        begins = to is None and self.ticket_id() is None
-        kept = self._write(f"{notes_of(self).about(self, state)}\n{said}" if begins else said, state, files, to)
-        attached = tickets.first_attachment(self.conn, kept) if kept is not None and files else None
-        calls.change_recording(self.conn, self.call.id, heard.recording, message_id=kept, attachment_id=attached)
-        if to is None:
+        if state.score:
+            kept = self._keep_comment(said, state, files)
+        else:
+            begins = self.ticket_id() is None
+            kept = self._write(f"{notes_of(self).about(self, state)}\n{said}" if begins else said, state, files)
             # Also where the call was over before anybody told us of its recording.
             calls.change(self.conn, self.call.id, outcome="ticket")
+        attached = tickets.first_attachment(self.conn, kept) if kept is not None and files else None
+        calls.change_recording(self.conn, self.call.id, heard.recording, message_id=kept, attachment_id=attached)
         return True
 
-    def _write(self, text: str, state: ivr.State, files: tuple[Attachment, ...] = (), to: int | None = None,
-               tags: tuple[str, ...] = ()) -> int | None:  # fmt: skip
+    def _keep_comment(self, said: str, state: ivr.State, files: tuple[Attachment, ...]) -> int | None:
+        """What was said about a mark is part of the ticket that it is about, and wakes nobody."""
+        ticket = tickets.lock(self.conn, surveys.ticket_of(self.conn, state.survey))
+        case = self._case(said, state, files, ())
+        message_id = keep_vote(self.conn, case, ticket)
+        if message_id is not None:
+            keep_files(self.conn, case, ticket.id, message_id)
+        key = f"comment:{self.entry.id}"
+        surveys.comment(self.conn, self.ctx, state.survey, said, self.call.channel, key, self.now)
+        return message_id
+
+    def _write(
+        self, text: str, state: ivr.State, files: tuple[Attachment, ...] = (), tags: tuple[str, ...] = ()
+    ) -> int | None:
         """One more message of the call's ticket, which is opened with it where there is none. Returns its id."""
         case = self._case(text, state, files, tags)
-        known = to or self.ticket_id()
+        known = self.ticket_id()
         if known is not None:
             return append_to(self.conn, case, Named(ticket_id=known, issued=False), verified=True).message_id
         filed = open_for(self.conn, case)
@@ -171,6 +191,9 @@ class Turn(Asked):
     # -- the end ----------------------------------------------------------------------------
 
     def _close(self, state: ivr.State, reason: str) -> None:
+        if self.event.ours:
+            self._close_ours(reason)
+            return
         missed = reason == "silent" and self.ctx.calls.missed == "ticket"
         if (reason in LEFT or missed) and self.ticket_id() is None:
             self._leave(state, reason)
@@ -179,6 +202,28 @@ class Turn(Asked):
         else:
             outcome = "ticket" if self.ticket_id() is not None and reason not in LEFT else reason
         calls.change(self.conn, self.call.id, outcome=outcome)
+
+    def _close_ours(self, reason: str) -> None:
+        """A call that we made leaves no ticket: nobody asked us for anything."""
+        calls.change(self.conn, self.call.id, outcome=NO_TICKET if reason in SETTLED else reason)
+        row = rating_calls.row_of(self.conn, self.call.channel, self.call.account, self.event)
+        if reason == "machine" and row is not None:
+            why, key = "a machine took the call up", f"rating_call:{row.id}"
+            rating_calls.in_vain(self.conn, self.ctx, row, "completed", why, self.now, key=key)
+
+    def settle_notice(self, ended: Ended) -> None:
+        """A call that we made is over: its notice was heard, or was not."""
+        row = rating_calls.row_of(self.conn, self.call.channel, self.call.account, self.event)
+        if row is None:
+            return
+        key, call = f"rating_call:{row.id}", calls.get(self.conn, self.call.id)
+        if ended.state == "completed" and call.step != calls.UNASKED and call.outcome != "machine":
+            rating_calls.answered(self.conn, row, at=self.now, key=key)
+            return
+        if call.step == calls.UNASKED:
+            calls.change(self.conn, call.id, outcome=ended.state)
+        why = "" if call.outcome != "machine" else "a machine took the call up"
+        rating_calls.in_vain(self.conn, self.ctx, row, ended.state, why, self.now, key=key)
 
     def _leave(self, state: ivr.State, reason: str) -> None:
         notes = notes_of(self)
@@ -207,16 +252,10 @@ class Turn(Asked):
     # -- a mark -----------------------------------------------------------------------------
 
     def _counted(self, vote: ivr.Vote) -> ivr.Counted:
-        key = f"rating:{self.entry.id}"
+        key = f"rating:{vote.survey}:call:{self.call.id}:{self.event.step}"
         rated = surveys.rate(self.conn, self.ctx, vote.survey, vote.score, "", self.call.channel, key, self.now)
         low = vote.score <= self.ctx.surveys.low_score
         return ivr.Counted(counts=rated.outcome in ("counted", "repeated"), low=low)
-
-    def _comment(self, state: ivr.State, said: ivr.Comment) -> None:
-        key = f"comment:{self.entry.id}"
-        text = notes_of(self).voice(said.seconds)
-        surveys.comment(self.conn, self.ctx, said.survey, text, self.call.channel, key, self.now)
-        self.keep_recording(state, surveys.ticket_of(self.conn, said.survey))
 
 
 def _recording(source: str) -> Attachment:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, select
 
-from gateway import clocks, desk, incidents, surveys, updates
+from gateway import clocks, desk, incidents, rating_calls, surveys, updates
 from gateway.context import Context
 from gateway.store import schema, tickets
 from gateway.store.timers import Timer
@@ -114,6 +114,8 @@ CHECKS: Mapping[str, Check] = {
     "question_reminder": question_reminder,
     "close": close,
     **surveys.CHECKS,
+    **rating_calls.CHECKS,
     **incidents.CHECKS,
 }
-"""Every kind of timer. `gateway.surveys` adds survey and survey_reminder, `gateway.incidents` incident."""
+"""Every kind of timer. `gateway.surveys` adds survey and survey_reminder, `gateway.rating_calls` its two,
+`gateway.incidents` incident."""

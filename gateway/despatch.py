@@ -11,7 +11,7 @@ from typing import Any, TypeAlias, TypeVar
 from sqlalchemy import Connection
 
 from channels.contract import CannotTell, Clock, Divides, Prober, Sender, Unavailable
-from gateway import daily_caps, may_send
+from gateway import daily_caps, may_send, rating_calls
 from gateway import outbox_results as results
 from gateway.circuit import Circuit
 from gateway.context import Context
@@ -97,7 +97,7 @@ class Despatch:
         account = self.ctx.settings.account(row.channel, row.account)
         if account is None or account.outbound == "off":
             return results.of_state(row, "suppressed", "the account's outbound is off")
-        notice = await self._rendered(row)
+        notice = await self._rendered(row, first=True)
         if isinstance(notice, Settlement):
             return notice
         captured = account.outbound == "capture"
@@ -171,9 +171,10 @@ class Despatch:
         settlement = await self._in_doubt(row, calls[row.part], detail, at_once=True)
         return replace(settlement, more=settlement.state == "sent" and row.part + 1 < len(calls))
 
-    async def _rendered(self, row: Row) -> Notice | Settlement:
+    async def _rendered(self, row: Row, *, first: bool = False) -> Notice | Settlement:
+        """`first`: it was not sent yet. What may have been is asked after, whatever the hour."""
         try:
-            return await self._db.read(lambda conn: self._looked_at(conn, row))
+            return await self._db.read(lambda conn: self._looked_at(conn, row, first=first))
         except (Unavailable, OSError) as error:  # the database, or the blob of an attachment
             detail = f"could not be read: {type(error).__name__}"
             return self._of_receipt(row, Receipt(delivery=Delivery.RETRY, detail=detail, fault=Fault.OURS))
@@ -181,9 +182,16 @@ class Despatch:
             log.error("notice could not be rendered", outbox=row.id, error=type(error).__name__)
             return results.of_state(row, "dead", f"could not be rendered: {type(error).__name__}", Fault.OURS)
 
-    def _looked_at(self, conn: Connection, row: Row) -> Notice | Settlement:
-        why = may_send.why_not(conn, self.ctx, row)
-        return results.of_bar(row, why) if why else self._render(conn, row)
+    def _looked_at(self, conn: Connection, row: Row, *, first: bool) -> Notice | Settlement:
+        if why := may_send.why_not(conn, self.ctx, row):
+            return results.of_bar(row, why)
+        match rating_calls.look(conn, self.ctx, row, self._clock()) if first else "":
+            case "":
+                return self._render(conn, row)
+            case str(why):
+                return results.of_state(row, "suppressed", why)
+            case may:
+                return results.of_hour(row, may)
 
     async def _in_doubt(self, row: Row, notice: Notice, detail: str, *, at_once: bool) -> Settlement:
         """Ask the far side where somebody can; else the kind of the notice decides."""

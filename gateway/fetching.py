@@ -182,7 +182,8 @@ class Fetching:
         except Exception as error:  # noqa: BLE001  one file must not end the loop; its lease ends by itself
             log.error("fetching broke", media=row.id, error=type(error).__name__)
         finally:
-            del self._busy[row.id]
+            # A clock that jumps may end the lease of what goes on: then it is here twice.
+            self._busy.pop(row.id, None)
             self._woken.set()
 
     async def _fetch(self, row: media.Row) -> None:

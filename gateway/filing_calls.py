@@ -12,13 +12,14 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from gateway import call_answers, call_facts, call_transcripts, call_words
+from gateway import call_answers, call_facts, call_transcripts, call_words, rating_calls
 from gateway.call_tickets import Turn
 from gateway.context import Context
 from gateway.dialogs import ivr_states as ivr
 from gateway.dialogs.ivr import left_behind, step
 from gateway.facts import desk_name
 from gateway.filing_case import Filed
+from gateway.filing_robots import may_wait, put_back
 from gateway.store import calls, tickets
 from gateway.store.journal import Entry
 from normalizer.call import Ended, Recorded, Transcribed
@@ -33,6 +34,8 @@ LISTENS = ("recording", "comment")
 def file_call(conn: Connection, ctx: Context, entry: Entry, event: CallEvent, now: datetime) -> Filed:
     """File one request of a call; doing it again changes nothing. Raises Conflict."""
     raw, caller = entry.raw, call_facts.caller_of(event)
+    if event.aside and rating_calls.is_under_way(conn, raw.channel, raw.account, event) and may_wait(entry, now):
+        return put_back(conn, entry, now)
     row = calls.lock(
         conn, raw.channel, raw.account, event.call, caller=caller, called=event.called,
         state=ivr.as_json(ivr.State()), now=raw.received_at, entry_id=entry.id,
@@ -66,6 +69,8 @@ def _aside(turn: Turn) -> str:
     if turn.call.outcome == calls.NO_END:
         turn.do(state, ivr.Close(reason=left_behind(state)))
     turn.tell_length(happening.seconds)
+    if turn.event.ours:
+        turn.settle_notice(happening)
     return ""
 
 

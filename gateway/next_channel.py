@@ -21,10 +21,13 @@ from gateway.store import outbox, people, tickets
 from gateway.store.outbox import Row
 from gateway.store.schema_chats import consent
 from gateway.texts import TO_REQUESTER
-from normalizer.message import Json
+from normalizer.message import RATING_CALL, Json
 
 MARK = "instead_of"
 """Variable of a notice that goes by the next channel: the row that did not arrive, 0 where none was tried."""
+
+AS_WORDS: Mapping[str, str] = {RATING_CALL: "survey"}
+"""Kind and template of what is no text -> of the text that asks the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +51,8 @@ def hand_on(conn: Connection, ctx: Context, row: Row, now: datetime) -> Way | No
     )  # fmt: skip
     letter = Letter(
         # Several parts may fail: the whole goes on once.
-        key=f"next:{outbox.first_of(conn, row)}", kind=row.kind, template=row.template, recipient=row.recipient,
+        key=f"next:{outbox.first_of(conn, row)}", kind=AS_WORDS.get(row.kind, row.kind),
+        template=AS_WORDS.get(row.template, row.template), recipient=row.recipient,
         language=row.language, recipient_name=row.recipient_name, channel=row.channel, account=row.account,
         automatic=row.automatic, repeatable=row.repeatable, variables=dict(row.variables),
     )  # fmt: skip

@@ -18,7 +18,7 @@ from gateway.store import consents, outbox, people, threads, tickets
 from gateway.store.outbox import Row, Settlement, State
 from gateway.text_names import TO_REQUESTER
 from gateway.updates import Change
-from normalizer.message import Delivery, Fault, Json, KeyKind, Receipt
+from normalizer.message import RATING_CALL, Delivery, Fault, Json, KeyKind, Receipt
 
 Compose: TypeAlias = Callable[[Connection, Context, Change, datetime], None]
 
@@ -31,8 +31,9 @@ ON_THE_TICKET = frozenset({"refused", "unreachable", "unknown", "dead"})
 """States that the ticket's history shows."""
 TOLD = frozenset({"refused", "unreachable", "dead"})
 """States of which the desk gets a notice."""
-NOT_TOLD_ABOUT = frozenset({"undelivered", "alert"})
-"""Kinds of notices whose own failure makes no further notice, so that nothing goes round in circles."""
+NOT_TOLD_ABOUT = frozenset({"undelivered", "alert", RATING_CALL})
+"""Kinds of notices whose own failure makes no further notice: nothing goes round in circles, and that nobody could be
+called and asked for a mark is nothing for staff to do."""
 SHORTEST = 1.0
 """Seconds before a repeat, whatever the far side says."""
 
@@ -76,6 +77,11 @@ def of_bar(row: Row, why: str) -> Settlement:
     """It must not go out by this channel: another one is tried, and the address is as good as before."""
     state: State = "unreachable" if row.template in TO_REQUESTER else "suppressed"
     return replace(of_state(row, state, why), about="channel")
+
+
+def of_hour(row: Row, may: datetime) -> Settlement:
+    """It is not the hour for it: it waits, and no try is counted."""
+    return replace(of_state(row, "waiting", "nobody is called at this hour"), due_at=may, tried=False)
 
 
 def _settlement(row: Row, state: State, receipt: Receipt, due_at: datetime | None = None) -> Settlement:

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, bindparam, or_, select
 from sqlalchemy import Row as Found
 
 from channels.contract import AccountSettings
-from gateway import buttons, facts, windows
+from gateway import buttons, facts, rating_calls, windows
 from gateway.context import Context
 from gateway.log import get_logger
 from gateway.notices import domain_of, is_overheard
@@ -24,8 +24,8 @@ from gateway.store.blobs import Blobs
 from gateway.store.outbox import Row
 from gateway.store.prepared import Prepared
 from gateway.text_names import BOT_TEXTS, BY_TEXT_MESSAGE, TO_OPERATORS, TO_REQUESTER, WORD_TEXTS, Form
-from gateway.texts import TextFailure
-from normalizer.message import Address, Attachment, Notice
+from gateway.texts import Rendered, TextFailure
+from normalizer.message import RATING_CALL, Address, Attachment, Notice
 
 FORMS: Mapping[str, Form] = {
     "mail": "mail",
@@ -50,7 +50,10 @@ def render(conn: Connection, ctx: Context, row: Row, blobs: Blobs) -> Notice:
     values = facts.of_row(conn, ctx, row, ticket, account, now)
     form = form_of(row.channel, row.template)
     try:
-        made = ctx.texts.fill(row.language, row.template, form, values)
+        if row.kind == RATING_CALL:
+            made = Rendered(subject="", text=rating_calls.words(conn, ctx, row, now), html="")
+        else:
+            made = ctx.texts.fill(row.language, row.template, form, values)
     except TextFailure as failure:
         log.error("text failed; a plain one goes out", outbox=row.id, template=row.template, error=str(failure)[:300])
         ctx.texts.failures.add(row.id, str(failure))

@@ -14,6 +14,7 @@ from channels.registry import CHANNELS, identity_kind
 from gateway.context import Context
 from gateway.store import identity_changes, people, phones
 from normalizer import phone
+from normalizer.message import RATING_CALL
 from router.contracts import normal
 
 PHONE = "phone"
@@ -34,14 +35,23 @@ called has hung up."""
 def why_shared(conn: Connection, ctx: Context, number: str) -> str:
     """Why this telephone number is no one person's, in words for staff; "" when it may be."""
     known = phones.find(conn, number)
+    if several := why_several_peoples(conn, ctx, number):
+        return several
+    if known is not None:
+        return "no mobile, as the network says" if known.why == "no mobile" else ""
+    return "no mobile" if phone.kind(number) == "fixed" else ""
+
+
+def why_several_peoples(conn: Connection, ctx: Context, number: str) -> str:
+    """Why more than one person answers at this number; "" when we know of one at most. That it is no mobile says
+    nothing of that."""
+    known = phones.find(conn, number)
     if known is not None and known.why == "staff":
         return "staff say so" if known.shared else ""
     contract = ctx.policy.covers.get(normal(number, "sms"))
     if contract is not None:
         return f"listed under the contract {contract}"
-    if known is not None:
-        return "seen with two people" if known.why == "two contacts" else "no mobile, as the network says"
-    return "no mobile" if phone.kind(number) == "fixed" else ""
+    return "seen with two people" if known is not None and known.why == "two contacts" else ""
 
 
 def is_shared(conn: Connection, ctx: Context, kind: str, value: str) -> bool:
@@ -52,9 +62,10 @@ def is_shared(conn: Connection, ctx: Context, kind: str, value: str) -> bool:
 def bars(conn: Connection, ctx: Context, channel: str, address: str, kind: str) -> str:
     """Why a notice of this kind must not go to this address by this channel; "" when it may.
 
-    Who hides the number cannot be told anything. By text message, and in place of a call, nothing goes to a shared
-    number. On WhatsApp who wrote is answered there, and nobody is told more: how the ticket goes on, or a question
-    for a rating, is another person's business.
+    Who hides the number cannot be told anything. By text message nothing goes to a shared number. On WhatsApp who
+    wrote is answered there, and nobody is told more: how the ticket goes on, or a question for a rating, is another
+    person's business. A call that asks for a mark says nothing of the request but its date, so it may go to a landline
+    that one person asked from.
     """
     if identity_kind(channel) != PHONE:
         return ""
@@ -62,7 +73,7 @@ def bars(conn: Connection, ctx: Context, channel: str, address: str, kind: str) 
         return "a hidden number"
     if channel not in UNANSWERED and kind in ANSWERS:
         return ""
-    why = why_shared(conn, ctx, address)
+    why = (why_several_peoples if kind == RATING_CALL else why_shared)(conn, ctx, address)
     return f"a shared number: {why}" if why else ""
 
 

@@ -18,7 +18,7 @@ from gateway.context import Context
 from gateway.notices import Change, Letter, Scene
 from gateway.store import consents, dialogs, people, surveys, tickets, timers
 from gateway.store.timers import Timer
-from normalizer.message import Json
+from normalizer.message import RATING_CALL, Json
 
 ASKABLE = ("resolved", "closed")
 
@@ -38,6 +38,8 @@ class _Person:
     ctx: Context
     ticket: Row[Any]
     now: datetime
+    calling: bool = False
+    """They would be asked by a call of ours."""
 
     @property
     def contact(self) -> Row[Any]:
@@ -60,7 +62,8 @@ def _stopped(person: _Person) -> bool:
 
 def _shared(person: _Person) -> bool:
     ticket = person.ticket
-    return shared_numbers.bars(person.conn, person.ctx, ticket.channel, ticket.requester, "survey") != ""
+    kind = RATING_CALL if person.calling else "survey"
+    return shared_numbers.bars(person.conn, person.ctx, ticket.channel, ticket.requester, kind) != ""
 
 
 def _no_way_out(person: _Person) -> bool:
@@ -95,9 +98,11 @@ POLICY: tuple[tuple[str, Test], ...] = (
 """Reasons not to ask by ourselves; a person of staff may."""
 
 
-def why_not(conn: Connection, ctx: Context, ticket: Row[Any], now: datetime, *, by_staff: bool = False) -> str:
-    """ "" when the requester may be asked for a rating, else the reason why not."""
-    person = _Person(conn=conn, ctx=ctx, ticket=ticket, now=now)
+def why_not(
+    conn: Connection, ctx: Context, ticket: Row[Any], now: datetime, *, by_staff: bool = False, calling: bool = False
+) -> str:
+    """ "" when the requester may be asked for a rating (`calling`: by a call of ours), else the reason why not."""
+    person = _Person(conn=conn, ctx=ctx, ticket=ticket, now=now, calling=calling)
     tests = NEVER if by_staff else (*NEVER, *POLICY)
     return next((reason for reason, holds in tests if holds(person)), "")
 

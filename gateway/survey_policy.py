@@ -42,6 +42,15 @@ class SurveyPolicy(BaseModel):
     """How many times a question without an answer is repeated."""
     reminder_after: Duration = 3 * DAY
     """Time without an answer after which the question is repeated."""
+    calls: bool = False
+    """true: who asked by telephone and can be asked in no other way (a landline, a number that gets no text messages)
+    is called and asked, once more where nobody answers or the line is busy; between 10:00 and 19:00 of their zone on
+    working days. Never: numbers of several people, who said STOP, who pressed 9 in such a call. The account says how
+    many calls a day (`daily_limit`) and to which countries (`prefixes`)."""
+    calls_after: Duration = timedelta(hours=1)
+    """Time from the resolution to such a call; with `delayed` not less than `delay`."""
+    call_again: Duration = timedelta(hours=3)
+    """Time from a call that nobody answered to the second one."""
     low_score: int = Field(default=2, ge=0, le=4)
     """Scores up to this one are told to the watchers at once; 0: none is."""
     burst: Duration = timedelta(seconds=3)

@@ -16,7 +16,7 @@ from gateway import updates
 from gateway.context import Context
 from gateway.notices import Change
 from gateway.store import people, surveys, tickets
-from gateway.survey_asking import CHECKS, Asked, ask, token_of, why_not
+from gateway.survey_asking import ASKABLE, CHECKS, Asked, ask, open_survey, token_of, why_not
 
 __all__ = [
     "CHECKS",
@@ -26,6 +26,7 @@ __all__ = [
     "ask",
     "by_token",
     "comment",
+    "offered",
     "open_survey_for",
     "opt_out",
     "rate",
@@ -63,6 +64,18 @@ def by_token(conn: Connection, ctx: Context, token: str) -> Row[Any] | None:
 def open_survey_for(conn: Connection, ticket_id: int, recipient: str, now: datetime) -> Row[Any] | None:
     """The survey that a digit by mail from this person would answer."""
     return surveys.open_for(conn, ticket_id, recipient, now)
+
+
+def offered(conn: Connection, ctx: Context, ticket: Row[Any], now: datetime) -> int | None:
+    """The survey that the requester may answer at once, as they ask about their ticket themselves; None: there is
+    nothing to ask, or they answered. Where the question is still to come, it is asked here."""
+    if ticket.status not in ASKABLE:
+        return None
+    known = surveys.of_resolution(conn, ticket.id, ticket.requester_id, ticket.resolutions)
+    if known is None:
+        return None if why_not(conn, ctx, ticket, now) else open_survey(conn, ctx, ticket, now)
+    over = known.closed_at is not None or known.expires_at <= now or surveys.current(conn, known.id) is not None
+    return None if over else int(known.id)
 
 
 def rate(

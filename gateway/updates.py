@@ -13,19 +13,20 @@ from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, select
 
-from gateway import next_channel, notices, survey_asking
+from gateway import next_channel, notices, rating_calls, survey_asking
 from gateway.automatic import is_robots, within_caps
 from gateway.context import Context
 from gateway.log import get_logger
 from gateway.notices import STATUS, Change, Letter, Scene
 from gateway.store import consents, incidents, outbox, people, schema, surveys, tickets
 from gateway.updates_staff import STAFF, low_rating_mark
+from normalizer.message import RATING_CALL
 from router.assignment import Line
 
 __all__ = ["REQUESTER", "Change", "compose", "low_rating_mark"]
 
 Composer: TypeAlias = Callable[[Scene], Iterable[Letter]]
-AFTER_THE_END = ("resolved", "closed", "survey", "survey_reminder")
+AFTER_THE_END = ("resolved", "closed", "survey", "survey_reminder", RATING_CALL)
 """Templates that are wrong in a ticket that is open again."""
 MINUTES = timedelta(minutes=5)
 """A deadline that moves by less is not worth a message."""
@@ -223,6 +224,7 @@ def _resolved(scene: Scene) -> Iterable[Letter]:
     pause = scene.ctx.settings.outbox.debounce
     due_at = scene.now if last is None else max(scene.now, last + pause)
     survey = survey_asking.with_resolved(scene.conn, scene.ctx, scene.ticket, scene.now)
+    rating_calls.plan(scene.conn, scene.ctx, scene.ticket, scene.now)
     apart = survey is not None and survey_asking.private_place(scene) is not None
     yield notices.to_requester(
         scene,

@@ -365,6 +365,11 @@ class CallEvent:
     forwarded_from: str = ""
     source: str = ""
     """Beside a recording: what the channel's Fetcher needs."""
+    ours: bool = False
+    """We called: `caller` is whom, `called` the number of ours that it was from."""
+    notice: int = 0
+    """Row of the outbox that such a call was made for, where the request bears it (it was in the address that we gave);
+    0: not known."""
 
 
 Event: TypeAlias = (
@@ -384,6 +389,9 @@ class Button:
     """What comes back when it is pressed: `rate:<token>:<score>` is a vote, `<command>:<argument>` a command."""
     url: str = ""
 
+
+RATING_CALL = "rating_call"
+"""The kind of a notice that is a telephone call which asks for a mark: the only one that calls anybody."""
 
 Act: TypeAlias = Literal["send", "edit", "press"]
 """send: a message of its own; edit: another text for one that we sent; press: the answer to a pressed button."""

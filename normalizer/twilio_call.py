@@ -8,14 +8,18 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from normalizer.call import Begun, CallState, Connected, Ended, Happening, Pressed, Recorded, Transcribed
+from normalizer.call import Answered, Begun, CallState, Connected, Ended, Happening, Pressed, Recorded, Transcribed
 from normalizer.message import Address, CallEvent, Event, Ignored, RawMessage
 from normalizer.twilio_wire import Request, is_hidden, request_of
 
 MAIN, STATUS, RECORDED, TRANSCRIBED = "main", "status", "recorded", "transcribed"
 """What an address of ours is for."""
-STEP = "s"
-"""Parameter of the address that counts our answers."""
+STEP, NOTICE = "s", "o"
+"""Parameters of our addresses: the count of our answers, and the row of the outbox that a call of ours is made for."""
+OURS = "outbound"
+"""What `Direction` begins with of calls that we made."""
+MACHINES = ("machine", "fax")
+"""What `AnsweredBy` begins with where nobody is listening: https://www.twilio.com/docs/voice/answering-machine-detection"""
 ENDS: Mapping[str, CallState] = {
     "completed": "completed", "busy": "busy", "no-answer": "no_answer", "failed": "failed", "canceled": "canceled",
 }  # fmt: skip
@@ -27,6 +31,7 @@ FILE = ".mp3"
 NO_STEP = -1
 """What stands in the address is no count of ours."""
 _COUNT = re.compile(r"[0-9]{1,4}")
+_ROW = re.compile(r"[0-9]{1,18}")
 _NOT_KEYS = re.compile(r"[^0-9*#]")
 _STATE = re.compile(r"[a-z-]{1,40}")
 MOST_KEYS = 64
@@ -61,8 +66,15 @@ def _happening(request: Request, step: int) -> Happening:
     if dialled := request.line("DialCallStatus", 40):
         return Connected(answered=dialled in CONNECTED, seconds=request.count("DialCallDuration"))
     if step == 0:
-        return Begun()
+        return Begun(answered_by=_answered_by(request))
     return Pressed(digits=_NOT_KEYS.sub("", request.line("Digits", MOST_KEYS)))
+
+
+def _answered_by(request: Request) -> Answered:
+    said = request.line("AnsweredBy", 40)
+    if said.startswith(MACHINES):
+        return "machine"
+    return "person" if said == "human" else ""
 
 
 def _ended(request: Request, call: str) -> Event:
@@ -90,7 +102,9 @@ def _transcript(request: Request, call: str) -> Event:
 
 
 def _event(request: Request, call: str, happening: Happening, *, step: int = 0, aside: bool = False) -> CallEvent:
-    number = request.number("From")
+    ours = request.line("Direction", 40).startswith(OURS)
+    number, other = (request.number("To"), "From") if ours else (request.number("From"), "To")
+    row = request.query.get(NOTICE, "")
     source = request.line("RecordingUrl", 1000) if isinstance(happening, Recorded | Transcribed) else ""
     return CallEvent(
         call=call,
@@ -98,7 +112,9 @@ def _event(request: Request, call: str, happening: Happening, *, step: int = 0, 
         step=step,
         aside=aside,
         caller=Address(address="" if is_hidden(number) else number, name=request.line("CallerName", 200)),
-        called=request.number("To"),
+        called=request.number(other),
         forwarded_from=request.number("ForwardedFrom"),
         source=f"{source}{FILE}" if source and not source.endswith(FILE) else source,
+        ours=ours,
+        notice=int(row) if ours and _ROW.fullmatch(row) else 0,
     )

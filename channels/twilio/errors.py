@@ -42,12 +42,20 @@ elsewhere: not on this channel; stopped: the person wants nothing from this numb
 of it; denied: nothing goes out by this account until somebody mends it."""
 
 CODES: Mapping[int, tuple[What, str]] = {
+    10004: ("later", "too many calls at once for our account"),
     20003: ("denied", "Twilio does not accept our account's token"),
     20005: ("denied", "our account at Twilio is not active"),
     20404: ("denied", "Twilio knows no such account"),
     20429: ("later", "too many requests for Twilio"),
+    21205: ("setup", "the address that a call is led from is none that Twilio takes; see public_url"),
+    21210: ("setup", "our number is not one of the account's, and cannot call"),
     21211: ("unreachable", "there is no such number"),
-    21212: ("setup", "our number is none that can send"),
+    21212: ("setup", "our number is none that can send or call"),
+    21214: ("unreachable", "the number cannot be reached"),
+    21215: ("setup", "our account may not call this country"),
+    21216: ("elsewhere", "our account may not call this number"),
+    21217: ("unreachable", "there is no such number"),
+    21219: ("setup", "an account on trial calls only numbers that it has verified"),
     21408: ("setup", "our account may not send to this country"),
     21601: ("setup", "our number cannot send text messages"),
     21602: ("never", "there is no text"),

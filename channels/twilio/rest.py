@@ -51,6 +51,17 @@ class Sent:
     """Code, where it failed."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placed:
+    """A call that Twilio has."""
+
+    sid: str
+    status: str
+    created: datetime | None
+    """To the second, by Twilio's clock."""
+    outgoing: bool
+
+
 class Rest:
     """One account. Nothing connects before the first call, and every connection is of one call.
 
@@ -77,6 +88,18 @@ class Rest:
         day = {} if since is None else {"date_sent_after": since.astimezone(UTC).date().isoformat()}
         asked = self._client.messages.list_async(to=to, from_=sender, limit=most, page_size=min(most, PAGE), **day)
         found = await self._asked(asked, lambda found: [one for one in map(_sent, found) if one.outgoing])
+        return found, self._wire.their_time
+
+    async def call(self, parameters: Mapping[str, Any]) -> Placed:
+        """Call somebody; names as the library has them (`from_`, `url` …).
+        https://www.twilio.com/docs/voice/api/call-resource#create-a-call-resource"""
+        return await self._asked(self._client.calls.create_async(**parameters), _placed)
+
+    async def placed(self, *, to: str, sender: str, most: int) -> tuple[Sequence[Placed], datetime | None]:
+        """The account's calls from a number of ours to somebody, the newest first, at most so many; and Twilio's clock,
+        where it tells the time. Those that still wait to be dialled are among them: no date is asked for."""
+        asked = self._client.calls.list_async(to=to, from_=sender, limit=most, page_size=min(most, PAGE))
+        found = await self._asked(asked, lambda found: [one for one in map(_placed, found) if one.outgoing])
         return found, self._wire.their_time
 
     async def status(self) -> str:
@@ -123,6 +146,15 @@ def _sent(made: Any) -> Sent:
         sid=made.sid, status=str(made.status or ""), sender=str(made.from_ or ""), to=str(made.to or ""),
         body=str(made.body or ""), created=made.date_created if isinstance(made.date_created, datetime) else None,
         outgoing=str(made.direction or "").startswith("outbound"), error=str(made.error_code or ""),
+    )  # fmt: skip
+
+
+def _placed(made: Any) -> Placed:
+    if not isinstance(made.sid, str) or not made.sid:
+        raise ValueError("a call without a SID")
+    return Placed(
+        sid=made.sid, status=str(made.status or ""), outgoing=str(made.direction or "").startswith("outbound"),
+        created=made.date_created if isinstance(made.date_created, datetime) else None,
     )  # fmt: skip
 
 

@@ -1,14 +1,15 @@
-"""The parts of the channel: a webhook or a telephone for each account, and what fetches recordings."""
+"""The parts of the channel: a webhook and a sender, or a telephone, for each account, and what fetches recordings."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
 
-from channels.contract import Fetcher, Parts, Sender, Webhook, Wiring
+from channels.contract import Fetcher, Parts, Prober, Sender, Webhook, Wiring
+from channels.twilio.outbound import Line
 from channels.twilio.parts import keys_of
 from channels.voice.fetch import RecordingFetcher
-from channels.voice.outbound import NoCalls
+from channels.voice.outbound import CallProber, CallSender
 from channels.voice.settings import VoiceAccount
 from channels.voice.sip.parts import parts as sip_parts
 from channels.voice.sip.settings import SipAccount
@@ -22,6 +23,7 @@ def build(accounts: Mapping[str, VoiceAccount | SipAccount], wiring: Wiring) -> 
     theirs = _twilio({name: each for name, each in accounts.items() if isinstance(each, VoiceAccount)}, wiring)
     return Parts(
         senders={**theirs.senders, **ours.senders},
+        probers=theirs.probers,
         listeners=ours.listeners,
         webhooks=theirs.webhooks,
         fetchers={**theirs.fetchers, **ours.fetchers},
@@ -31,26 +33,29 @@ def build(accounts: Mapping[str, VoiceAccount | SipAccount], wiring: Wiring) -> 
 def _twilio(accounts: Mapping[str, VoiceAccount], wiring: Wiring) -> Parts:
     webhooks: dict[str, Webhook] = {}
     senders: dict[str, Sender] = {}
+    probers: dict[str, Prober] = {}
     fetchers: dict[str, Fetcher] = {}
     for name, account in accounts.items():
         for key, said in account.wrong_secrets().items():
             raise ValueError(f"channels.voice.{name}.{key}: {said}")
-        keys = keys_of(account)
+        keys, public_url = keys_of(account), account.public_url or wiring.public_url.rstrip("/")
         webhooks[name] = VoiceHook(
             "voice",
             name,
             account,
             keys,
-            public_url=account.public_url or wiring.public_url.rstrip("/"),
+            public_url=public_url,
             clock=wiring.clock,
             spool=wiring.spool,
             unique=_unique,
             suspects=wiring.suspects,
             dialog=wiring.dialog,
         )
-        senders[name] = NoCalls()
+        line = Line(account, *keys.tokens)
+        senders[name] = CallSender(name, account, line, public_url=public_url, clock=wiring.clock)
+        probers[name] = CallProber(name, account, line, clock=wiring.clock)
         fetchers[name] = RecordingFetcher(account, keys.tokens, clock=wiring.clock, unique=_unique)
-    return Parts(senders=senders, webhooks=webhooks, fetchers=fetchers)
+    return Parts(senders=senders, webhooks=webhooks, fetchers=fetchers, probers=probers)
 
 
 def _unique() -> str:

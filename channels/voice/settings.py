@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Literal
 
+from pydantic import Field, field_validator
+
 from channels.durations import Duration
-from channels.twilio.settings import TwilioNumbers
+from channels.twilio.settings import Prefix, TwilioNumbers
+from normalizer.message import RATING_CALL
 
 
 class VoiceAccount(TwilioNumbers):
-    """Numbers of Twilio's that people call. Nobody is called: who called is written to by the next channel."""
+    """Numbers of Twilio's that people call. They call nobody but those whom `surveys.yaml` lets be asked for a mark
+    (`calls`): everything else that is to be told goes by the next channel."""
+
+    prefixes: tuple[Prefix, ...] = ()
+    """Countries, or parts of them, that are called: +380, +4866. Empty: those of `numbers`."""
+    daily_limit: int = Field(default=100, ge=1)
+    """Calls that this account makes in a day (UTC): each costs money. Who would be called above it is asked by the next
+    channel, where there is one, and operators hear of it."""
+    ring: Duration = timedelta(seconds=30)
+    """How long a call of ours rings; from 10s to 1m."""
 
     transcripts: Literal["none", "provider"] = "none"
     """Who writes down what callers say. provider: Twilio, for a price, of calls in English, up to two minutes of them:
@@ -20,6 +33,21 @@ class VoiceAccount(TwilioNumbers):
     provider: Literal["twilio"] = "twilio"
     """Twilio, https://www.twilio.com. There is also `sip`, a telephone of our own, with keys of its own."""
 
+    @field_validator("ring")
+    @classmethod
+    def _rings_for_a_while(cls, span: timedelta) -> timedelta:
+        if not timedelta(seconds=10) <= span <= timedelta(minutes=1):
+            raise ValueError("should be from 10s to 1m")
+        return span
+
     def endpoints(self) -> tuple[str, ...]:
         """Our numbers with "voice:" in front: the same ones may take text messages, too."""
         return tuple(f"voice:{number}" for number in self.numbers)
+
+    def most_a_day(self) -> int | None:
+        """`daily_limit`."""
+        return self.daily_limit
+
+    def costs(self, kind: str) -> bool:
+        """Calls alone: nothing else goes out by this channel."""
+        return kind == RATING_CALL

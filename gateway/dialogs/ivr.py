@@ -99,12 +99,14 @@ def _begun(plan: Plan, state: State, event: Known) -> Step:
     language = event.language if event.language in plan.languages else ""
     state = State(
         language=language, closed=not event.open, duty=event.duty, incident=event.incident, survey=event.survey,
-        rates=event.survey != 0,
+        rates=event.ours,
     )  # fmt: skip
     if state.rates:
         if event.answered_by == "machine":
             return _end(state, "machine")
         state = replace(state, language=language or plan.languages[0])
+        if not state.survey:
+            return _end(state, "silent", "survey_over", "goodbye")
         return _ask_mark(plan, state, Prompt(text="rating_call", variables={"date": event.date}))
     if not language and len(plan.languages) > 1:
         return _ask_language(plan, state)

@@ -106,10 +106,12 @@ class Known:
     """Number of the engineer on duty for this caller's contract; "" when there is none."""
     incident: str = ""
     """What everybody knows is down, in words for callers; "" when nothing is."""
+    ours: bool = False
+    """We called, to ask for a mark."""
     survey: int = 0
-    """Our own call, about this survey."""
+    """Beside it, the survey that is asked about; 0: there is nothing to ask any more."""
     date: str = ""
-    """Beside it, when the ticket was solved, in words for the person who is called."""
+    """Beside it, the day of the request, in words for the person who is called."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

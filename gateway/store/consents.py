@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
@@ -34,6 +34,12 @@ def stopped(conn: Connection, channel: str, endpoint: str, peer: str) -> bool:
     """The last that this person said here was stop. `endpoint` is ours: the account of a chat, a number."""
     wanted = {"of_channel": channel, "of_endpoint": endpoint, "of_peer": normal(peer)}
     return bool(_FIND.scalar(conn, wanted) == "stop")
+
+
+def stopped_anywhere(conn: Connection, channels: Sequence[str], peers: Sequence[str]) -> bool:
+    """The last that one of these said to any end of ours on one of these channels was stop."""
+    wanted = (consent.c.channel.in_(channels), consent.c.peer.in_([normal(peer) for peer in peers]))
+    return conn.execute(select(consent.c.peer).where(*wanted, consent.c.wish == "stop").limit(1)).first() is not None
 
 
 def said_since(conn: Connection, channel: str, endpoint: str, peer: str, at: datetime) -> bool:

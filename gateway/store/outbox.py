@@ -150,6 +150,8 @@ class Settlement:
     """Of a notice that takes several wire calls: this was not the last one."""
     about: Literal["address", "channel", "consent"] = "address"
     """Beside "unreachable": as in `Receipt`."""
+    tried: bool = True
+    """False beside "waiting": it was not its time, and no try is counted."""
     moved_to: Mapping[str, Json] = field(default_factory=dict)
     """The row's destination from now on, where the far side gave the chat another id."""
 
@@ -330,6 +332,10 @@ def settle(conn: Connection, done: Settlement, now: datetime) -> bool:
         "external_ids": list(done.external_ids) or None,
     }
     values |= {"due_at": done.due_at or now} if done.state == "waiting" else {"settled_at": now}
+    if not done.tried:
+        values["attempts"] = done.attempts - 1
+        if done.attempts == 1:
+            values["first_sending_at"] = None
     if done.moved_to:
         values["destination"] = dict(done.moved_to)
     mine = {"of_id": done.id, "of_owner": done.owner, "of_attempts": done.attempts}
@@ -409,6 +415,12 @@ def retry(conn: Connection, ids: Sequence[int], now: datetime) -> list[int]:
     )
     wake(conn, "outbox")
     return sorted(conn.scalars(statement))
+
+
+def correct(conn: Connection, row_id: int, before: Sequence[State], after: State, detail: str, now: datetime) -> None:
+    """The far side has told since what became of a notice that is in one of these states."""
+    values = {"state": after, "detail": f"reported: {detail}"[:1000], "settled_at": now}
+    conn.execute(update(outbox).where(outbox.c.id == row_id, outbox.c.state.in_(before)).values(values))
 
 
 def drop(conn: Connection, ids: Sequence[int], now: datetime, *, why: str) -> list[int]:

@@ -162,9 +162,12 @@ async def until(look: Callable[[], T], what: str = "it", seconds: float = PATIEN
 
 
 @asynccontextmanager
-async def running(var: Path, settings: tuple[str, ...], *, confirmed: bool = False) -> AsyncIterator[Running]:
-    """A gateway in this process."""
-    gateway = Gateway(load(ROOT / "config", overrides=settings), var=var, confirmed=confirmed)
+async def running(
+    var: Path, settings: tuple[str, ...], *, confirmed: bool = False, clock: Clock = utc_now, config: Path | None = None
+) -> AsyncIterator[Running]:
+    """A gateway in this process; `config`: its folder, where it is not the project's."""
+    configuration = load(config or ROOT / "config", overrides=settings)
+    gateway = Gateway(configuration, var=var, confirmed=confirmed, clock=clock)
     desk = Running(gateway, var, settings)
     stop, started = asyncio.Event(), asyncio.Event()
 

@@ -7,9 +7,9 @@ from importlib.util import find_spec
 
 from channels.contract import Fetcher, Listener, Parts, Sender, Wiring
 from channels.credentials import reveal
-from channels.voice.outbound import NoCalls
 from channels.voice.sip.fetch import FolderFetcher
 from channels.voice.sip.listener import SipPhone
+from channels.voice.sip.no_calls import NoCalls
 from channels.voice.sip.settings import SipAccount
 from channels.voice.sip.story import Desk
 

@@ -6,6 +6,7 @@ https://www.twilio.com/docs/usage/webhooks/webhooks-security alone.
 """
 
 from gateway.demo.twilio_api.calls import Call, EndlessCall, Telephony
+from gateway.demo.twilio_api.calls_outgoing import Outgoing, Rings
 from gateway.demo.twilio_api.calls_person import Did, Leave, Person, Press, Rung, Said, Silent, Talk
 from gateway.demo.twilio_api.calls_reports import Manner, Told
 from gateway.demo.twilio_api.network import Mishap, Network, Tried
@@ -14,7 +15,7 @@ from gateway.demo.twilio_api.rest import Fault, TwilioApi
 from gateway.demo.twilio_api.signing import signed_form, signed_json
 
 __all__ = [
-    "NEVER", "Call", "Did", "EndlessCall", "Fault", "Leave", "Manner", "Mishap", "Network", "Person", "Press",
-    "Reports", "Rung", "Said", "Silent", "Talk", "Telephony", "Told", "Tried", "TwilioApi", "signed_form",
-    "signed_json",
+    "NEVER", "Call", "Did", "EndlessCall", "Fault", "Leave", "Manner", "Mishap", "Network", "Outgoing", "Person",
+    "Press", "Reports", "Rings", "Rung", "Said", "Silent", "Talk", "Telephony", "Told", "Tried", "TwilioApi",
+    "signed_form", "signed_json",
 ]  # fmt: skip

@@ -46,7 +46,9 @@ class _Step:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Number:
+class Number:
+    """Where a call is led from."""
+
     url: str
     fallback: str
     status_url: str
@@ -145,14 +147,14 @@ class Telephony:
     recordings: Recordings = field(init=False)
     calls: list[Call] = field(default_factory=list)
     """In the order in which they began."""
-    _numbers: dict[str, _Number] = field(default_factory=dict)
+    _numbers: dict[str, Number] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.recordings = Recordings(network=self.network)
 
     def number(self, number: str, url: str, *, fallback: str = "", status_url: str = "") -> None:
         """Calls to this number are led from this address; their end is told to `status_url` ("": nowhere)."""
-        self._numbers[number] = _Number(url=url, fallback=fallback, status_url=status_url)
+        self._numbers[number] = Number(url=url, fallback=fallback, status_url=status_url)
 
     def routes(self) -> list[web.RouteDef]:
         """Recordings."""
@@ -160,9 +162,10 @@ class Telephony:
 
     async def call(
         self, person: Person | None = None, *, sender: str, to: str, manner: Manner | None = None, sid: str = "",
-        direction: str = "inbound", **more: str,
+        direction: str = "inbound", led: Number | None = None, **more: str,
     ) -> Call:  # fmt: skip
-        """Somebody calls, and it is over when this returns; `more` adds to the fields of its requests.
+        """Somebody calls, and it is over when this returns; `more` adds to the fields of its requests. `led`: where a
+        call of the account's own is led from, which was taken up.
 
         Raises EndlessCall.
         """
@@ -172,7 +175,8 @@ class Telephony:
             web=CallWeb(self.network), about=_about(self.network.account_sid, sid, sender, to, direction, more),
         )  # fmt: skip
         self.calls.append(placed)
-        ours = self._numbers[to if direction == "inbound" else sender]
+        ours = led or self._numbers[to if direction == "inbound" else sender]
+        placed.status = "ringing" if led is None else "in-progress"
         try:
             await self._followed(placed, ours)
         except HungUp:
@@ -185,6 +189,13 @@ class Telephony:
         await placed.later.settle("before", "after", "end")
         return placed
 
+    def ended_in_vain(self, sid: str, sender: str, to: str, status: str) -> dict[str, str]:
+        """What is told of a call of the account's that nobody took up."""
+        about = _about(self.network.account_sid, sid, sender, to, "outbound-api", {"CallStatus": status})
+        now = self.network.clock().strftime(RFC_2822)
+        return {**about, "CallDuration": "0", "Timestamp": now, "SequenceNumber": "0",
+                "CallbackSource": "call-progress-events"}  # fmt: skip
+
     async def settle(self) -> None:
         """Tell what is held."""
         for call in self.calls:
@@ -192,7 +203,7 @@ class Telephony:
 
     # -- documents --------------------------------------------------------------------------
 
-    async def _followed(self, call: Call, ours: _Number) -> None:
+    async def _followed(self, call: Call, ours: Number) -> None:
         """Raises HungUp, _Over, CallError and EndlessCall; a call always ends in one of them."""
         step = _Step(url=ours.url)
         for _ in range(MOST_DOCUMENTS):
@@ -206,7 +217,7 @@ class Telephony:
             step = following
         raise EndlessCall(f"{MOST_DOCUMENTS} documents, the last one from {document.url}")
 
-    async def _fetched(self, call: Call, step: _Step, ours: _Number) -> Document:
+    async def _fetched(self, call: Call, step: _Step, ours: Number) -> Document:
         """What is next, or what the other address has. Raises HungUp and CallError."""
         try:
             return await self._document(call, step)
@@ -313,7 +324,7 @@ class Telephony:
             await call.web.tell(step.url, fields, step.method)
         raise HungUp
 
-    def _tell_end(self, call: Call, ours: _Number) -> None:
+    def _tell_end(self, call: Call, ours: Number) -> None:
         if not ours.status_url:
             return
         seconds = math.ceil(call.seconds)

@@ -55,6 +55,8 @@ class People:
     """No such number."""
     refused_prefixes: set[str] = field(default_factory=set)
     """Countries that the account may not write to."""
+    refused_calls: set[str] = field(default_factory=set)
+    """Numbers that the account may not call."""
     off: set[str] = field(default_factory=set)
     """Telephones that are switched off: 30003 by a report."""
     silent: set[str] = field(default_factory=set)

@@ -18,6 +18,9 @@ from urllib.parse import urlencode
 from aiohttp import web
 
 from gateway.demo.bot_api.faults import Gone, cut
+from gateway.demo.twilio_api import calls_outgoing
+from gateway.demo.twilio_api.calls import Telephony
+from gateway.demo.twilio_api.calls_outgoing import Outgoing
 from gateway.demo.twilio_api.messages import Message, Messages
 from gateway.demo.twilio_api.messages_checks import (
     CREATE,
@@ -33,19 +36,20 @@ from gateway.demo.twilio_api.network import Network
 from gateway.demo.twilio_api.reports import Reporter, Reports
 
 Kind: TypeAlias = Literal["too_many", "error", "server", "html", "empty", "reset", "never", "late", "lost", "half",
-                          "mute"]  # fmt: skip
-On: TypeAlias = Literal["", "create", "fetch", "list", "account", "numbers"]
+                          "mute", "broken"]  # fmt: skip
+On: TypeAlias = Literal["", "create", "fetch", "list", "account", "numbers", "call", "calls"]
 BASE = "/2010-04-01/Accounts"
 HTML = "<html><head><title>503 Service Unavailable</title></head><body><h1>503</h1>no server is here</body></html>"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """What happens to one call. It has its effect only beside late, lost, half and mute.
+    """What happens to one call. It has its effect only beside late, lost, half, mute and broken.
 
     too_many: 429. error: `status` with `code`. server: a 500 in JSON. html: 503, a page of a proxy. empty: 200 and not
     a byte. reset: cut before it is read. never: no answer. late: it waits for `go_on`. lost: it is done and the
-    connection cut. half: half of the answer. mute: it is done, and never answered.
+    connection cut. half: half of the answer. mute: it is done, and never answered. broken: it is done, and the
+    answer a 500.
     """
 
     kind: Kind
@@ -74,6 +78,8 @@ class TwilioApi:
     network: Network
     more: Sequence[web.RouteDef] = ()
     """Routes of the same server beside these."""
+    telephony: Telephony | None = None
+    """That follows the account's calls; None: one of its own."""
     people: People = field(default_factory=People)
     calls: list[Call] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
@@ -85,6 +91,8 @@ class TwilioApi:
     port: int = 0
     messages: Messages = field(init=False)
     reporter: Reporter = field(init=False)
+    outgoing: Outgoing = field(init=False)
+    """The calls that the account makes."""
     _plan: deque[Fault] = field(default_factory=deque)
     _go_on: asyncio.Event = field(default_factory=asyncio.Event)
     _closing: asyncio.Event = field(default_factory=asyncio.Event)
@@ -93,6 +101,8 @@ class TwilioApi:
     def __post_init__(self) -> None:
         self.messages = Messages(self.network)
         self.reporter = Reporter(self.network, self.messages, self._news.set)
+        telephony = self.telephony or Telephony(network=self.network)
+        self.outgoing = Outgoing(telephony=telephony, people=self.people, news=self._news.set)
 
     # -- for the test or the demo -----------------------------------------------------------
 
@@ -139,6 +149,8 @@ class TwilioApi:
                 web.get(BASE + "/{account}.json", self._handler("account")),
                 web.post(BASE + "/{account}/Messages.json", self._handler("create")),
                 web.get(BASE + "/{account}/Messages.json", self._handler("list"), allow_head=False),
+                web.post(BASE + "/{account}/Calls.json", self._handler("call")),
+                web.get(BASE + "/{account}/Calls.json", self._handler("calls"), allow_head=False),
                 web.get(BASE + "/{account}/IncomingPhoneNumbers.json", self._handler("numbers"), allow_head=False),
                 web.get(BASE + "/{account}/Messages/{sid}.json", self._handler("fetch"), allow_head=False),
                 *self.more,
@@ -159,6 +171,7 @@ class TwilioApi:
         finally:
             self._closing.set()
             await self.reporter.end()
+            await self.outgoing.end()
             await runner.cleanup()
 
     # -- the wire ---------------------------------------------------------------------------
@@ -211,6 +224,13 @@ class TwilioApi:
                 return 201, await self._create(said)
             case "list":
                 return 200, self._list(request, said)
+            case "call":
+                fields = await request.post()
+                self._complain(unknown(list(said), calls_outgoing.CREATE, "call"))
+                events = [str(one) for one in fields.getall("StatusCallbackEvent", [])]
+                return 201, self.outgoing.create(said, events, self._own()).shown(self.network.account_sid)
+            case "calls":
+                return 200, self._calls(said)
             case "fetch":
                 found = self.messages.find(request.match_info["sid"])
                 if found is None:
@@ -255,6 +275,14 @@ class TwilioApi:
             "previous_page_uri": None, "start": page * size, "end": page * size + max(len(shown) - 1, 0),
         }  # fmt: skip
 
+    def _calls(self, said: dict[str, str]) -> object:
+        """On one page: nobody makes so many calls here."""
+        self._complain(unknown(list(said), calls_outgoing.LIST, "calls"))
+        calls_outgoing.check_list(said)
+        found = self.outgoing.listed(said)[: int(said.get("PageSize", "50"))]
+        shown = [one.shown(self.network.account_sid) for one in found]
+        return {"calls": shown, "page": 0, "next_page_uri": None, "previous_page_uri": None}
+
     def _complain(self, complaint: str) -> None:
         if complaint:
             self.complaints.append(complaint)
@@ -291,6 +319,8 @@ class TwilioApi:
             case "mute":
                 await self._closing.wait()
                 raise Gone
+            case "broken":
+                return web.json_response(ApiError(500, 20500, "An internal error has occurred").shown(), status=500)
             case "lost":
                 cut(request)
                 raise Gone

@@ -251,7 +251,7 @@ def test_a_mark_at_the_end_of_such_a_call_can_be_changed_and_silence_accepts() -
 
 
 def test_a_low_mark_may_be_explained() -> None:
-    call = Call(language="ru", survey=5, answered_by="person")
+    call = Call(language="ru", survey=5, ours=True, answered_by="person")
     call.counted = Counted(counts=True, low=True)
     assert call.said() == ["rating_call", "rate"]
     call.press("1", "")
@@ -261,11 +261,31 @@ def test_a_low_mark_may_be_explained() -> None:
 
 
 def test_nine_ends_such_calls_and_a_machine_is_told_nothing() -> None:
-    call = Call(survey=5)
+    call = Call(ours=True, survey=5)
     call.press("9")
     assert call.of(NoMoreCalls) and not call.of(Vote)
-    machine = Call(survey=5, answered_by="machine")
+    machine = Call(survey=5, ours=True, answered_by="machine")
     assert machine.kind() is Bye and not machine.said() and machine.reasons() == ["machine"]
+
+
+def test_a_call_of_ours_with_nothing_to_ask_any_more_ends_at_once() -> None:
+    call = Call(ours=True)
+    assert call.kind() is Bye and call.said() == ["survey_over", "goodbye"] and call.reasons() == ["silent"]
+
+
+@given(st.lists(st.sampled_from(["", "*", "#", "0", "1", "2", "3", "4", "5", "9", "99", NUMBER, "x"]), max_size=60),
+       st.booleans())  # fmt: skip
+def test_a_call_of_ours_asks_for_a_mark_and_nothing_else(keys: list[str], low: bool) -> None:
+    call = Call(ours=True, survey=5, answered_by="person")
+    call.counted = Counted(counts=True, low=low)
+    for key in keys:
+        call.tell(_answers(call, key))
+    only = (Ask, Listen, Bye, Vote, Comment, NoMoreCalls, Close)
+    assert all(isinstance(action, only) for action in call.done)
+    # Whoever says nothing more is let go.
+    for _ in range(2 * PLAN.attempts):
+        call.tell(_answers(call, ""))
+    assert isinstance(call.heard, Bye) and len(call.reasons()) == 1
 
 
 def test_nine_is_no_wish_where_nobody_said_so() -> None:
@@ -276,7 +296,7 @@ def test_nine_is_no_wish_where_nobody_said_so() -> None:
 
 
 def test_a_survey_that_is_over_counts_nothing() -> None:
-    call = Call(survey=5)
+    call = Call(ours=True, survey=5)
     call.counted = Counted(counts=False)
     call.press("5")
     assert call.said() == ["survey_over", "goodbye"] and call.reasons() == ["silent"]
@@ -311,7 +331,7 @@ def _answers(call: Call, key: str) -> Event:
 
 
 def _starts() -> Iterator[Call]:
-    for known in ({}, {"language": "uk"}, {"open": False, "duty": DUTY}, {"survey": 5}):
+    for known in ({}, {"language": "uk"}, {"open": False, "duty": DUTY}, {"ours": True, "survey": 5}):
         for found in (Found(), Found(state="state_resolved", survey=5)):
             for low in (False, True):
                 call = Call(**known)
