@@ -11,7 +11,9 @@ from sqlalchemy import Connection, Row
 
 from gateway import shared_numbers, surveys, wording
 from gateway.context import Context
+from gateway.coverage import contract_of
 from gateway.dialogs import ivr_states as ivr
+from gateway.identities import Identity
 from gateway.notices import numbers_of
 from gateway.shared_numbers import HIDDEN, PHONE
 from gateway.store import consents, incidents, people, tickets
@@ -60,8 +62,8 @@ def is_one_persons(asked: Asked) -> bool:
 
 def known(asked: Asked) -> ivr.Known:
     """The beginning of a call."""
-    conn, policy, caller = asked.conn, asked.ctx.policy, asked.call.caller
-    contract = None if is_hidden(caller) else policy.covers.get(contracts.normal(caller, "sms"))
+    conn, policy = asked.conn, asked.ctx.policy
+    contract = _contract(asked)
     calendar = policy.calendar_of(contract)
     language = _language(asked)
     return ivr.Known(
@@ -70,6 +72,17 @@ def known(asked: Asked) -> ivr.Known:
         duty=policy.contracts[contract].emergency_phone if contract is not None else "",
         incident=_incident(conn, contract, language or asked.plan.languages[0]),
     )
+
+
+def _contract(asked: Asked) -> str | None:
+    """Key of the contract whose hours and engineer on duty are the caller's. Nothing is told to anybody by it."""
+    caller = asked.call.caller
+    if is_hidden(caller):
+        return None
+    listed = asked.ctx.policy.covers.get(contracts.normal(caller, SMS))
+    if listed is not None or not is_one_persons(asked):
+        return listed
+    return contract_of(asked.conn, asked.ctx, Identity(kind=PHONE, value=caller)) or None
 
 
 def _language(asked: Asked) -> str:
