@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -65,12 +66,11 @@ def known(asked: Asked) -> ivr.Known:
     conn, policy = asked.conn, asked.ctx.policy
     contract = _contract(asked)
     calendar = policy.calendar_of(contract)
-    language = _language(asked)
     return ivr.Known(
-        language=language,
+        language=_language(asked),
         open=calendar is None or is_open(calendar, asked.now),
         duty=policy.contracts[contract].emergency_phone if contract is not None else "",
-        incident=_incident(conn, contract, language or asked.plan.languages[0]),
+        incident=_incident(conn, contract),
     )
 
 
@@ -92,12 +92,12 @@ def _language(asked: Asked) -> str:
     return (people.get(asked.conn, found.contact_id).language or "") if found is not None else ""
 
 
-def _incident(conn: Connection, contract: str | None, language: str) -> str:
-    """The newest one that this caller may call about."""
+def _incident(conn: Connection, contract: str | None) -> Mapping[str, str]:
+    """The newest one that this caller may call about, in every language that it is described in."""
     for row in incidents.open_ones(conn):
         if not row.contracts or contract in row.contracts:
-            return str(row.texts.get(language) or next(iter(row.texts.values()), ""))
-    return ""
+            return {language: words for language, words in row.texts.items() if words}
+    return {}
 
 
 def ticket_state(asked: Asked, number: str, language: str) -> ivr.Found:
