@@ -1,4 +1,4 @@
-"""Recordings of calls at the provider: written down there, routed by what is said, and deleted there when they are here."""
+"""Recordings of calls at the provider: written down there, routed by what is said, deleted there when they are here."""
 
 from __future__ import annotations
 
