@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
 from aiohttp import web
 
 from channels.account import AccountSettings as AccountSettings
-from normalizer.call import Act
+from normalizer.call import Act, Again
 from normalizer.message import Notice, RawMessage, Receipt
 
 H = TypeVar("H", bound=Callable[..., object])
@@ -123,8 +123,9 @@ or flagged; gone: not at the source any more."""
 class Dialog(Protocol):
     """What is answered on the wire itself to what was just accepted, where the far side waits for words."""
 
-    async def __call__(self, channel: str, account: str, accepted: Accepted, /) -> Sequence[Act]:
-        """What is done next; the same for a repeat. It is filed by then, in one transaction with the answer.
+    async def __call__(self, channel: str, account: str, accepted: Accepted, /) -> Sequence[Act] | Again:
+        """What is done next; the same for a repeat. It is filed by then, in one transaction with the answer. `Again` is
+        for the beginning of a call that has gone on since.
 
         Never raises, and takes a second at most: where nobody can tell now it is filed later, and the caller is
         recorded.

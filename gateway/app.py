@@ -218,7 +218,7 @@ class Gateway:
         blobs = nodes.open_blobs(stack, db, folders.blobs, self._failpoint)
         leases = await nodes.join(stack, db, settings)
         self._clock = await nodes.common_clock(db, self._own_clock, leases)
-        calls = Calls(db, blobs, ctx, self._clock, failpoint=self._failpoint)
+        calls = Calls(db, blobs, ctx, self._clock, failpoint=self._failpoint, metrics=metrics)
         parts = self._channels(ctx, db, metrics, calls)
         pool = WorkerPool(
             count=settings.workers.count,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,7 +12,9 @@ from sqlalchemy import Connection, Row
 
 from gateway import rating_calls, shared_numbers, surveys, wording
 from gateway.context import Context
+from gateway.coverage import contract_of
 from gateway.dialogs import ivr_states as ivr
+from gateway.identities import Identity
 from gateway.notices import numbers_of
 from gateway.shared_numbers import HIDDEN, PHONE
 from gateway.store import consents, incidents, people, tickets
@@ -63,15 +66,14 @@ def known(asked: Asked) -> ivr.Known:
     """The beginning of a call."""
     if asked.event.ours:
         return _known_of_ours(asked)
-    conn, policy, caller = asked.conn, asked.ctx.policy, asked.call.caller
-    contract = None if is_hidden(caller) else policy.covers.get(contracts.normal(caller, "sms"))
+    conn, policy = asked.conn, asked.ctx.policy
+    contract = _contract(asked)
     calendar = policy.calendar_of(contract)
-    language = _language(asked)
     return ivr.Known(
-        language=language,
+        language=_language(asked),
         open=calendar is None or is_open(calendar, asked.now),
         duty=policy.contracts[contract].emergency_phone if contract is not None else "",
-        incident=_incident(conn, contract, language or asked.plan.languages[0]),
+        incident=_incident(conn, contract),
     )
 
 
@@ -88,6 +90,17 @@ def _known_of_ours(asked: Asked) -> ivr.Known:
     )
 
 
+def _contract(asked: Asked) -> str | None:
+    """Key of the contract whose hours and engineer on duty are the caller's. Nothing is told to anybody by it."""
+    caller = asked.call.caller
+    if is_hidden(caller):
+        return None
+    listed = asked.ctx.policy.covers.get(contracts.normal(caller, SMS))
+    if listed is not None or not is_one_persons(asked):
+        return listed
+    return contract_of(asked.conn, asked.ctx, Identity(kind=PHONE, value=caller)) or None
+
+
 def _language(asked: Asked) -> str:
     if not is_one_persons(asked):
         return ""
@@ -95,12 +108,12 @@ def _language(asked: Asked) -> str:
     return (people.get(asked.conn, found.contact_id).language or "") if found is not None else ""
 
 
-def _incident(conn: Connection, contract: str | None, language: str) -> str:
-    """The newest one that this caller may call about."""
+def _incident(conn: Connection, contract: str | None) -> Mapping[str, str]:
+    """The newest one that this caller may call about, in every language that it is described in."""
     for row in incidents.open_ones(conn):
         if not row.contracts or contract in row.contracts:
-            return str(row.texts.get(language) or next(iter(row.texts.values()), ""))
-    return ""
+            return {language: words for language, words in row.texts.items() if words}
+    return {}
 
 
 def ticket_state(asked: Asked, number: str, language: str) -> ivr.Found:

@@ -105,8 +105,9 @@ class Turn(Asked):
         else:
             begins = self.ticket_id() is None
             kept = self._write(f"{notes_of(self).about(self, state)}\n{said}" if begins else said, state, files)
-            # Also where the call was over before anybody told us of its recording.
-            calls.change(self.conn, self.call.id, outcome="ticket")
+            if self.call.outcome != "put_through":
+                # Also where the call was over before anybody told us of its recording.
+                calls.change(self.conn, self.call.id, outcome="ticket")
         attached = tickets.first_attachment(self.conn, kept) if kept is not None and files else None
         calls.change_recording(self.conn, self.call.id, heard.recording, message_id=kept, attachment_id=attached)
         return True
@@ -197,10 +198,12 @@ class Turn(Asked):
         missed = reason == "silent" and self.ctx.calls.missed == "ticket"
         if (reason in LEFT or missed) and self.ticket_id() is None:
             self._leave(state, reason)
-        if reason in SETTLED and self.ticket_id() is None:
-            outcome = NO_TICKET
+        if self.ticket_id() is None:
+            outcome = NO_TICKET if reason in SETTLED else reason
         else:
-            outcome = "ticket" if self.ticket_id() is not None and reason not in LEFT else reason
+            # Words may have come before the request that ends their recording.
+            heard = reason == "unfinished" and calls.first_words(self.conn, self.call.id) is not None
+            outcome = "ticket" if heard or reason not in LEFT else reason
         calls.change(self.conn, self.call.id, outcome=outcome)
 
     def _close_ours(self, reason: str) -> None:

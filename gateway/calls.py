@@ -19,13 +19,14 @@ from gateway.dialogs.ivr_states import Listen, Prompt
 from gateway.facts import desk_name
 from gateway.filing import file_entry
 from gateway.log import get_logger
+from gateway.metrics import Metrics
 from gateway.store import calls, journal
 from gateway.store.blobs import Blobs
 from gateway.store.database import Database
 from gateway.store.failpoints import FailPoint, nowhere
 from gateway.worker_protocol import Parsed
 from normalizer import sip_call, twilio_call  # alone: the parsers of other formats are for the workers
-from normalizer.call import Act, HangUp
+from normalizer.call import Act, Again, HangUp
 from normalizer.message import CallEvent, Event, InlineBody, RawMessage
 
 READ: Mapping[str, Callable[[RawMessage], Event]] = {"twilio_call/1": twilio_call.read, "sip_call/1": sip_call.read}
@@ -41,15 +42,16 @@ class Calls:
 
     def __init__(
         self, db: Database, blobs: Blobs, ctx: Context, clock: Clock, *, failpoint: FailPoint = nowhere,
-        within: float = WITHIN,
+        within: float = WITHIN, metrics: Metrics | None = None,
     ) -> None:  # fmt: skip
         """`within`: seconds."""
+        self._metrics = metrics or Metrics()
         self._db, self._blobs, self.ctx, self._clock = db, blobs, ctx, clock
         self._failpoint, self._within = failpoint, within
         self.after: Callable[[], object] = lambda: None
         """Called when something was filed: there may be notices and files."""
 
-    async def __call__(self, channel: str, account: str, accepted: Accepted, /) -> Sequence[Act]:
+    async def __call__(self, channel: str, account: str, accepted: Accepted, /) -> Sequence[Act] | Again:
         """What is done next; never raises."""
         self._failpoint("call-unanswered")
         ctx, now = self.ctx, self._clock()
@@ -58,24 +60,27 @@ class Calls:
                 act = await self._db.write(lambda conn: answered(conn, ctx, self._blobs, accepted.entry, now))
         except (Unavailable, TimeoutError) as error:
             log.warning("a caller is recorded", channel=channel, account=account, reason=type(error).__name__)
-            return self._recorded(channel, account)
+            return self._recorded(channel, account, "ours")
         except Exception as error:
-            # Whatever a request does to filing is counted by the pipeline; the caller is not to hear of it.
+            # As wide as it can be: somebody holds the line, and silence or the provider's error is all that they would
+            # get for a fault in a text, a plan or a row of ours. It is logged whole and counted here; the entry stays
+            # pending, so the pipeline meets the same fault, counts the attempt and keeps it in quarantine.
             log.error("a caller is recorded", channel=channel, account=account, exc_info=error)
-            return self._recorded(channel, account)
+            return self._recorded(channel, account, "fault")
         self._failpoint("call-unsaid")
         self.after()
-        return [act]
+        return act if isinstance(act, Again) else [act]
 
-    def _recorded(self, channel: str, account: str) -> Sequence[Act]:
+    def _recorded(self, channel: str, account: str, reason: str) -> Sequence[Act]:
         """What can be said without knowing anything: in the first language, and somebody listens."""
+        self._metrics.call_unanswered(reason)
         plan, settings = self.ctx.calls.plan(), self.ctx.settings
         listen = Listen(prompts=(Prompt(text="nothing_pressed"),), longest=plan.longest, silence=plan.silence)
         desk = desk_name(self.ctx, settings.account(channel, account))
         return [call_words.act(listen, self.ctx.texts, language=plan.languages[0], desk=desk)]
 
 
-def answered(conn: Connection, ctx: Context, blobs: Blobs, entry_id: int, now: datetime) -> Act:
+def answered(conn: Connection, ctx: Context, blobs: Blobs, entry_id: int, now: datetime) -> Act | Again:
     """The answer to this entry, which is filed by then with everything of its call that came before it.
 
     A hang-up for what is no request of a call's, or not in its turn. Raises Unavailable for a body that is not in the
@@ -96,5 +101,8 @@ def answered(conn: Connection, ctx: Context, blobs: Blobs, entry_id: int, now: d
     call = calls.find(conn, asked.raw.channel, asked.raw.account, event.call)
     if call is None or call.caller != call_facts.caller_of(event):
         return HangUp()
+    if event.step == 0 and call.step > 0:
+        # The address for failures carries no step: whatever failed, the caller hears the last answer once more.
+        return Again(step=call.step)
     said = calls.answer(conn, call.id, event.step)
     return HangUp() if said is None else call_answers.from_json(said)

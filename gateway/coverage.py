@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from sqlalchemy import Connection
 
+from gateway.context import Context
 from gateway.filing_case import Case
 from gateway.identities import Identity, identities_of
 from gateway.shared_numbers import claimants
@@ -34,6 +35,15 @@ def widened(conn: Connection, case: Case) -> Case:
     if everybodys:
         return replace(case, assignment=_routed(case, everybodys, "covers everybody who was known by this number"))
     return case
+
+
+def contract_of(conn: Connection, ctx: Context, who: Identity) -> str:
+    """Key of the contract that covers anything that this one person is known by; "" when none does."""
+    for row in identities_of(conn, who):
+        contract, _ = covering(ctx.policy, row.value, channel=row.kind)
+        if contract is not None:
+            return contract.key
+    return ""
 
 
 def _of_all(conn: Connection, case: Case) -> str:

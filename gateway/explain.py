@@ -32,12 +32,22 @@ from normalizer.normalize import normalize
 
 Explained: TypeAlias = dict[str, Json]
 
-CHANNELS: Mapping[str, str] = {"telegram/1": "telegram", "twilio_message/1": "sms", "twilio_status/1": "sms"}
+CHANNELS: Mapping[str, str] = {
+    "telegram/1": "telegram",
+    "twilio_message/1": "sms",
+    "twilio_status/1": "sms",
+    "twilio_call/1": "voice",
+}
 """Format -> channel that it comes by; all others come by mail."""
 _UPDATE = re.compile(rb"(?:\xef\xbb\xbf)?\s*\{.{0,2000}?\"update_id\"\s*:", re.DOTALL)
 _FORM = re.compile(
     rb"(?:[A-Za-z][A-Za-z0-9]{0,60}=[^&\s]{0,8000}&)*(?:Message|Sms)Sid=(?:SM|MM)[0-9a-f]{32}(?:&|\s*\Z)"
 )
+_CALL = re.compile(rb"(?:[A-Za-z][A-Za-z0-9]{0,60}=[^&\s]{0,8000}&)*CallSid=CA[0-9a-f]{32}(?:&|\s*\Z)")
+_ASIDE: Mapping[bytes, str] = {
+    b"TranscriptionSid=": "transcribed", b"RecordingStatus=": "recorded", b"CallbackSource=": "status",
+}  # fmt: skip
+"""Parameter that only one kind of request about a call has -> the address that it comes to."""
 _CARRIED = {"delivered", "relayed", "expanded"}
 
 
@@ -51,6 +61,8 @@ def raw_of(
 ) -> RawMessage:
     """A raw message of any format around bytes that came over no wire."""
     digest = hashlib.sha256(content).hexdigest()
+    if facts is None and format_ == "twilio_call/1":
+        facts = {"route": next((route for name, route in _ASIDE.items() if name in content), "main")}
     return RawMessage(
         channel=CHANNELS.get(format_, "mail"),
         account="explain",
@@ -68,6 +80,8 @@ def format_of(content: bytes) -> str:
     """What a file seems to be: an update of Telegram's Bot API, a request of Twilio's, else a mail."""
     if _FORM.match(content):
         return "twilio_status/1" if b"MessageStatus=" in content else "twilio_message/1"
+    if _CALL.match(content):
+        return "twilio_call/1"
     return "telegram/1" if _UPDATE.match(content) else "mail/1"
 
 

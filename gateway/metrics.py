@@ -37,6 +37,9 @@ class Metrics:
         self._send_seconds = self._timing("send", "One delivery try.", "channel")
         self._requests = self._counter("http_requests", "Requests answered.", "route", "method", "status")
         self._request_seconds = self._timing("http_request", "One request.", "route")
+        self._unanswered = self._counter(
+            "calls_unanswered", "Answers that a caller was recorded in place of.", "reason"
+        )
         self._alerts = self._counter("alerts", "Alerts raised for operators.", "kind")
         self._gauges: dict[str, Gauge] = {}
         # What comes in is counted many at a time: one by one it would cost as much as reading a message.
@@ -105,6 +108,10 @@ class Metrics:
             for seconds in took:
                 if seconds is not None:
                     timed.observe(seconds)
+
+    def call_unanswered(self, reason: str) -> None:
+        """A caller was recorded because there was no answer: "ours" (late, no database) or "fault"."""
+        self._unanswered.labels(reason).inc()
 
     def alert(self, kind: str) -> None:
         """Operators are told of trouble."""

@@ -146,3 +146,11 @@ class HangUp:
 Waits: TypeAlias = Collect | Record | Connect
 """What ends in something that happens."""
 Act: TypeAlias = Speak | Collect | Record | Connect | HangUp
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Again:
+    """Nothing new is done: the call is known, and was asked for from its beginning. Ask for what this step was answered
+    once more. Only a provider that asks at another address after a failure of ours gets to hear this."""
+
+    step: int

@@ -68,6 +68,13 @@ def document(
     return str(tostring(root, encoding="unicode")).encode()
 
 
+def redirect(url: str) -> bytes:
+    """The TwiML that says nothing and asks there."""
+    root = Element("Response")
+    SubElement(root, "Redirect", {"method": "POST"}).text = url
+    return str(tostring(root, encoding="unicode")).encode()
+
+
 def _add(root: Element, act: Act, urls: _Urls, voices: Mapping[str, Voice]) -> None:
     next_url = urls.following
     match act:

@@ -21,8 +21,8 @@ from channels.twilio.inbound import LONGEST
 from channels.twilio.signature import Keys, Signed
 from channels.twilio.webhook import TwilioHook
 from channels.voice.settings import VoiceAccount
-from channels.voice.twiml import document
-from normalizer.call import Act, Record
+from channels.voice.twiml import document, redirect
+from normalizer.call import Act, Again, Record
 from normalizer.message import Body, RawMessage
 
 MAIN, STATUS, RECORDED, TRANSCRIBED = "main", "status", "recorded", "transcribed"
@@ -74,6 +74,9 @@ class VoiceHook(TwilioHook):
         if route in self.BESIDE:
             return web.Response(status=204)
         acts = SAFE if self._dialog is None else await self._dialog(self._channel, self._name, accepted)
+        if isinstance(acts, Again):
+            twiml = redirect(f"{self._own}?s={acts.step}{REPEATED}")
+            return web.Response(body=twiml, content_type="text/xml")
         said = dict(reversed(parse_qsl(str(raw.facts.get("query", ""))))).get("s", "0")
         step = int(said) if _STEP.fullmatch(said) else LAST
         written = f"{self._own}/{TRANSCRIBED}{REPEATED}" if self._transcripts == "provider" else ""

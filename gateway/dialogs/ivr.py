@@ -174,12 +174,13 @@ def _ways(plan: Plan, state: State) -> Mapping[str, Way]:
 def _ask_menu(plan: Plan, state: State, *before: Prompt) -> Step:
     said = [*before]
     if state.incident:
-        said.append(Prompt(text="incident", variables={"incident": state.incident}))
+        known = state.incident.get(state.language) or next(iter(state.incident.values()))
+        said.append(Prompt(text="incident", variables={"incident": known}))
     if state.closed:
         said.append(Prompt(text="closed"))
     said += [Prompt(text=f"option_{way}", variables={"key": key}) for key, way in _ways(plan, state).items()]
     said += [Prompt(text="option_person", variables={"key": PERSON}), Prompt(text="option_repeat")]
-    return _goto(replace(state, incident=""), "menu"), (Ask(prompts=tuple(said), seconds=plan.wait),)
+    return _goto(replace(state, incident={}), "menu"), (Ask(prompts=tuple(said), seconds=plan.wait),)
 
 
 def _menu(plan: Plan, state: State, event: object) -> Step:

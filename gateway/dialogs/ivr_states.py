@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Literal, TypeAlias, get_args
 
@@ -86,8 +86,8 @@ class State:
     """It is out of hours."""
     duty: str = ""
     """Number of the engineer on duty; "" when there is none."""
-    incident: str = ""
-    """What is known to be down; said once, then forgotten."""
+    incident: Mapping[str, str] = field(default_factory=dict)
+    """Language -> what is known to be down; said once, then forgotten."""
 
 
 # -- events beside those of the line ------------------------------------------------------
@@ -104,8 +104,8 @@ class Known:
     """The desk has opened."""
     duty: str = ""
     """Number of the engineer on duty for this caller's contract; "" when there is none."""
-    incident: str = ""
-    """What everybody knows is down, in words for callers; "" when nothing is."""
+    incident: Mapping[str, str] = field(default_factory=dict)
+    """Language -> what everybody knows is down, in words for callers; empty when nothing is."""
     ours: bool = False
     """We called, to ask for a mark."""
     survey: int = 0
@@ -277,8 +277,14 @@ def from_json(kept: object) -> State:
     taken: dict[str, object] = {}
     for each in fields(State):
         usual, value = getattr(empty, each.name), kept.get(each.name)
-        if isinstance(usual, tuple) and isinstance(value, list) and all(isinstance(one, str) for one in value):
+        if isinstance(usual, tuple) and isinstance(value, list) and _is_text(value):
             taken[each.name] = tuple(value)
+        elif isinstance(usual, Mapping) and isinstance(value, Mapping) and _is_text([*value, *value.values()]):
+            taken[each.name] = dict(value)
         elif type(value) is type(usual) and (each.name != "node" or value in get_args(Node)):
             taken[each.name] = value
     return State(**taken)  # type: ignore[arg-type]
+
+
+def _is_text(values: Iterable[object]) -> bool:
+    return all(isinstance(one, str) for one in values)

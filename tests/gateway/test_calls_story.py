@@ -28,6 +28,7 @@ from tests.mailboxes.desk import ROOT, Running, child, running, until
 from tests.twilio.provider import ANNA, OURS, SID, TOKEN
 
 OTHER, DESK = "+380670000002", "+380440000009"
+LISTEN = "[голосовое сообщение, 0:20]"
 TWILIO_CHILD = Path(__file__).parents[1] / "twilio" / "child.py"
 
 

@@ -18,6 +18,7 @@ from channels.contract import Clock, Dialog, Intake, Suspects, Unavailable, Unve
 from channels.voice.sip.fetch import sweep
 from channels.voice.sip.settings import SipAccount
 from channels.voice.sip.story import ABOUT, LIVE, SAFE, Desk, Story, for_phone, told
+from normalizer.call import Again
 
 MODULE = "channels.voice.sip.phone"
 STARTING, STOPPING = 30.0, 10.0
@@ -264,7 +265,9 @@ class SipPhone:
         accepted = await told(story, self._intake)
         acts = SAFE
         if accepted is not None and self._dialog is not None:
-            acts = tuple(await self._dialog("voice", self._desk.account, accepted))
+            said = await self._dialog("voice", self._desk.account, accepted)
+            # `Again` is for those who ask from the beginning; this line asks in turn.
+            acts = SAFE if isinstance(said, Again) else tuple(said)
         act, missing = await asyncio.to_thread(for_phone, acts, self._desk.speech)
         if missing:
             log.error("callers of %s do not hear everything: %s", self.name, "; ".join(missing[:5]))

@@ -127,8 +127,10 @@ def test_a_known_caller_hears_the_menu_at_once_and_nine_changes_the_language() -
 
 
 def test_what_is_known_to_be_down_comes_before_the_menu_and_once() -> None:
-    call = Call(language="uk", incident="mail")
+    call = Call(incident={"uk": "пошта", "ru": "почта"})
+    call.press("2")
     assert call.said()[:2] == ["greeting", "incident"]
+    assert isinstance(call.heard, Ask) and call.heard.prompts[1].variables == {"incident": "почта"}
     call.press("*")
     assert "incident" not in call.said() and call.said()[0] == "option_urgent"
 
