@@ -105,7 +105,7 @@ async def provider(var: Path) -> AsyncIterator[Provider]:
     async with TwilioApi(telephony.network, more=telephony.routes()).running() as api, Door().opened() as door:
         telephony.recordings.api_url = api.url
         url = f"{door.url}/channels/voice/main"
-        telephony.number(OURS, url, fallback=url, status_url=f"{url}/status#rc=3&rp=all")
+        telephony.number(OURS, url, fallback=f"{url}#rc=3&rp=all", status_url=f"{url}/status#rc=3&rp=all")
         account = "GATEWAY__CHANNELS__VOICE__MAIN__"
         said = {
             "ACCOUNT_SID": SID,
