@@ -31,6 +31,8 @@ LONGEST = 2000
 PAUSE = "pause"
 """Name of the sound of nothing between two pairs of digits."""
 PAUSE_SECONDS = 0.3
+QUIET, MARGIN = 200, RATE // 25
+"""Level of a sample below which nothing is heard, and samples of quiet that stay on each side."""
 DIGIT = "digit_{}"
 _NUMBER = re.compile(r"[0-9]+(?:[ ,]+[0-9]+)*")
 _COMMANDS = str.maketrans({"[": " ", "]": " ", "<": " ", ">": " "})
@@ -108,7 +110,7 @@ class Speech:
                                timeout=WITHIN)  # fmt: skip
             except (subprocess.SubprocessError, OSError) as error:
                 raise NoSpeech(f"{PROGRAM} did not say {known.name}: {type(error).__name__}") from error
-            _write(known, _read(raw))
+            _write(known, _trimmed(_read(raw)))
 
 
 def spelled(piece: Piece) -> Sequence[Piece]:
@@ -135,6 +137,14 @@ def _read(path: Path) -> array[int]:
     if channels == 2:
         samples = array("h", [(a + b) // 2 for a, b in zip(samples[::2], samples[1::2], strict=False)])
     return resampled(samples, rate, RATE)
+
+
+def _trimmed(samples: array[int]) -> array[int]:
+    """Without most of the quiet around the words: numbers are said digit by digit."""
+    loud = [at for at, sample in enumerate(samples) if abs(sample) > QUIET]
+    if not loud:
+        return samples
+    return samples[max(0, loud[0] - MARGIN) : loud[-1] + MARGIN]
 
 
 def _write(path: Path, samples: array[int]) -> None:

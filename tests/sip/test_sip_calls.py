@@ -2,14 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import os
+import signal
 from pathlib import Path
 
+import aiohttp
 import pytest
 
-from tests.services.sipp import Ends, Press, Speak, Wait, tone
-from tests.sip.desk import telephone
+from tests.mailboxes.desk import until
+from tests.services import sipp
+from tests.services.sipp import Doing, Ends, HangUp, Press, Refused, Speak, Transferred, Wait, tone
+from tests.sip.desk import ANNA, BORIS, Telephone, telephone
 
-pytestmark = pytest.mark.services("sipp", "espeak-ng")
+# SIPp sends tones through a raw socket.
+pytestmark = [pytest.mark.services("sipp", "espeak-ng"), pytest.mark.as_root]
+ALONE = "<sip:anonymous@anonymous.invalid>"
+
+
+def reports(voice: Path, *then: Doing) -> tuple[Doing, ...]:
+    """Somebody says what is wrong."""
+    return (Press(key="2"), Wait(seconds=1.4), Speak(file=voice, seconds=1.5), *then)
+
+
+async def resolve(phone: Telephone, number: str) -> None:
+    allowed = {"Authorization": f"Bearer {(phone.folder / 'var' / 'token').read_text().strip()}"}
+    url = f"http://{phone.gateway.listening['http']}/api/v1/tickets/{number}/resolve"
+    async with aiohttp.ClientSession(headers=allowed) as http, http.post(url, json={"result": "done"}) as done:
+        assert done.status < 300
 
 
 async def test_who_reports_a_problem_hears_the_number_and_rates_in_the_next_call(
@@ -17,17 +38,103 @@ async def test_who_reports_a_problem_hears_the_number_and_rates_in_the_next_call
 ) -> None:
     voice = tone(tmp_path / "voice.alaw", 4.0)
     async with telephone(tmp_path, monkeypatch) as phone:
-        gateway = phone.gateway
-        await phone.call(
-            Press(key="2"),
-            Wait(seconds=1.6),
-            Speak(file=voice, seconds=2.5),
-            Press(key="#"),
-            Wait(seconds=8),
-            Press(key="1"),
-            Ends(),
-        )
+        store = phone.gateway.store
+        await phone.call(*reports(voice, Press(key="#"), Wait(seconds=9), Press(key="1"), Ends()))
         await phone.until_outcomes("ticket")
-        await gateway.tickets(1)
-        number = gateway.store.one("SELECT number FROM ticket")
+        await phone.gateway.tickets(1)
+        number = store.one("SELECT number FROM ticket")
         assert -1 not in phone.spoken(number + number)
+        assert "call_back" in [row[0] for row in store.rows("SELECT kind FROM event")]
+        await phone.gateway.until(lambda: store.rows("SELECT 1 FROM attachment WHERE state = 'here'"), "the recording")
+        kept = phone.folder / "var" / "blobs"
+        sha = store.one("SELECT sha256 FROM attachment")
+        assert [path.read_bytes()[:4] for path in kept.rglob(f"{sha}*")] == [b"RIFF"]
+        assert store.rows("SELECT filename, content_type FROM attachment") == [("recording.wav", "audio/wav")]
+        await resolve(phone, number)
+        keyed = [Press(key=digit, info=True, wait=0.1) for digit in f"3{number}"]
+        await phone.call(*keyed, Press(key="#", wait=1.5), Press(key="5", wait=1.0), Press(key="1"), Ends())
+        await phone.until_outcomes("ticket", "no_ticket_needed")
+        assert store.rows("SELECT score FROM rating WHERE current") == [(5,)]
+        await phone.gateway.tickets(1)
+
+
+async def test_calls_at_the_same_time_end_in_any_way_and_each_leaves_what_it_should(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    voice = tone(tmp_path / "voice.alaw", 30.0)
+    async with telephone(tmp_path, monkeypatch) as phone:
+        await asyncio.gather(
+            phone.call(*reports(voice, HangUp()), sender="+380670000001"),
+            phone.call(Press(key="2", wait=1.5), HangUp(), sender="+380670000002"),
+            phone.call(Wait(seconds=0.5), HangUp(), sender="+380670000003"),
+            phone.call(*reports(voice, Press(key="#"), Wait(seconds=5), HangUp()), sender=ALONE),
+            phone.call(Wait(seconds=27), Speak(file=voice, seconds=1.5), HangUp(), sender="0670000005"),
+            phone.call(
+                *reports(voice, HangUp()), sender=BORIS, headers=[f"P-Asserted-Identity: <sip:{ANNA}@desk.example>"]
+            ),
+            phone.call(
+                *reports(voice, HangUp()), sender=BORIS, headers=["P-Asserted-Identity: <sip:1@x>", "Privacy: id"]
+            ),
+            phone.call(Refused(status=486), source="127.0.0.2"),
+        )
+        store = phone.gateway.store
+        over = "SELECT count(*) FROM call WHERE ended_at IS NOT NULL"
+        await phone.gateway.until(lambda: store.one(over) == 7, "the ends")
+        left = dict(store.rows("SELECT caller, outcome FROM call WHERE caller NOT LIKE 'hidden:%'"))
+        assert left == {
+            "+380670000001": "ticket", "+380670000002": "unfinished", "+380670000003": "silent",
+            "+380670000005": "ticket", ANNA: "ticket",
+        }  # fmt: skip
+        assert store.rows("SELECT outcome FROM call WHERE caller LIKE 'hidden:%'") == [("ticket",), ("ticket",)]
+        await phone.gateway.tickets(6)
+        assert store.one("SELECT count(DISTINCT requester_id) FROM ticket") == 6
+        heard = "SELECT count(*) FROM attachment WHERE state = 'here'"
+        await phone.gateway.until(lambda: store.one(heard) == 5, "the recordings")
+        assert [json.loads(row[0])["source"] for row in store.rows("SELECT headers FROM unverified")] == ["127.0.0.2"]
+
+
+async def test_the_exchange_puts_a_caller_through_and_who_finds_nobody_is_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    voice = tone(tmp_path / "voice.alaw", 4.0)
+    async with telephone(tmp_path, monkeypatch) as phone:
+        await asyncio.gather(
+            phone.call(Press(key="0"), Transferred(line="SIP/2.0 200 OK"), Ends()),
+            phone.call(
+                Press(key="0"), Transferred(line="SIP/2.0 486 Busy Here"), Wait(seconds=1.4),
+                Speak(file=voice, seconds=1.5), HangUp(), sender=BORIS,
+            ),
+        )  # fmt: skip
+        over = "SELECT count(*) FROM call WHERE ended_at IS NOT NULL"
+        await phone.gateway.until(lambda: phone.gateway.store.one(over) == 2, "the ends")
+        left = dict(phone.gateway.store.rows("SELECT caller, outcome FROM call"))
+        assert left == {ANNA: "put_through", BORIS: "ticket"}
+        await phone.gateway.tickets(2)
+
+
+def telephones() -> list[int]:
+    """Process ids of telephones that this process started."""
+    children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text(encoding="ascii").split()
+    return [int(pid) for pid in children if b"sip.phone" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+async def test_the_death_of_the_stack_costs_no_word_that_was_said_and_the_next_call_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    voice = tone(tmp_path / "voice.alaw", 30.0)
+    async with telephone(tmp_path, monkeypatch, port=sipp.free_port("127.0.0.1"), longest_call="5s") as phone:
+        store = phone.gateway.store
+        cut = asyncio.create_task(phone.call(*reports(voice, Wait(seconds=30), HangUp())))
+        folder = phone.folder / "var" / "voice" / "main"
+        await phone.gateway.until(
+            lambda: [path for path in folder.glob("*.part") if path.stat().st_size > 20_000], "a recording"
+        )
+        for pid in telephones():
+            os.kill(pid, signal.SIGSEGV)
+        await phone.gateway.tickets(1)
+        await phone.until_outcomes("ticket")
+        cut.cancel()
+        await phone.gateway.until(lambda: store.rows("SELECT 1 FROM attachment WHERE state = 'here'"), "the recording")
+        assert store.one("SELECT size FROM attachment") > 16_000
+        await phone.gateway.until(lambda: "voice/main" in phone.gateway.listening, "the next telephone")
+        await until(lambda: telephones(), "the next telephone")

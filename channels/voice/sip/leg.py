@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from baresip.call import Call, CallState, DigitEvent
+from baresip.call import Call, CallState
 from baresip.errors import AudioNotActive, AudioRestarted, BaresipError, StaleHandleError, TransferFailed
+from baresip.events import Event, StackEvent
 
 from channels.voice.sip import sound
 
@@ -57,7 +58,7 @@ class Leg:
         self._closed = asyncio.Event()
         self._recordings = 0
         self.established_at: float | None = None
-        call.on_dtmf(self._pressed)
+        call.on(self._pressed)
 
     def close(self) -> None:
         """The stack says that the line is closed."""
@@ -78,9 +79,10 @@ class Leg:
             return 0
         return round(asyncio.get_running_loop().time() - self.established_at)
 
-    def _pressed(self, event: DigitEvent) -> None:
-        if event.digit in KEYS:
-            self._keys.append(event.digit)
+    def _pressed(self, event: StackEvent) -> None:
+        # By when it goes down: the library's own digits come when a key is let go, and one of two quick ones is lost.
+        if event.event is Event.CALL_DTMF_START and event.text in KEYS:
+            self._keys.append(event.text)
 
     # -- what is done -----------------------------------------------------------------------
 

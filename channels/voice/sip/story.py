@@ -47,7 +47,9 @@ class Story:
         self.call = call
         self._desk, self._about = desk, dict(about)
         self._path = desk.folder / f"{call}{LIVE}"
-        self._waiting: list[tuple[datetime, dict[str, Any]]] = []
+        self._said: list[tuple[datetime, dict[str, Any]]] = []
+        self._brought = 0
+        """How many of them are committed."""
 
     @classmethod
     def left_behind(cls, desk: Desk, path: Path) -> Story:
@@ -56,11 +58,11 @@ class Story:
         for line in path.read_text(encoding="utf-8").splitlines():
             try:
                 said = json.loads(line)
-                story._waiting.append((datetime.fromisoformat(said.pop("at")), said))
+                story._said.append((datetime.fromisoformat(said.pop("at")), said))
             except (ValueError, KeyError, TypeError, AttributeError):
                 continue  # the machine lost its power in the middle of a line
-        if story._waiting:
-            story._about = {name: story._waiting[0][1].get(name, "") for name in ABOUT}
+        if story._said:
+            story._about = {name: story._said[0][1].get(name, "") for name in ABOUT}
         return story
 
     # -- what happened ----------------------------------------------------------------------
@@ -72,41 +74,42 @@ class Story:
             file.write(json.dumps({"at": at.isoformat(), **said}, ensure_ascii=False) + "\n")
             file.flush()
             os.fsync(file.fileno())
-        self._waiting.append((at, said))
+        self._said.append((at, said))
 
     def rescue(self, at: datetime) -> None:
         """Nobody is on the line any more, and the end was not told: keep what was recorded, and end it. Raises
         OSError."""
-        told = {said.get("recording") for _, said in self._waiting}
-        step = max((said["step"] for _, said in self._waiting), default=0)
+        told = {said.get("recording") for _, said in self._said}
+        step = max((said["step"] for _, said in self._said), default=0)
         for part in self._desk.folder.glob(f"{self.call}-*{sound.PART}"):
             sound.finish(part)
         for done in sorted(self._desk.folder.glob(f"{self.call}-*{sound.WHOLE}")):
             if done.name not in told:
-                self.add(at, "recorded", step, recording=done.name, seconds=sound.seconds(done), hung_up=True,
-                         aside=True)  # fmt: skip
-        if not any(said["kind"] == "ended" for _, said in self._waiting):
-            began = min((when for when, _ in self._waiting), default=at)
+                step += 1
+                self.add(at, "recorded", step, recording=done.name, seconds=sound.seconds(done), hung_up=True)
+        if not any(said["kind"] == "ended" for _, said in self._said):
+            began = min((when for when, _ in self._said), default=at)
             self.add(at, "ended", 0, state="failed", seconds=max(0, round((at - began).total_seconds())))
 
     async def bring(self, intake: Intake) -> Accepted:
         """Commit what is not yet committed, in order; a repeat changes nothing. Raises Unavailable."""
-        accepted = await intake([self._raw(at, said) for at, said in self._waiting])
+        until = len(self._said)
+        accepted = await intake([self._raw(at, said) for at, said in self._said[self._brought : until]])
         # The file keeps everything: who finds it after a crash brings it all again.
-        self._waiting.clear()
+        self._brought = until
         return accepted[-1]
 
     @property
     def waits(self) -> bool:
         """Something is not yet committed."""
-        return bool(self._waiting)
+        return self._brought < len(self._said)
 
     def over(self) -> None:
         """Everything is committed: the file is not needed any more. Raises OSError."""
         self._path.unlink(missing_ok=True)
 
     def _raw(self, at: datetime, said: Mapping[str, Any]) -> RawMessage:
-        about = said["recording"] if said.get("aside") else said["kind"] if said["kind"] == "ended" else said["step"]
+        about = said["kind"] if said["kind"] == "ended" else said["step"]
         named = f"sip:{self.call}:{about}"
         return RawMessage(
             channel="voice",
