@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.explain import explain, raw_of
-from normalizer.call import Begun, Connected, Ended, Pressed, Recorded
+from normalizer.call import Answered, Begun, Connected, Ended, Pressed, Recorded
 from normalizer.message import CallEvent, Event, Ignored
 from normalizer.normalize import normalize
 from tests.normalizer.telegram_cases import AT
@@ -52,6 +52,30 @@ def test_what_came_of_an_answer(query: str, fields: dict[str, str], wanted: obje
     event = call("main", query, **fields)
     assert (event.happening, event.aside, event.caller.address) == (wanted, False, ANNA)
     assert event.step == int(query.partition("=")[2] or 0)
+
+
+@pytest.mark.parametrize(
+    ("said", "by"),
+    [("human", "person"), ("machine_start", "machine"), ("machine_end_beep", "machine"), ("fax", "machine"),
+     ("unknown", ""), ("", "")],
+)  # fmt: skip
+def test_a_call_of_ours_is_with_whom_we_called_and_names_its_notice(said: str, by: Answered) -> None:
+    told = {"From": DESK, "To": ANNA, "Direction": "outbound-api", "AnsweredBy": said}
+    event = call("main", "o=17", **told)
+    assert event.happening == Begun(answered_by=by)
+    assert (event.caller.address, event.called, event.ours, event.notice) == (ANNA, DESK, True, 17)
+    ended = call("status", "o=17", CallStatus="no-answer", **told)
+    assert (ended.happening, ended.aside, ended.notice) == (Ended(state="no_answer"), True, 17)
+
+
+@pytest.mark.parametrize("query", ["o=x", "o=-1", "o=", "o=1234567890123456789"])
+def test_what_is_no_notice_of_ours_names_none(query: str) -> None:
+    assert call("main", query, Direction="outbound-api").notice == 0
+
+
+def test_nobody_names_a_notice_by_calling_us() -> None:
+    event = call("main", "o=17", Direction="inbound")
+    assert (event.ours, event.notice, event.caller.address) == (False, 0, ANNA)
 
 
 @pytest.mark.parametrize("query", ["s=x", "s=-1", "s=99999", "s="])

@@ -65,7 +65,7 @@ def settings(
     calls = {**said, "timezone": "Europe/Kyiv", "brand": "Example Desk", **voice}
     texts = {**said, "reconcile": "0s", **(sms or {})}
     return (
-        "smtp.port=0", "http.port=0", "media.backoff=1s", "outbox.backoff=1s", "outbox.debounce=0s",
+        "smtp.port=0", "http.port=0", "workers.count=1", "media.backoff=1s", "outbox.backoff=1s", "outbox.debounce=0s",
         "outbox.chat_acknowledgement_delay=0s",
         f"channels.voice.main={json.dumps(calls)}", f"channels.sms.main={json.dumps(texts)}", *more,
     )  # fmt: skip
