@@ -48,10 +48,10 @@ PLANS = {
 }
 STARTS = {
     "a stranger": Known(),
-    "a known caller in an outage": Known(language="uk", incident="mail & <chat>"),
+    "a known caller in an outage": Known(language="uk", incident={"uk": "mail & <chat>"}),
     "out of hours": Known(language="en", open=False, duty=DUTY),
-    "our own call": Known(survey=5, answered_by="person", date="24.11"),
-    "our own call to a machine": Known(survey=5, answered_by="machine", date="24.11"),
+    "our own call": Known(ours=True, survey=5, answered_by="person", date="24.11"),
+    "our own call to a machine": Known(ours=True, survey=5, answered_by="machine", date="24.11"),
 }
 
 
@@ -82,7 +82,7 @@ class Ways:
             kept = from_json(json.loads(json.dumps(as_json(reached))))
             assert kept == reached
             assert reached.steps == state.steps + (not isinstance(event, Known))
-            kept = replace(kept, steps=0)
+            kept = replace(kept, steps=0, incident=Told(kept.incident))
             self.heard.setdefault(kept, set()).add(frozen(wire))
             found.add(kept)
         return found
