@@ -212,11 +212,13 @@ class Bench:
             fsync=disk,
         )  # fmt: skip
 
-    def paced(self, each: int, pause: float) -> Heard:
-        """Calls of people who take so many seconds for a step, on average."""
-        heard = uvloop.run(_all(self._port, self._calls(each), self._at_once, checked=True, pause=pause))
+    def paced(self, each: int, pause: float) -> tuple[Heard, Heard]:
+        """Calls of people who take so many seconds for a step, on average: the bare handler's, then ours."""
+        calls = self._calls(each)
+        bare = uvloop.run(_all(self._bare.port, calls, self._at_once, checked=False, pause=pause))
+        heard = uvloop.run(_all(self._port, calls, self._at_once, checked=True, pause=pause))
         self._ours.wait_filed()
-        return heard
+        return bare, heard
 
 
 def shown(rounds: list[Round], at_once: int) -> str:
@@ -256,7 +258,7 @@ def main() -> None:
                 bench.round(1, folder)  # not counted: imports, caches, the first pages of the store
                 rounds = [bench.round(given.each, folder) for _ in range(given.rounds)]
                 print(shown(rounds, given.calls), flush=True)
-                paced = bench.paced(2, given.pause)
+                bare_paced, paced = bench.paced(2, given.pause)
             finally:
                 ours.stop()
         finally:
@@ -266,12 +268,14 @@ def main() -> None:
         "late": paced.late,
         "p50": paced.wait(0.5),
         "p99": paced.wait(0.99),
+        "bare_p50": bare_paced.wait(0.5),
+        "bare_p99": bare_paced.wait(0.99),
         "worst": max(paced.waits) * 1000,
     }
     print(
         f"{given.calls} calls with {given.pause:.0f} s a step, {paced.requests / paced.seconds:.0f} requests a second:"
         f" TwiML p50/p99 {found['p50']:.1f}/{found['p99']:.1f} ms, worst {found['worst']:.0f},"
-        f" {paced.late} recorded instead (goal {GOAL:.0f})"
+        f" {paced.late} recorded instead (bare {found['bare_p50']:.1f}/{found['bare_p99']:.1f}; goal {GOAL:.0f})"
     )
     if given.save:
         RESULTS.mkdir(exist_ok=True)

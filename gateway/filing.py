@@ -28,7 +28,7 @@ from gateway.filing_robots import file_moved, file_reachability, file_report, fi
 from gateway.filing_status import file_status
 from gateway.filing_threads import Found, find, may_write
 from gateway.filing_votes import file_rating, thank
-from gateway.store import claims, journal, threads, tickets
+from gateway.store import calls, claims, journal, threads, tickets
 from gateway.store.journal import Entry
 from gateway.worker_protocol import Parsed
 from normalizer.message import (
@@ -55,6 +55,8 @@ def file_entry(conn: Connection, ctx: Context, entry: Entry, parsed: Parsed, now
     """
     if entry.owner is not None and not claims.still_ours(conn, entry):
         return Filed(kind="taken", because="another node has taken it over")
+    if isinstance(parsed.event, CallEvent) and not calls.waits(conn, entry.id):
+        return Filed(kind="call", because="filed when it was answered")
     filed = _dispatch(conn, ctx, entry, parsed, now)
     if filed.kind != "later":
         journal.done(conn, entry.id, outcome=filed.outcome(), now=now, generation=entry.generation)

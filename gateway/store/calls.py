@@ -6,15 +6,39 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, select, update
 
 from gateway.store.dialect import add_new, insert_new, is_one_of
+from gateway.store.prepared import Prepared
 from gateway.store.schema import call, call_recording, call_step, entry
 
 NO_END = "no_end"
 """Outcome of a call of which we never heard that it was over."""
 UNASKED = -1
 """Step of a call in which nothing was asked yet."""
+
+# Made once: somebody waits on the line for each of them.
+_PENDING = is_one_of(entry.c.state, "pending")
+_CALL = Prepared(select(call).where(call.c.id == bindparam("of_call")))
+_PLACED = Prepared(
+    select(call).where(
+        call.c.channel == bindparam("of_channel"),
+        call.c.account == bindparam("of_account"),
+        call.c.call == bindparam("of_call"),
+    )
+)
+_ANSWER = Prepared(
+    select(call_step.c.answer).where(
+        call_step.c.call_id == bindparam("of_call"), call_step.c.step == bindparam("of_step")
+    )
+)
+_UNFILED = Prepared(
+    select(entry.c.id)
+    .where(_PENDING, entry.c.channel == bindparam("of_channel"), entry.c.peer == bindparam("of_peer"))
+    .where(entry.c.id <= bindparam("until"))
+    .order_by(entry.c.id)
+)
+_WAITS = Prepared(select(entry.c.id).where(_PENDING, entry.c.id == bindparam("of_entry")))
 
 
 def lock(
@@ -39,7 +63,7 @@ def change(conn: Connection, call_id: int, **columns: Any) -> None:
 
 def get(conn: Connection, call_id: int) -> Row[Any]:
     """The call's row. Raises NoResultFound."""
-    return conn.execute(select(call).where(call.c.id == call_id)).one()
+    return _CALL.one(conn, {"of_call": call_id})
 
 
 def lock_known(conn: Connection, call_id: int) -> Row[Any]:
@@ -49,14 +73,12 @@ def lock_known(conn: Connection, call_id: int) -> Row[Any]:
 
 def find(conn: Connection, channel: str, account: str, sid: str) -> Row[Any] | None:
     """The call's row, or None."""
-    place = (call.c.channel == channel, call.c.account == account, call.c.call == sid)
-    return conn.execute(select(call).where(*place)).one_or_none()
+    return _PLACED.first(conn, {"of_channel": channel, "of_account": account, "of_call": sid})
 
 
 def answer(conn: Connection, call_id: int, step: int) -> Mapping[str, Any] | None:
     """What this step was answered; None: it was not."""
-    wanted = select(call_step.c.answer).where(call_step.c.call_id == call_id, call_step.c.step == step)
-    found: Mapping[str, Any] | None = conn.scalar(wanted)
+    found: Mapping[str, Any] | None = _ANSWER.scalar(conn, {"of_call": call_id, "of_step": step})
     return found
 
 
@@ -122,6 +144,10 @@ def drop(conn: Connection, *, before: datetime, limit: int = 200) -> int:
 
 def unfiled(conn: Connection, channel: str, peer: str, until: int) -> Sequence[int]:
     """Entries of a call that wait to be filed, up to this one, in order."""
-    mine = (entry.c.channel == channel, entry.c.peer == peer, entry.c.id <= until)
-    wanted = select(entry.c.id).where(is_one_of(entry.c.state, "pending"), *mine)
-    return list(conn.scalars(wanted.order_by(entry.c.id)))
+    rows = _UNFILED.all(conn, {"of_channel": channel, "of_peer": peer, "until": until})
+    return [row.id for row in rows]
+
+
+def waits(conn: Connection, entry_id: int) -> bool:
+    """This entry is still to be filed."""
+    return bool(_WAITS.all(conn, {"of_entry": entry_id}))
