@@ -27,6 +27,8 @@ from gateway.capture import CaptureSender
 from gateway.checks import CHECKS
 from gateway.context import Context
 from gateway.erasing import Erasing
+from gateway.feeds import running
+from gateway.feeds.contract import Feed
 from gateway.fetching import Fetching
 from gateway.housekeeping import Housekeeping
 from gateway.leases import Leases, Work
@@ -110,6 +112,7 @@ class _Core:
     parts: Mapping[str, Parts]
     pool: WorkerPool
     ports: Ports
+    feeds: Mapping[str, Feed]
     leases: Leases | None
     """Where this is one of several nodes."""
 
@@ -126,12 +129,13 @@ class _Loops:
     fetching: Fetching
     erasing: Erasing
     canary: Canary
+    feeds: running.Feeds
     leases: Leases | None
 
     def followers(self) -> Sequence[Follower]:
         """Those that work with the present configuration."""
         parts = (self.outbox, self.timers, self.pipeline, self.alerts)
-        return (*parts, self.housekeeping, self.fetching, self.canary)
+        return (*parts, self.housekeeping, self.fetching, self.canary, self.feeds)
 
     def by_name(self) -> Mapping[str, Work]:
         """In the order in which they start; they end in the opposite one."""
@@ -141,7 +145,7 @@ class _Loops:
             "alerts": nodes.by_one_node(self.leases, "alerts", self.alerts.run),
             "housekeeping": self.housekeeping.run, "fetching": self.fetching.run,
             "erasing": nodes.by_one_node(self.leases, "erasing", self.erasing.run),
-            "canary": nodes.by_one_node(self.leases, "canary", self.canary.run),
+            "canary": nodes.by_one_node(self.leases, "canary", self.canary.run), "feeds": self.feeds.run,
         }  # fmt: skip
 
 
@@ -196,7 +200,12 @@ class Gateway:
         loops = self._loops(core)
         for name, loop in loops.by_name().items():
             stack.push_async_callback(self._running(name, loop))
-        wakened = {"journal": loops.pipeline.wake, "outbox": loops.outbox.wake, "timers": loops.timers.wake}
+        wakened = {
+            "journal": loops.pipeline.wake,
+            "outbox": loops.outbox.wake,
+            "timers": loops.timers.wake,
+            "feeds": loops.feeds.wake,
+        }
         nodes.listen_to_others(stack, core.db, wakened)
         return await self._serve(stack, core, loops)
 
@@ -220,6 +229,7 @@ class Gateway:
         self._clock = await nodes.common_clock(db, self._own_clock, leases)
         calls = Calls(db, blobs, ctx, self._clock, failpoint=self._failpoint, metrics=metrics)
         parts = self._channels(ctx, db, metrics, calls)
+        feeds = await running.opened(stack, settings, clock=self._clock, random=random.Random())
         pool = WorkerPool(
             count=settings.workers.count,
             limits=Limits(seconds=settings.workers.seconds, memory=settings.workers.memory),
@@ -232,21 +242,31 @@ class Gateway:
         ports = Ports(bound, [listener for part in parts.values() for listener in part.listeners])
         return _Core(
             ctx=ctx, db=db, metrics=metrics, blobs=blobs, calls=calls, parts=parts, pool=pool, ports=ports,
-            leases=leases,
+            feeds=feeds, leases=leases,
         )  # fmt: skip
 
     def _loops(self, core: _Core) -> _Loops:
         """What runs all the time, not yet running."""
         ctx, db, var = core.ctx, core.db, self._folders.var
         outbox = self._outbox(core)
-        fetching = self._fetching(core, outbox)
-        fired = timers.Timers(db, ctx, CHECKS, self._clock, after=outbox.wake)
+        feeds = running.loops(
+            core.feeds, db=db, ctx=ctx, blobs=core.blobs, clock=self._clock, random=random.Random(),
+            owner=f"{socket.gethostname()}:{os.getpid()}", metrics=core.metrics, told=outbox.wake,
+            failpoint=self._failpoint, leases=core.leases,
+        )  # fmt: skip
+
+        def told() -> None:
+            outbox.wake()
+            feeds.wake()
+
+        fetching = self._fetching(core, told)
+        fired = timers.Timers(db, ctx, CHECKS, self._clock, after=told)
 
         # Timers and files are not in a hurry, and a look at them after each message costs more than the message.
         timers_soon, files_soon = gathered(fired.wake, UNHURRIED), gathered(fetching.wake, UNHURRIED)
 
         def filed() -> None:
-            outbox.wake()
+            told()
             timers_soon()
             files_soon()
 
@@ -266,6 +286,7 @@ class Gateway:
             ),
             disk_full(trend, lambda: alerts.ctx.settings.alerts.disk_full_in),
             fetching.trouble(),
+            *feeds.checks(),
         )
 
         async def here() -> Mapping[str, str]:
@@ -288,19 +309,24 @@ class Gateway:
         canary = Canary(db, ctx, senders=lambda: outbox.senders, clock=self._clock)
         return _Loops(
             outbox=outbox, timers=fired, pipeline=pipeline, alerts=alerts, housekeeping=housekeeping,
-            fetching=fetching, erasing=erasing, canary=canary, leases=core.leases,
+            fetching=fetching, erasing=erasing, canary=canary, feeds=feeds, leases=core.leases,
         )  # fmt: skip
 
     async def _serve(self, stack: AsyncExitStack, core: _Core, loops: _Loops) -> dict[str, str]:
         """Open the site and the ports: the last thing at the start, the first to end."""
         wanted = ["http"]
+
+        def told() -> None:
+            loops.outbox.wake()
+            loops.feeds.wake()
+
         reloader = self._reloader(core, loops)
         services = Services(
             ctx=core.ctx, db=core.db, blobs=core.blobs, clock=self._clock, metrics=core.metrics,
             intake=loops.pipeline.accept, processed=loops.pipeline.processed,
             webhooks=by_account({name: part.webhooks for name, part in core.parts.items()}),
             checks=self._ready(core, loops, wanted), listening=core.ports.open, workers=core.pool.stats,
-            var=self._folders.var, started_at=self._clock(), wake_outbox=loops.outbox.wake,
+            var=self._folders.var, started_at=self._clock(), wake_outbox=told, feeds=loops.feeds,
             wake_journal=loops.pipeline.wake, wake_timers=loops.timers.wake, new_secret=self._new_secret,
             reload=reloader,
         )  # fmt: skip
@@ -393,7 +419,7 @@ class Gateway:
         )
         return outbox
 
-    def _fetching(self, core: _Core, outbox: Outbox) -> Fetching:
+    def _fetching(self, core: _Core, told: Callable[[], None]) -> Fetching:
         return Fetching(
             core.db,
             core.ctx,
@@ -403,7 +429,7 @@ class Gateway:
             clock=self._clock,
             random=random.Random(),
             owner=f"{socket.gethostname()}:{os.getpid()}",
-            after=outbox.wake,
+            after=told,
             failpoint=self._failpoint,
         )
 

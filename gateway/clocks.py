@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeAlias
 
 from sqlalchemy import Connection, Row, bindparam, select, update
 
+from gateway import actors
 from gateway.context import Context
 from gateway.store import timers
 from gateway.store.prepared import Prepared
@@ -160,12 +161,12 @@ def _moments_of(event: Row[Any]) -> Iterator[sla.Moment]:
             wanted = ("class", "contract") if event.kind == "opened" else (event.kind,)
             data = {name: event.data[name] for name in wanted if name in event.data}
             yield sla.Moment(at=event.at, kind=event.kind, data=data)
-        case kind if kind in ANSWERS and event.actor.startswith("agent:"):
+        case kind if kind in ANSWERS and actors.is_person(event.actor):
             yield sla.Moment(at=event.at, kind="staff_answer")
     change = status_moment(event)
     if change is not None:
         # A result in a person's words answers the requester too.
-        result = event.data.get("result", "") if event.actor.startswith("agent:") else ""
+        result = event.data.get("result", "") if actors.is_person(event.actor) else ""
         yield sla.Moment(at=event.at, kind=change, data={"result": result} if result else {})
 
 

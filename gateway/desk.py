@@ -9,7 +9,7 @@ and a key that makes it happen once. Events written here, with their data:
 - `survey {survey, before}`: staff asked for a rating at once; `before`: the question was out already.
 
 A reply or question that changes the status has `status: [before, after]` too. An answer counts as a
-reaction when its actor is a person (`agent:…`).
+reaction when its actor is a person (`agent:…`, or one who works in the ticket store).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from gateway import surveys
+from gateway.actors import is_person
 from gateway.context import Context
 from gateway.desk_acts import (
     Conflict,
@@ -31,7 +32,6 @@ from gateway.desk_acts import (
     TicketRow,
     Words,
     earlier,
-    is_person,
     locked,
     perform,
 )

@@ -79,11 +79,6 @@ class Step:
 Decide: TypeAlias = Callable[[TicketRow], Step]
 
 
-def is_person(actor: str) -> bool:
-    """Whether an answer by this actor ends the reaction clock: a person of staff, not a robot."""
-    return actor.startswith("agent:")
-
-
 def locked(conn: Connection, ticket_id: int) -> TicketRow:
     """The ticket's row, locked until the transaction ends. Raises NotFound."""
     row = conn.execute(select(schema.ticket).where(schema.ticket.c.id == ticket_id).with_for_update()).one_or_none()

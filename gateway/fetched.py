@@ -15,6 +15,7 @@ from sqlalchemy import Row as Found
 
 from channels.contract import Fetched
 from gateway import clocks, updates
+from gateway.actors import persons
 from gateway.context import Context
 from gateway.dialogs.ivr_states import from_json
 from gateway.store import calls, erasures, media, schema, tickets
@@ -153,7 +154,7 @@ def _why_kept(conn: Connection, ticket: Found[Any], message_id: int) -> str:
     decided = select(event.c.actor, event.c.kind).where(
         event.c.ticket_id == ticket.id,
         event.c.kind.in_(("class", "line", "contract")),
-        event.c.actor.startswith("agent:"),
+        persons(event.c.actor),
     )
     found = conn.execute(decided.order_by(event.c.id).limit(1)).one_or_none()
     return f"{found.actor} has decided about the {found.kind}" if found is not None else ""

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, Row
 
 from gateway import clocks, updates
+from gateway.actors import is_person
 from gateway.filing_append import is_requester
 from gateway.filing_case import Case, Filed, keep_files
 from gateway.filing_replay import reroute
@@ -140,7 +141,7 @@ def route_again(conn: Connection, case: Case, ticket: Row[Any]) -> None:
     """Decide by the new text, as long as nobody of staff has had a hand in it: what people decided stands."""
     if ticket.status not in ("new", "held") or ticket.reaction_met_at is not None:
         return
-    if any(event.actor.startswith("agent:") for event in tickets.history(conn, ticket.id)):
+    if any(is_person(event.actor) for event in tickets.history(conn, ticket.id)):
         return
     tickets.update(conn, ticket.id, subject=subject_of(case.message, ticket.language))
     made = reroute(conn, case, ticket)

@@ -40,6 +40,20 @@ class Metrics:
         self._unanswered = self._counter(
             "calls_unanswered", "Answers that a caller was recorded in place of.", "reason"
         )
+        self._feed_tries = self._counter("feed_tries", "Tries to write to a ticket store by result.", "feed", "result")
+        self._feed_seconds = self._timing("feed_try", "One try to write to a ticket store.", "feed")
+        self._feed_heard = self._counter("feed_heard", "News of ticket stores by outcome.", "feed", "outcome")
+        self._feed_read = Gauge(
+            "gateway_feed_read_timestamp", "When a ticket store was last read, seconds since 1970.", ["feed"],
+            registry=self.registry,
+        )  # fmt: skip
+        self._feed_waiting = Gauge(
+            "gateway_feed_writes", "Writes to a ticket store by state.", ["feed", "state"], registry=self.registry
+        )
+        self._feed_oldest = Gauge(
+            "gateway_feed_oldest_seconds", "Age of the oldest write that waits for a ticket store.", ["feed"],
+            registry=self.registry,
+        )  # fmt: skip
         self._alerts = self._counter("alerts", "Alerts raised for operators.", "kind")
         self._gauges: dict[str, Gauge] = {}
         # What comes in is counted many at a time: one by one it would cost as much as reading a message.
@@ -116,6 +130,25 @@ class Metrics:
     def alert(self, kind: str) -> None:
         """Operators are told of trouble."""
         self._alerts.labels(kind).inc()
+
+    def feed_tried(self, feed: str, result: str, seconds: float) -> None:
+        """A try to write to a ticket store came to this state."""
+        self._feed_tries.labels(feed, result).inc()
+        self._feed_seconds.labels(feed).observe(seconds)
+
+    def feed_heard(self, feed: str, outcome: str, many: int = 1) -> None:
+        """News of a ticket store: applied, or a look that failed."""
+        self._feed_heard.labels(feed, outcome).inc(many)
+
+    def feed_read(self, feed: str, at: float) -> None:
+        """A ticket store was read at this time, in seconds since 1970."""
+        self._feed_read.labels(feed).set(at)
+
+    def feed_backlog(self, feed: str, states: Mapping[str, int], oldest: float) -> None:
+        """What waits for a ticket store; `oldest` in seconds."""
+        for state, many in states.items():
+            self._feed_waiting.labels(feed, state).set(many)
+        self._feed_oldest.labels(feed).set(oldest)
 
     def show(self, gauges: Mapping[str, float]) -> bytes:
         """All of it in the text format of Prometheus; `gauges` are set first, name -> value."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from gateway import policy_files
 from gateway.call_policy import CallPolicy
+from gateway.feeds import models as feed_models
 from gateway.settings import Settings, channels_schema
 from gateway.survey_policy import SurveyPolicy
 
@@ -19,6 +20,9 @@ def gateway_yaml() -> dict[str, Any]:
     channels, options = channels_schema()
     for part in (channels, options):
         schema.setdefault("$defs", {}).update(part.pop("$defs", {}))
+    feeds = feed_models.schema()
+    schema.setdefault("$defs", {}).update(feeds.pop("$defs", {}))
+    schema["properties"]["feeds"] = feeds
     schema["properties"]["channels"] = channels
     schema["properties"]["smtp"] = options
     return {"$schema": DIALECT, "title": "gateway.yaml", **schema}

@@ -33,6 +33,8 @@ from channels.credentials import reveal
 from channels.durations import Duration, Size
 from channels.registry import CHANNELS, Channel
 from gateway import yaml_files
+from gateway.feeds import models as feed_models
+from gateway.feeds.settings import FeedSettings
 from gateway.way import Way, WayText
 
 LineName: TypeAlias = Literal["L1", "L2", "L3", "L4"]
@@ -402,13 +404,17 @@ class Core(Section):
 class Settings(Core):
     """The whole file."""
 
-    MADE: ClassVar[Mapping[str, Callable[[], type[BaseModel]]]] = {"channels": lambda: _channels_model()}
+    MADE: ClassVar[Mapping[str, Callable[[], Any]]] = {
+        "channels": lambda: _channels_model(), "feeds": feed_models.by_name,
+    }  # fmt: skip
     """Key -> the model that stands in for its annotation, for hints about unknown keys."""
 
     smtp: SerializeAsAny[BaseModel] = Field(default_factory=lambda: _smtp({}))
     """The SMTP port that all mail accounts share; its model is the mail channel's."""
     channels: Mapping[str, Mapping[str, SerializeAsAny[AccountSettings]]] = {}
     """`channels.<channel>.<account>`; each account's model is its channel's."""
+    feeds: Mapping[str, SerializeAsAny[FeedSettings]] = {}
+    """Ticket stores that the desk already has, by a name of yours; each one's model is its kind's."""
 
     @cached_property
     def _own(self) -> frozenset[str]:
@@ -436,6 +442,11 @@ class Settings(Core):
     def _check_channels(cls, value: object) -> object:
         # A ValidationError raised here keeps its own location below `channels`.
         return _channels_model().model_validate(value).__dict__ if isinstance(value, dict) else value
+
+    @field_validator("feeds", mode="before")
+    @classmethod
+    def _check_feeds(cls, value: object) -> object:
+        return feed_models.checked(value)
 
     def accounts(self, channel: str) -> Mapping[str, AccountSettings]:
         """The accounts of one channel by name; empty when it has none."""

@@ -61,12 +61,13 @@ def _below(
 def _chosen(
     choices: Sequence[Schema], defs: Mapping[str, Schema], key: str, above: tuple[str, ...]
 ) -> Iterator[tuple[str, str, str, str]]:
-    """The keys of each kind of block, one kind after the other; `provider` says which one it is."""
+    """The keys of each kind of block, one kind after the other; `provider` or `kind` says which one it is."""
     for choice in choices:
         name = choice["$ref"].rpartition("/")[2]
         inner = defs[name]
-        kind = inner["properties"]["provider"]["const"]
-        yield key, "block", "", f"With `provider: {kind}`: {_said(inner)}"
+        said = next(one for one in ("provider", "kind") if one in inner["properties"])
+        kind = inner["properties"][said].get("const", name)
+        yield key, "block", "", f"With `{said}: {kind}`: {_said(inner)}"
         yield from _below(inner, defs, f"{key}.", (*above, name))
 
 

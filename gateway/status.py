@@ -6,11 +6,12 @@ import asyncio
 from collections.abc import Mapping
 from datetime import datetime
 from importlib.metadata import version
+from typing import TypeAlias
 
 from sqlalchemy import Connection, inspect, text
 
 from gateway import health
-from gateway.store import hold, media, queries
+from gateway.store import feeds, hold, media, queries
 from gateway.web.frame import ApiModel
 from gateway.web.services import Services
 
@@ -39,6 +40,18 @@ class OutboxStatus(ApiModel):
     held_why: str = ""
 
 
+class FeedStatus(ApiModel):
+    """What waits for one ticket store."""
+
+    waiting: int
+    sending: int
+    refused: int
+    """Writes that the store will not take as they are: somebody has to look (`gateway outbox`)."""
+    dead: int
+    oldest: datetime | None
+    """When the oldest that waits was queued."""
+
+
 class Status(ApiModel):
     """Everything at one moment."""
 
@@ -63,16 +76,24 @@ class Status(ApiModel):
     """Files of messages that are not here yet."""
     media_oldest: datetime | None = None
     """Since when the oldest of them is waited for."""
+    feeds: Mapping[str, FeedStatus] = {}
+    """Ticket store -> what waits for it."""
+
+
+_Read: TypeAlias = tuple[
+    queries.Backlog, str, hold.Held | None, tuple[int, datetime | None], Mapping[str, FeedStatus]
+]  # fmt: skip
 
 
 async def gather(services: Services) -> Status:
     """Read everything. Raises Unavailable when the database cannot be read."""
     now = services.clock()
 
-    def read(conn: Connection) -> tuple[queries.Backlog, str, hold.Held | None, tuple[int, datetime | None]]:
-        return queries.backlog(conn, now), _schema(conn), hold.get(conn), media.waiting_since(conn)
+    def read(conn: Connection) -> _Read:
+        files = media.waiting_since(conn)
+        return queries.backlog(conn, now), _schema(conn), hold.get(conn), files, feed_status(conn, services)
 
-    backlog, schema, held, (files, oldest) = await services.db.read(read)
+    backlog, schema, held, (files, oldest), stores = await services.db.read(read)
     trouble = await asyncio.to_thread(health.look, services.checks)
     free = await asyncio.to_thread(health.free_bytes, services.var) if services.var is not None else None
     return Status(
@@ -101,7 +122,19 @@ async def gather(services: Services) -> Status:
         last_accepted=backlog.last_accepted,
         media_waiting=files,
         media_oldest=oldest,
+        feeds=stores,
     )
+
+
+def feed_status(conn: Connection, services: Services) -> dict[str, FeedStatus]:
+    """Of every ticket store of the settings, and of those that still have something to be written."""
+    found = feeds.backlog(conn)
+    names = dict.fromkeys([*services.ctx.settings.feeds, *found])
+    none = feeds.Backlog()
+    return {
+        name: FeedStatus(**{field: getattr(found.get(name, none), field) for field in FeedStatus.model_fields})
+        for name in names
+    }
 
 
 def gauges(status: Status) -> dict[str, float]:

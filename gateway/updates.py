@@ -13,9 +13,10 @@ from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, select
 
-from gateway import next_channel, notices, rating_calls, survey_asking
+from gateway import actors, next_channel, notices, rating_calls, survey_asking
 from gateway.automatic import is_robots, within_caps
 from gateway.context import Context
+from gateway.feeds import queueing
 from gateway.log import get_logger
 from gateway.notices import STATUS, Change, Letter, Scene
 from gateway.store import consents, incidents, outbox, people, schema, surveys, tickets
@@ -35,9 +36,16 @@ log = get_logger(__name__)
 
 
 def compose(conn: Connection, ctx: Context, change: Change, now: datetime) -> None:
-    """Queue whatever notices this change makes, in the caller's transaction. May be called twice (rule 6)."""
-    if change.event_id is None:
-        return
+    """Queue whatever notices and writes to a ticket store this change makes, in the caller's transaction.
+
+    May be called twice (rule 6).
+    """
+    if change.event_id is not None:
+        _compose(conn, ctx, change, now)
+    queueing.ticket_changed(conn, ctx, change.ticket_id, now)
+
+
+def _compose(conn: Connection, ctx: Context, change: Change, now: datetime) -> None:
     ticket = tickets.get(conn, change.ticket_id)
     scene = Scene(conn=conn, ctx=ctx, change=change, ticket=ticket, now=now)
     if change.kind == "reopened":
@@ -101,7 +109,7 @@ def _stopped(scene: Scene, letter: Letter) -> bool:
 
 
 def _counted_before(scene: Scene) -> bool:
-    return scene.change.kind in ("opened", "reopened", "revised") and not scene.change.actor.startswith("agent:")
+    return scene.change.kind in ("opened", "reopened", "revised") and not actors.is_person(scene.change.actor)
 
 
 def _note_way(scene: Scene, written: Letter, letter: Letter) -> None:
@@ -146,7 +154,7 @@ def _acknowledgement(scene: Scene) -> Iterable[Letter]:
         template,
         f"ack:{scene.ticket.id}",
         variables=variables,
-        due_at=scene.now + _pause(scene),
+        due_at=scene.now + max(_pause(scene), _wait_for_number(scene)),
     )
 
 
@@ -155,6 +163,11 @@ def _pause(scene: Scene) -> timedelta:
     rules = scene.ctx.settings.outbox
     usual = rules.acknowledgement_delay
     return usual if scene.ticket.conversation is None else max(usual, rules.chat_acknowledgement_delay)
+
+
+def _wait_for_number(scene: Scene) -> timedelta:
+    """How long it waits for the number that a store gives the ticket."""
+    return queueing.acknowledgement_wait(scene.ctx.settings, scene.ticket.id, scene.ticket.contract, scene.conn)
 
 
 def _new_requester(scene: Scene) -> Iterable[Letter]:

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 from sqlalchemy import Row, Select, select
 
 from gateway import notices
+from gateway.actors import is_person
 from gateway.notices import LANGUAGES, Letter, Scene
 from gateway.store import people, schema
 from normalizer.message import Json
@@ -126,7 +127,7 @@ def _class(scene: Scene) -> Iterable[Letter]:
 
 def _message(scene: Scene) -> Iterable[Letter]:
     data = scene.change.data
-    if data.get("rated") or scene.change.actor.startswith("agent:"):
+    if data.get("rated") or is_person(scene.change.actor):
         return
     # 0: reopened by a button, without a word.
     variables: dict[str, Json] = {"message": data.get("message", 0), "verified": data.get("verified", True)}

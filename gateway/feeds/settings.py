@@ -87,6 +87,11 @@ class FeedSettings(BaseModel):
     """How long the acknowledgement waits for the store's number; after that it goes out with ours."""
     timeout: Duration = Field(default=timedelta(minutes=1), gt=timedelta(0))
     """Hard time limit of one try."""
+    doubt: Duration = timedelta(minutes=1)
+    """When nobody knows what a try came to: how long beyond `timeout` it is left alone before the store is asked
+    whether it did it after all."""
+    max_age: Duration = timedelta(days=3)
+    """After this a write is a dead letter: `gateway outbox` shows it and runs it again."""
     concurrency: int = Field(default=4, ge=1, le=64)
     """Tickets that are pushed at the same time."""
     map: Maps = Maps()

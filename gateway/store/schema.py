@@ -2,8 +2,8 @@
 
 Times are stored as integer microseconds since the epoch, UTC (`Instant`): exact, ordered and
 the same in SQLite and PostgreSQL. Tables that only chats and telephones need are in `schema_chats`,
-those of calls in `schema_calls`, those of several nodes in `schema_nodes`, those about reaching people in
-`schema_people`.
+those of calls in `schema_calls`, those of feeds in `schema_feeds`, those of several nodes in `schema_nodes`,
+those about reaching people in `schema_people`.
 """
 
 from __future__ import annotations
@@ -28,12 +28,14 @@ from sqlalchemy import (
 from gateway.store.schema_base import EPOCH, ID, Instant, id_column, metadata
 from gateway.store.schema_calls import call, call_recording, call_step, erasure
 from gateway.store.schema_chats import consent, dialog, identity_change, media, proof, unverified
+from gateway.store.schema_feeds import feed_link, feed_write
 from gateway.store.schema_nodes import blob, blob_content, lease
 from gateway.store.schema_people import phone_fact, unreachable
 
 __all__ = [
     "EPOCH", "ID", "Instant", "blob", "blob_content", "call", "call_recording", "call_step", "consent", "dialog",
-    "erasure", "identity_change", "lease", "media", "metadata", "phone_fact", "proof", "unreachable", "unverified",
+    "erasure", "feed_link", "feed_write", "identity_change", "lease", "media", "metadata", "phone_fact", "proof",
+    "unreachable", "unverified",
 ]  # fmt: skip
 
 # -- in -----------------------------------------------------------------------------------

@@ -28,7 +28,12 @@ async def metrics(request: web.Request) -> web.Response:
     """Counters always; gauges of what waits while the database can be read."""
     services = request.app[SERVICES]
     try:
-        gauges = status.gauges(await status.gather(services))
+        found = await status.gather(services)
+        gauges = status.gauges(found)
+        for name, feed in found.feeds.items():
+            states = feed.model_dump(include={"waiting", "sending", "refused", "dead"})
+            oldest = 0.0 if feed.oldest is None else max(0.0, (found.now - feed.oldest).total_seconds())
+            services.metrics.feed_backlog(name, states, oldest)
     except Unavailable:
         gauges = {"ready": 0.0}
     writer = {f"writer_{name}": float(value) for name, value in asdict(services.db.stats).items()}

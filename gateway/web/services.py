@@ -12,6 +12,7 @@ from aiohttp import web
 
 from channels.contract import Clock, Intake, Webhook
 from gateway.context import Context
+from gateway.feeds.running import Feeds
 from gateway.health import Check
 from gateway.metrics import Metrics
 from gateway.reload import Reloaded
@@ -57,6 +58,8 @@ class Services:
     """Called after a commit that may have made entries pending."""
     wake_timers: Callable[[], None] = _nothing
     """Called after a commit that may have put timers."""
+    feeds: Feeds | None = None
+    """The ticket stores of the desk; None: there are none."""
     reload: Callable[[], Awaitable[Reloaded]] | None = None
     """Brings a changed configuration into force."""
     new_secret: Callable[[], str] = lambda: secrets.token_hex(24)

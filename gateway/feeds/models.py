@@ -1,0 +1,56 @@
+"""The model of `feeds` in the settings: that of each feed is its kind's."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Annotated, Any, Union
+
+from pydantic import Discriminator, Tag, TypeAdapter
+
+from gateway import yaml_files
+from gateway.feeds.kind import Kind
+from gateway.feeds.registry import FEEDS
+from gateway.feeds.settings import FeedSettings
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
+
+
+def by_name() -> Any:
+    """The type of the block: name -> the settings of its kind."""
+    return _adapter(tuple(FEEDS.items()))[0]
+
+
+def schema() -> dict[str, Any]:
+    """Its JSON Schema."""
+    return dict(_adapter(tuple(FEEDS.items()))[1].json_schema(by_alias=True))
+
+
+def checked(value: object) -> object:
+    """Each feed by the model of its kind. Raises ValueError, ValidationError."""
+    if not isinstance(value, dict) or not value:
+        return value or {}
+    for name, feed in value.items():
+        kind = feed.get("kind") if isinstance(feed, dict) else getattr(feed, "kind", None)
+        if not _NAME.fullmatch(str(name)):
+            raise ValueError(f"{name} should be a short name of letters, digits, - and _")
+        if kind not in FEEDS:
+            raise ValueError(f"{name}.kind should be one of: {', '.join(FEEDS) or 'none'}")
+    found: object = _adapter(tuple(FEEDS.items()))[1].validate_python(value)
+    return found
+
+
+@cache
+def _adapter(kinds: tuple[tuple[str, Kind], ...]) -> tuple[Any, TypeAdapter[Any]]:
+    # Made once for each set of kinds: reading the docstrings of a model is slow.
+    def kind(value: object) -> object:
+        said = value.get("kind") if isinstance(value, dict) else getattr(value, "kind", None)
+        return yaml_files.branch(said) if isinstance(said, str) else said
+
+    models = [made.settings for _, made in kinds]
+    one: Any = models[0] if models else FeedSettings
+    if len(models) > 1:
+        tagged = tuple(Annotated[made.settings, Tag(yaml_files.branch(name))] for name, made in kinds)
+        one = Annotated[Union[tagged], Discriminator(kind)]  # noqa: UP007  the members are only known here
+    several: Any = dict[str, one]
+    return several, TypeAdapter(several)

@@ -1,0 +1,283 @@
+"""Hears what happens in the stores: by polls, whose cursor is committed with what it passes (rule 3), and by webhooks.
+
+What may still be the outcome of a write of ours is put off: the cursor stays, and the same page is read again. What
+cannot be applied although everything is there is passed, and operators hear of it: it must not stop the news behind it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+
+from sqlalchemy import Connection
+
+from channels.contract import Clock, Cursor, Unavailable
+from gateway.context import Context
+from gateway.despatch import NoAnswer, limited
+from gateway.feeds import remarks
+from gateway.feeds.applying import Applied, News, apply, is_applied
+from gateway.feeds.contract import Changes, Feed, FeedError, File, Heard, Replied, Sweeps
+from gateway.feeds.settings import FeedSettings
+from gateway.leases import Leases
+from gateway.log import get_logger
+from gateway.metrics import Metrics
+from gateway.nodes import by_one_node
+from gateway.store import cursors
+from gateway.store import feeds as store
+from gateway.store.blobs import Blobs
+from gateway.store.database import Database
+from gateway.waiting import wait_for_any
+from normalizer.message import Attachment
+
+CHANNEL, NAME, SWEPT = "feed", "changes", "swept"
+SOON = 1.0
+"""Seconds before news that was put off is read again."""
+LONGEST_PAUSE = timedelta(minutes=5)
+IN_ROW = 64 * 1024
+"""Bytes of a file that is kept in its row; a bigger one becomes a blob."""
+FILE_TRIES = 5
+DAY = timedelta(days=1)
+
+log = get_logger(__name__)
+
+
+class Reading:
+    """Reads all stores until it is stopped."""
+
+    def __init__(
+        self,
+        db: Database,
+        ctx: Context,
+        *,
+        feeds: Mapping[str, Feed],
+        blobs: Blobs,
+        clock: Clock,
+        metrics: Metrics,
+        after: Callable[[], None],
+        leases: Leases | None = None,
+    ) -> None:
+        """`after` is called when notices or writes may have been put."""
+        self.ctx = ctx
+        self._db, self._feeds, self._blobs, self._clock = db, feeds, blobs, clock
+        self._metrics, self._after, self._leases = metrics, after, leases
+        self._troubles: dict[str, str] = {}
+        self._lost_files: dict[tuple[str, str], int] = {}
+        self._woken = asyncio.Event()
+
+    @property
+    def troubles(self) -> Mapping[str, str]:
+        """Store -> why nothing can be read from it."""
+        return self._troubles
+
+    def wake(self) -> None:
+        """Look at every store at once."""
+        self._woken.set()
+
+    def _settings(self, feed: str) -> FeedSettings:
+        return self.ctx.settings.feeds[feed]
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Read until `stop` is set. Raises what a loop of a store raises."""
+        names = [name for name in self._feeds if self._settings(name).read]
+        loops = [by_one_node(self._leases, f"feed:{name}", partial(self._poll, name)) for name in names]
+        if not loops:
+            await stop.wait()
+            return
+        async with asyncio.TaskGroup() as group:
+            for loop in loops:
+                group.create_task(loop(stop))
+
+    async def _poll(self, name: str, stop: asyncio.Event) -> None:
+        failures = 0
+        while not stop.is_set():
+            self._woken.clear()
+            pause = self._settings(name).poll.total_seconds()
+            try:
+                again = await self.look(name)
+                await self.sweep(name)
+                failures, pause = 0, SOON if again else pause
+                self._troubles.pop(name, None)
+            except (FeedError, Unavailable) as error:
+                failures += 1
+                if isinstance(error, FeedError):
+                    self._trouble(name, str(error))
+                pause = self._after_failure(pause, failures, error)
+            except Exception as error:  # noqa: BLE001  a feed that breaks must not end the others
+                failures += 1
+                log.error("reading a store broke", feed=name, error=type(error).__name__)
+                self._trouble(name, f"reading broke: {type(error).__name__}")
+                pause = self._after_failure(pause, failures, error)
+            if pause > SOON and self._woken.is_set():
+                pause = 0.0
+            if pause:
+                await wait_for_any(stop, self._woken, seconds=pause)
+
+    def _trouble(self, name: str, why: str) -> None:
+        if name not in self._troubles:
+            log.warning("a store cannot be read", feed=name, why=why[:300])
+        self._troubles[name] = why[:500]
+        self._metrics.feed_heard(name, "failed")
+
+    def _after_failure(self, pause: float, failures: int, error: Exception) -> float:
+        asked = getattr(error, "retry_after", None)
+        longest = LONGEST_PAUSE.total_seconds()
+        return float(min(asked if asked is not None else pause * 2.0 ** min(failures, 10), longest))
+
+    # -- one look ---------------------------------------------------------------------------
+
+    async def look(self, name: str) -> bool:
+        """Read and apply one page. True: look again at once. Raises FeedError, Unavailable."""
+        began = self._clock()
+        before = await self._db.read(lambda conn: cursors.get(conn, CHANNEL, name, NAME))
+        page = await self._bounded(name, self._feeds[name].changes(before))
+        applied = await self.take(name, page, since=began, cursor=page.cursor)
+        self._metrics.feed_read(name, began.timestamp())
+        return page.more or bool(applied.held)
+
+    async def _bounded(self, name: str, work: object) -> Changes:
+        raised: list[FeedError] = []
+
+        async def kept() -> Changes | None:
+            try:
+                found: Changes = await work  # type: ignore[misc]
+            except FeedError as error:
+                raised.append(error)
+                return None
+            return found
+
+        found = await limited(kept(), self._settings(name).timeout.total_seconds())
+        if raised:
+            raise raised[0]
+        if found is None or isinstance(found, NoAnswer):
+            raise FeedError(found.detail if found is not None else "no answer")
+        return found
+
+    async def take(self, name: str, page: Changes, *, since: datetime, cursor: str | None) -> Applied:
+        """Apply what was heard, with the cursor; without one for a webhook. Raises FeedError, Unavailable."""
+        wanted = await self._db.read(lambda conn: self._wanted(conn, name, page.heard))
+        news = [await self._news(name, heard) if heard.id in wanted else News(heard=heard) for heard in page.heard]
+        try:
+            applied = await self._db.write(lambda conn: self._job(conn, name, news, since, cursor))
+        except Unavailable:
+            raise
+        except Exception as error:  # noqa: BLE001  one by one then, so that one alone is passed
+            log.error("a page of news could not be applied", feed=name, error=type(error).__name__)
+            applied = await self._one_by_one(name, news, since, cursor)
+        for odd in [*page.odd, *applied.odd]:
+            log.warning("news that could not be read", feed=name, odd=odd[:300])
+        if page.odd or applied.odd:
+            await self._remember(name, [*page.odd, *applied.odd])
+        if applied.done:
+            self._metrics.feed_heard(name, "applied", applied.done)
+            self._after()
+        return applied
+
+    def _wanted(self, conn: Connection, name: str, heard: Sequence[Heard]) -> frozenset[str]:
+        """Replies with files that will be applied."""
+        return frozenset(
+            one.id for one in heard
+            if isinstance(one.change, Replied) and one.change.files and not one.ours
+            and store.links_to(conn, name, one.ref) and not is_applied(conn, name, one.id)
+        )  # fmt: skip
+
+    def _job(self, conn: Connection, name: str, news: Sequence[News], since: datetime, cursor: str | None) -> Applied:
+        applied = apply(conn, self.ctx, name, news, since=since, now=self._clock())
+        if cursor is not None and not applied.held:
+            cursors.put(conn, Cursor(channel=CHANNEL, account=name, name=NAME, value=cursor))
+        return applied
+
+    async def _one_by_one(self, name: str, news: Sequence[News], since: datetime, cursor: str | None) -> Applied:
+        total = Applied()
+        for place, one in enumerate(news):
+            # Those behind it are given too: they say whether it was overtaken. What is applied is applied once.
+            rest = [one, *(later for later in news[place + 1 :] if later.heard.ours)]
+            if one.heard.ref in total.held:
+                continue
+            try:
+                found = await self._db.write(lambda conn, rest=rest: self._job(conn, name, rest, since, None))  # type: ignore[misc]
+            except Unavailable:
+                raise
+            except Exception as error:  # noqa: BLE001  passed, and told
+                log.error("news could not be applied", feed=name, error=type(error).__name__)
+                total.odd.append(f"{one.heard.id}: {type(error).__name__}")
+                continue
+            total.done += found.done
+            total.held |= found.held
+        if cursor is not None and not total.held:
+            await self._db.write(
+                lambda conn: cursors.put(conn, Cursor(channel=CHANNEL, account=name, name=NAME, value=cursor))
+            )
+        return total
+
+    async def _remember(self, name: str, odd: Sequence[str]) -> None:
+        now = self._clock()
+
+        def job(conn: Connection) -> None:
+            for one in odd:
+                remarks.put(conn, name, "failed", one, "", now)
+
+        await self._db.write(job)
+
+    # -- files ------------------------------------------------------------------------------
+
+    async def _news(self, name: str, heard: Heard) -> News:
+        assert isinstance(heard.change, Replied)
+        here: list[Attachment] = []
+        lost: list[str] = []
+        for file in heard.change.files:
+            if file.size > self.ctx.settings.http.max_body:
+                lost.append(f"{file.filename}: too big ({file.size // 2**20} MB)")
+                continue
+            found = await self._file(name, heard, file)
+            here += [found] if found is not None else []
+            lost += [f"{file.filename}: could not be read"] if found is None else []
+        return News(heard=heard, files=here, left_out=lost)
+
+    async def _file(self, name: str, heard: Heard, file: File) -> Attachment | None:
+        """None: it was tried often enough. Raises FeedError to try again."""
+        content = await limited(self._read(file), self._settings(name).timeout.total_seconds())
+        if content is None or isinstance(content, NoAnswer):
+            place = (name, f"{heard.id}:{file.filename}")
+            self._lost_files[place] = self._lost_files.get(place, 0) + 1
+            if self._lost_files[place] >= FILE_TRIES:
+                return None
+            raise FeedError(f"the file {file.filename} of {heard.id} could not be read")
+        digest = hashlib.sha256(content).hexdigest()
+        small = len(content) <= IN_ROW
+        if not small:
+            await asyncio.to_thread(self._blobs.put, content)
+        return Attachment(
+            filename=file.filename, content_type=file.content_type or "application/octet-stream", size=len(content),
+            sha256=digest, content=content if small else None,
+        )  # fmt: skip
+
+    @staticmethod
+    async def _read(file: File) -> bytes | None:
+        try:
+            return await asyncio.to_thread(file.read)
+        except OSError:
+            return None
+
+    # -- doubles ----------------------------------------------------------------------------
+
+    async def sweep(self, name: str) -> None:
+        """Once a day, look for tickets of the store that bear one key of ours. Raises FeedError, Unavailable."""
+        feed, now = self._feeds[name], self._clock()
+        if not isinstance(feed, Sweeps):
+            return
+        last = await self._db.read(lambda conn: cursors.get(conn, CHANNEL, name, SWEPT))
+        if last is not None and now - datetime.fromisoformat(last) < DAY:
+            return
+        found = await feed.doubles()
+        things = {key: ", ".join(f"#{ref.number}" for ref in refs) for key, refs in found.items() if len(refs) > 1}
+
+        def job(conn: Connection) -> None:
+            remarks.replace(conn, name, "doubles", things, now)
+            cursors.put(conn, Cursor(channel=CHANNEL, account=name, name=SWEPT, value=now.isoformat()))
+
+        await self._db.write(job)
+        if things:
+            log.warning("a store has doubles", feed=name, keys=len(things))
