@@ -40,14 +40,17 @@ format: $(STAMP) ## let ruff rewrite
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-SERVICES := strace openssl chromium dovecot-imapd dovecot-lmtpd postfix nginx-light caddy systemd postgresql-15 swaks kannel kannel-extras
+SERVICES := strace openssl chromium dovecot-imapd dovecot-lmtpd postfix nginx-light caddy systemd postgresql-15 swaks kannel kannel-extras \
+  request-tracker5 rt5-db-sqlite rt5-standalone redmine redmine-sqlite puma
 
 services: ## install the real programs that some tests use (Debian, as root)
 	@missing=$$(for each in $(SERVICES); do dpkg-query -W -f '$${db:Status-Status}' $$each 2>/dev/null | grep -qx installed || echo $$each; done); \
 	if [ -z "$$missing" ]; then echo "all installed: $(SERVICES)"; else \
 	mkdir -p /etc/postgresql-common; test -e /etc/postgresql-common/createcluster.conf || echo 'create_main_cluster = false' > /etc/postgresql-common/createcluster.conf; \
 	made=; [ -e /usr/sbin/policy-rc.d ] || { printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d; chmod 755 /usr/sbin/policy-rc.d; made=1; }; \
-	echo 'postfix postfix/main_mailer_type select No configuration' | debconf-set-selections; \
+	printf '%s\n' 'postfix postfix/main_mailer_type select No configuration' 'dbconfig-common dbconfig-common/dbconfig-install boolean false' \
+	  'request-tracker5 request-tracker5/dbconfig-install boolean false' 'request-tracker5 request-tracker5/install-cronjobs boolean false' \
+	  'redmine redmine/instances/default/dbconfig-install boolean false' | debconf-set-selections; \
 	apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install $$missing; failed=$$?; \
 	[ -z "$$made" ] || rm -f /usr/sbin/policy-rc.d; exit $$failed; fi
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gateway.feeds import described_rest, webhook
+from gateway.feeds import described_rest, rt, webhook
 from gateway.feeds.kind import Kind, Wiring
 from gateway.feeds.rest_settings import RestFeed
+from gateway.feeds.rt_settings import RtSettings
 
 __all__ = ["FEEDS", "Kind", "Wiring"]
 
 FEEDS: Mapping[str, Kind] = {
+    "rt": Kind(settings=RtSettings, build=rt.build),
     "webhook": Kind(settings=webhook.WebhookFeed, build=webhook.build),
     "rest": Kind(settings=RestFeed, build=described_rest.build),
 }
