@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gateway.feeds import described_rest, webhook
+from gateway.feeds import described_rest, sql_table, webhook
 from gateway.feeds.kind import Kind, Wiring
 from gateway.feeds.rest_settings import RestFeed
+from gateway.feeds.sql_table_settings import SqlSettings
 
 __all__ = ["FEEDS", "Kind", "Wiring"]
 
 FEEDS: Mapping[str, Kind] = {
+    "sql": Kind(settings=SqlSettings, build=sql_table.build),
     "webhook": Kind(settings=webhook.WebhookFeed, build=webhook.build),
     "rest": Kind(settings=RestFeed, build=described_rest.build),
 }
