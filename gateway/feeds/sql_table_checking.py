@@ -63,9 +63,10 @@ def _statements(bound: Bound, settings: SqlSettings, *, is_ticket: bool) -> Iter
     yield "SELECT", sa.select(*sorted(read, key=lambda each: each.name)).where(nothing)
     if not settings.push:
         return
-    names = [*(slot.column.name for slot in bound.slots if slot.writes), *bound.constants, *bound.on]
+    counted = [bound.next.name] if bound.next is not None else []
+    names = [*(slot.column.name for slot in bound.slots if slot.writes), *bound.constants, *bound.on, *counted]
     columns = [bound.table.c[name] for name in dict.fromkeys(names)]
-    yield "INSERT", bound.table.insert().values({each.name: sa.null() for each in columns})
+    yield "INSERT", bound.table.insert().inline().values({each.name: sa.null() for each in columns})
     altered = [slot.column for slot in bound.slots if slot.alters and slot.field != "key"]
     if is_ticket and altered:
         yield "UPDATE", bound.table.update().where(nothing).values({each.name: sa.null() for each in altered})

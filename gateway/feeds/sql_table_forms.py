@@ -243,7 +243,7 @@ def form_of(
     return Form(
         kind=kind,
         zone=zone,
-        length=getattr(kept, "length", None) if isinstance(kept, sa.String | sa.LargeBinary) else None,
+        length=getattr(kept, "length", None) if isinstance(kept, (sa.String, *_BINARY)) else None,
         size=_BYTES.get(type(kept).__name__) if type(kept).__module__.startswith("sqlalchemy.dialects.mysql")
         or isinstance(kept, mysql.TEXT) else None,
         charset=charset,
@@ -266,7 +266,8 @@ def _kind(kept: object, *, unit: str | None, timely: bool) -> Kind | None:
     return next((kind for kinds, kind in _KINDS if isinstance(kept, kinds)), None)
 
 
+_BINARY = (sa.LargeBinary, sa.BINARY, sa.VARBINARY, mysql.TINYBLOB, mysql.MEDIUMBLOB, mysql.LONGBLOB)
 _KINDS: tuple[tuple[type | tuple[type, ...], Kind], ...] = (
     (sa.Enum, Kind.CHOICE), (sa.String, Kind.TEXT), (sa.Date, Kind.DAY), (sa.Boolean, Kind.BOOLEAN),
-    (sa.Integer, Kind.INTEGER), (sa.Numeric, Kind.NUMBER), (sa.LargeBinary, Kind.BYTES), (sa.Uuid, Kind.UUID),
+    (sa.Integer, Kind.INTEGER), (sa.Numeric, Kind.NUMBER), (_BINARY, Kind.BYTES), (sa.Uuid, Kind.UUID),
 )  # fmt: skip

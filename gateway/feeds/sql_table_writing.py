@@ -163,6 +163,8 @@ class Writer:
         for attempt in range(1, _COUNTED + 1):
             values = {**bound.constants, **row, **self._counted(bound, row)}
             statement = bound.table.insert().values(values)
+            if bound.table.autoincrement_column is None:
+                statement = statement.inline()  # nothing that the driver could tell us
             try:
                 if bound.next is None:
                     made = self._conn.execute(statement)
@@ -173,9 +175,7 @@ class Writer:
                 if bound.next is None or attempt == _COUNTED:
                     raise
                 continue
-            said = dict(
-                zip((each.name for each in bound.table.primary_key), made.inserted_primary_key or (), strict=False)
-            )
+            said = _numbered(bound, made)
             ids = tuple(values.get(column.name, said.get(column.name)) for column in bound.ids)
             if all(each is not None and not isinstance(each, sa.ClauseElement) for each in ids):
                 return ids
@@ -205,6 +205,13 @@ class Writer:
         for slot in bound.slots:
             if slot.column.name in row:
                 self._wrote[slot.field] = digest(slot.form.word(row[slot.column.name]))
+
+
+def _numbered(bound: Bound, made: sa.CursorResult[Any]) -> dict[str, Any]:
+    """What the database counted for a new row."""
+    if bound.table.autoincrement_column is None:
+        return {}
+    return dict(zip((each.name for each in bound.table.primary_key), made.inserted_primary_key or (), strict=False))
 
 
 def ref_of(conn: Connection, shape: Shape, settings: SqlSettings, ids: Sequence[Any]) -> Ref:

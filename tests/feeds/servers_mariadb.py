@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ class MariaServer:
     folder: Path
     port: int
     process: subprocess.Popen[bytes] | None = None
-    numbers: Iterator[int] = count(1)
+    numbers: Iterator[int] = field(default_factory=lambda: count(1))
 
     def url(self, database: str, user: str = "root", password: str = "") -> str:
         """As settings take it."""
@@ -52,7 +52,9 @@ class MariaServer:
             charset="utf8mb4", connect_timeout=20, read_timeout=60,
         )  # fmt: skip
 
-    def run(self, statements: str | Sequence[str], database: str | None = None, args: Any = None) -> list[tuple[Any, ...]]:
+    def run(
+        self, statements: str | Sequence[str], database: str | None = None, args: Any = None
+    ) -> list[tuple[Any, ...]]:
         """The rows of the last statement."""
         conn = self.connect(database)
         try:

@@ -40,9 +40,11 @@ def ticket(number: int = 1000005, **changed: Any) -> Ticket:
     """A ticket of somebody's."""
     given: dict[str, Any] = {
         "key": f"{INSTALLATION}-{number}", "number": str(number), "subject": "Не працює пошта",
-        "requester": Person(address="olena@client.example", name="Олена"), "copies": (), "status": "new", "class_": 2,
+        "requester": Person(address="olena@client.example", name="Олена"), "copies": (), "status": "new",
+        "class_": 2,
         "line": "L1", "onsite": False, "contract": "acme", "assignee": "", "language": "uk", "tags": (), "result": "",
-        "opened_at": NOW, "updated_at": NOW, "reaction_due": NOW + timedelta(hours=1), "resolution_due": None, "url": "",
+        "opened_at": NOW, "updated_at": NOW, "reaction_due": NOW + timedelta(hours=1), "resolution_due": None,
+        "url": "",
     }  # fmt: skip
     return Ticket(**{**given, **changed})
 
