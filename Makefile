@@ -41,7 +41,7 @@ format: $(STAMP) ## let ruff rewrite
 	$(BIN)/ruff format .
 
 SERVICES := strace openssl chromium dovecot-imapd dovecot-lmtpd postfix nginx-light caddy systemd postgresql-15 swaks kannel kannel-extras \
-  request-tracker5 rt5-db-sqlite rt5-standalone redmine redmine-sqlite puma
+  request-tracker5 rt5-db-sqlite rt5-standalone redmine redmine-sqlite puma mariadb-server-core sip-tester espeak-ng
 
 services: ## install the real programs that some tests use (Debian, as root)
 	@missing=$$(for each in $(SERVICES); do dpkg-query -W -f '$${db:Status-Status}' $$each 2>/dev/null | grep -qx installed || echo $$each; done); \

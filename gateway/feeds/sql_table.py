@@ -1,0 +1,287 @@
+"""A feed to a table of tickets that the desk has already: SQLite, PostgreSQL, MariaDB or MySQL.
+
+Drivers are synchronous, so the work is done in threads of the feed's own. The tables are read when the first call needs
+them, and again after the database said that they are not as they were.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy import Engine
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+
+from channels.contract import Clock
+from channels.credentials import reveal
+from gateway.feeds import sql_inspect, sql_table_checking, sql_table_import
+from gateway.feeds import sql_table_state as states
+from gateway.feeds.contract import (
+    Alter,
+    CannotTell,
+    Changes,
+    FeedError,
+    Finding,
+    Open,
+    Outcome,
+    Page,
+    Pushed,
+    Ref,
+    Say,
+    Write,
+)
+from gateway.feeds.kind import Wiring
+from gateway.feeds.settings import FeedSettings
+from gateway.feeds.sql_table_engine import Busy, make_engine, reading, writing
+from gateway.feeds.sql_table_errors import Kind, Trouble, trouble
+from gateway.feeds.sql_table_messages import MessageReader
+from gateway.feeds.sql_table_reading import TicketReader, page
+from gateway.feeds.sql_table_settings import SqlSettings
+from gateway.feeds.sql_table_shape import Mismapped, Shape, bind
+from gateway.feeds.sql_table_values import Unfit
+from gateway.feeds.sql_table_writing import Writer, Wrote, closed, find_message, find_ticket, ref_of
+
+T = TypeVar("T")
+_REMEMBERED = 10_000
+"""Tickets whose last write by this process is remembered."""
+_TWICE = 2
+"""How often a write is tried that somebody else did at the same moment."""
+_LETTING_GO = 5.0
+"""Seconds that closing waits for threads; what they do ends by itself at the time limit."""
+
+
+class SqlFeed:
+    """`contract.Feed` with `Sweeps`, `Imports` and `Inspects`."""
+
+    def __init__(self, settings: SqlSettings, url: str, *, clock: Clock) -> None:
+        self._settings, self._url, self._clock = settings, url, clock
+        self._threads: ThreadPoolExecutor | None = None
+        self._engine: Engine | None = None
+        self._shape: Shape | None = None
+        self._first = threading.Lock()
+        self._wrote: OrderedDict[str, Mapping[str, str]] = OrderedDict()
+
+    # -- life
+
+    async def open(self) -> None:
+        """Make the threads."""
+        self._threads = ThreadPoolExecutor(self._settings.concurrency + 1, thread_name_prefix="sql-feed")
+
+    async def close(self) -> None:
+        """End the threads and the connections."""
+        threads, self._threads = self._threads, None
+        if threads is not None:
+            ended = asyncio.get_running_loop().run_in_executor(None, lambda: threads.shutdown(cancel_futures=True))
+            await asyncio.wait([ended], timeout=_LETTING_GO)
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            engine.dispose()
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        assert self._threads is not None, "open() comes first"
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    def _connected(self) -> Engine:
+        """Raises FeedError."""
+        with self._first:
+            if self._engine is None:
+                seconds = self._settings.timeout.total_seconds()
+                self._engine = make_engine(self._url, size=self._settings.concurrency + 1, seconds=seconds)
+            return self._engine
+
+    def _bound(self) -> Shape:
+        """The tables. Raises FeedError, Mismapped and SQLAlchemy's errors."""
+        engine = self._connected()
+        with self._first:
+            if self._shape is None:
+                with reading(engine) as conn:
+                    self._shape = bind(conn, self._settings)
+            return self._shape
+
+    def _read_again(self, found: Trouble) -> None:
+        if found.kind is Kind.SHAPE:
+            self._shape = None
+
+    # -- writing
+
+    async def push(self, write: Write) -> Pushed:
+        """As the contract says."""
+        return await self._in_thread(lambda: self._push(write))
+
+    def _push(self, write: Write) -> Pushed:
+        for attempt in range(1, _TWICE + 1):
+            try:
+                return self._once(write)
+            except IntegrityError as error:
+                found = trouble(error)
+                if found.kind is not Kind.UNIQUE or attempt == _TWICE:
+                    return found.pushed(committing=False)
+        raise AssertionError("the last attempt returns")
+
+    def _once(self, write: Write) -> Pushed:
+        committing = False
+        try:
+            shape = self._bound()
+            committing = not shape.rolls_back
+            with writing(self._connected(), write.ticket.key) as conn:
+                wrote = Writer(conn, shape, self._settings, self._clock()).write(write)
+                committing = True
+        except IntegrityError:
+            raise
+        except (SQLAlchemyError, Busy) as error:
+            found = trouble(error)
+            self._read_again(found)
+            return found.pushed(committing=committing)
+        except (Mismapped, FeedError) as error:
+            return Pushed(outcome=Outcome.RETRY, detail=str(error)[:500])
+        except Unfit as error:
+            return Pushed(outcome=Outcome.REFUSED, detail=str(error)[:500])
+        except OSError as error:
+            what = f"an attachment cannot be read or written: {error.strerror or type(error).__name__}"
+            return Pushed(outcome=Outcome.RETRY, detail=what, of_ticket=True)
+        self._remember(wrote)
+        return wrote.pushed
+
+    def _remember(self, wrote: Wrote) -> None:
+        if wrote.pushed.ref is None or not wrote.told:
+            return
+        with self._first:
+            name = wrote.pushed.ref.id
+            self._wrote[name] = {**self._wrote.pop(name, {}), **wrote.told}
+            while len(self._wrote) > _REMEMBERED:
+                self._wrote.popitem(last=False)
+
+    async def find(self, write: Write) -> Ref | CannotTell | None:
+        """As the contract says: in the tables themselves, by the columns with our keys."""
+        try:
+            return await self._in_thread(lambda: self._find(write))
+        except (SQLAlchemyError, Mismapped, FeedError) as error:
+            return CannotTell(detail=self._readable(error).args[0])
+
+    def _find(self, write: Write) -> Ref | None:
+        shape = self._bound()
+        with reading(self._connected()) as conn:
+            if isinstance(write, Alter):
+                return write.ref
+            said = write.first if isinstance(write, Open) else write.said
+            ids = find_ticket(conn, shape, write.ticket.key) if isinstance(write, Open) else shape.ids(write.ref.id)
+            if ids is None:
+                return None
+            if shape.messages is not None and find_message(conn, shape.messages, said.key) is None:
+                return None
+            if isinstance(write, Say):
+                return write.ref if shape.messages is not None else None
+            return ref_of(conn, shape, self._settings, ids)
+
+    async def undo(self, ref: Ref) -> Pushed:
+        """Close the ticket: nothing is deleted."""
+        return await self._in_thread(lambda: self._undo(ref))
+
+    def _undo(self, ref: Ref) -> Pushed:
+        try:
+            shape = self._bound()
+            with writing(self._connected(), ref.id) as conn:
+                return closed(conn, shape, self._settings, ref, self._clock())
+        except (SQLAlchemyError, Busy) as error:
+            return trouble(error).pushed(committing=True)
+        except (Mismapped, FeedError) as error:
+            return Pushed(outcome=Outcome.RETRY, detail=str(error)[:500])
+
+    # -- reading
+
+    def _readable(self, error: Exception) -> FeedError:
+        if isinstance(error, FeedError):
+            return error
+        if isinstance(error, Mismapped):
+            return FeedError(str(error), again=False)
+        found = trouble(error)
+        self._read_again(found)
+        return found.error()
+
+    async def _asked(self, work: Callable[[], T]) -> T:
+        """Raises FeedError."""
+        try:
+            return await self._in_thread(work)
+        except (SQLAlchemyError, Mismapped) as error:
+            raise self._readable(error) from None
+
+    async def changes(self, cursor: str | None) -> Changes:
+        """As the contract says."""
+        return await self._asked(lambda: self._changes(cursor))
+
+    def _changes(self, cursor: str | None) -> Changes:
+        shape, engine, now = self._bound(), self._connected(), self._clock()
+        with self._first:
+            wrote = dict(self._wrote)
+        before = states.read(cursor) if cursor is not None else states.State()
+        state = states.read(cursor) if cursor is not None else states.State()
+        with reading(engine) as conn:
+            tickets = TicketReader(conn, shape, self._settings, now, wrote)
+            messages = MessageReader(conn, engine, shape, self._settings, now)
+            if cursor is None:
+                tickets.begin(state)
+                messages.begin(state)
+                return page((), state, before, more=False, odd=(*tickets.odd, *messages.odd))
+            said, more_said = messages.look(state)
+            heard, more = tickets.look(state)
+        self._forget(wrote, tickets.handled)
+        odd = (*tickets.odd, *messages.odd)
+        return page((*said, *heard), state, before, more=more or more_said, odd=odd)
+
+    def _forget(self, wrote: Mapping[str, Mapping[str, str]], handled: Sequence[str]) -> None:
+        with self._first:
+            for name in handled:
+                if name in wrote and self._wrote.get(name) is wrote[name]:
+                    del self._wrote[name]
+
+    async def check(self) -> Sequence[Finding]:
+        """As the contract says."""
+        return await self._in_thread(self._check)
+
+    def _check(self) -> Sequence[Finding]:
+        try:
+            engine = self._connected()
+        except FeedError as error:
+            return [Finding(good=False, what=str(error))]
+        return sql_table_checking.check(engine, self._settings)
+
+    async def doubles(self) -> Mapping[str, Sequence[Ref]]:
+        """As the contract says."""
+
+        def work() -> Mapping[str, Sequence[Ref]]:
+            shape = self._bound()
+            with reading(self._connected()) as conn:
+                return sql_table_import.doubles(conn, shape, self._settings)
+
+        return await self._asked(work)
+
+    async def existing(self, cursor: str | None) -> Page:
+        """As the contract says."""
+
+        def work() -> Page:
+            shape = self._bound()
+            with reading(self._connected()) as conn:
+                return sql_table_import.existing(conn, shape, self._settings, cursor, self._clock())
+
+        return await self._asked(work)
+
+    async def propose(self) -> str:
+        """As the contract says."""
+
+        def work() -> str:
+            with reading(self._connected()) as conn:
+                return sql_inspect.propose(sa.inspect(conn), conn, self._settings)
+
+        return await self._asked(work)
+
+
+def build(name: str, settings: FeedSettings, wiring: Wiring) -> SqlFeed:
+    """For the registry."""
+    if not isinstance(settings, SqlSettings):
+        raise TypeError(f"feed {name} is no table")
+    return SqlFeed(settings, reveal(settings.url), clock=wiring.clock)
