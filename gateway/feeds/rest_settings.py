@@ -139,6 +139,7 @@ class RestFeed(FeedSettings):
     """A store whose HTTP interface is described here."""
 
     kind: Literal["rest"]
+    """This kind of store."""
     url: str = Field(pattern=r"^https?://[^\s@?#]+$")
     """The beginning of every path."""
     basic: Basic | None = None

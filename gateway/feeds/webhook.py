@@ -31,6 +31,7 @@ class WebhookFeed(FeedSettings):
     """A store that takes signed JSON. https://www.standardwebhooks.com describes the signature."""
 
     kind: Literal["webhook"]
+    """This kind of store."""
     url: str = Field(pattern=r"^https?://[^\s@]+$")
     """Where each write is posted. 2xx takes it; a body may hold `{"id", "number", "url"}` of the ticket there."""
     secret: SecretStr
