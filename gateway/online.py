@@ -26,6 +26,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from channels.contract import Clock, Finding, Surroundings, Vault
 from channels.registry import CHANNELS
 from gateway import certificates, health
+from gateway.feeds import looking as feeds
 from gateway.keyring import Keyring
 from gateway.log import get_logger
 from gateway.settings import Settings, database_url
@@ -151,6 +152,7 @@ async def look(place: Place) -> list[Finding]:
             accounts = place.settings.accounts(name)
             if accounts and channel.online is not None:
                 found += await channel.online(accounts, around)
+    found += await feeds.look(place.settings, place.clock)
     if (database := await asyncio.to_thread(_database, place)) is not None:
         found.append(database)
     told = {each.what: each.ahead for each in found if each.ahead is not None}

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import version
+from keyword import iskeyword
 
 import typer
 from typer.main import get_command
@@ -31,6 +32,8 @@ COMMANDS = {
     "tokens": "Tokens of the API.",
     "mail": "Log a mail account in at its provider.",
     "telegram": "Register a bot's webhook and menu; see how it stands.",
+    "feeds": "The desk's own ticket stores: propose a mapping, write a test ticket.",
+    "import": "Take over the open tickets of a store, so that answers find them.",
     "report": "What a pilot would have said and routed.",
     "journal": "What was taken in, byte for byte.",
     "backup": "A copy of the desk, taken while it runs.",
@@ -39,7 +42,8 @@ COMMANDS = {
     "explain": "What a mail means, with no side effect.",
     "route": "Class, line and reasons for messages in a file.",
 }
-"""Name -> summary; the module is `gateway.cli.<name>` (`_` for `-`) and its typer application is `app`."""
+"""Name -> summary. The module is `gateway.cli.<name>` (`_` for `-`, and behind a word of Python's) and its typer
+application is `app`."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -70,7 +74,9 @@ def _run(argv: list[str]) -> None:
         near = difflib.get_close_matches(name, COMMANDS, n=1)
         hint = f"did you mean {near[0]}?" if near else "`gateway --help` lists the commands"
         raise Misused(f"no command {name!r}; {hint}")
-    app: typer.Typer = import_module(f"gateway.cli.{name.replace('-', '_')}").app
+    # `import` is no name of a module that an import statement could say.
+    module = name.replace("-", "_") + ("_" if iskeyword(name) else "")
+    app: typer.Typer = import_module(f"gateway.cli.{module}").app
     command = get_command(app)
     command.epilog = COMMON_HELP
     INVOCATION.set(invocation)
