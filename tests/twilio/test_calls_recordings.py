@@ -20,7 +20,7 @@ ENGLISH, UKRAINIAN, REPORT = Press(keys="3"), Press(keys="1"), Press(keys="2")
 TEXT = "The whole portal is down for everybody"
 RULES = """
 rules:
-  - {id: portal, why: The portal, when: {words: [portal]}, class: 3, tags: [portal]}
+  - {id: portal, why: The portal, when: {words: [portal]}, set: {class: 3, tags: [portal]}}
 """
 
 
