@@ -42,12 +42,12 @@ class Calls:
 
     def __init__(
         self, db: Database, blobs: Blobs, ctx: Context, clock: Clock, *, failpoint: FailPoint = nowhere,
-        within: float = WITHIN, metrics: Metrics | None = None,
+        within: float | None = None, metrics: Metrics | None = None,
     ) -> None:  # fmt: skip
-        """`within`: seconds."""
+        """`within`: seconds; None: `WITHIN`."""
         self._metrics = metrics or Metrics()
         self._db, self._blobs, self.ctx, self._clock = db, blobs, ctx, clock
-        self._failpoint, self._within = failpoint, within
+        self._failpoint, self._within = failpoint, WITHIN if within is None else within
         self.after: Callable[[], object] = lambda: None
         """Called when something was filed: there may be notices and files."""
 

@@ -62,6 +62,15 @@ class Placed:
     outgoing: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Called:
+    """Addresses of a telephone number of ours; "": none, None: the provider does not say."""
+
+    calls: str | None
+    failures: str | None
+    ends: str | None
+
+
 class Rest:
     """One account. Nothing connects before the first call, and every connection is of one call.
 
@@ -111,6 +120,12 @@ class Rest:
         """Whether the account has this telephone number."""
         asked = self._client.incoming_phone_numbers.list_async(phone_number=number, limit=1, page_size=1)
         return await self._asked(asked, bool)
+
+    async def called(self, number: str) -> Called | None:
+        """Where calls to this number of the account lead; None: it has no such number.
+        https://www.twilio.com/docs/phone-numbers/api/incomingphonenumber-resource"""
+        asked = self._client.incoming_phone_numbers.list_async(phone_number=number, limit=1, page_size=1)
+        return await self._asked(asked, lambda found: _called(found[0]) if found else None)
 
     async def _asked(self, call: Awaitable[Any], shape: Callable[[Any], T]) -> T:
         try:
@@ -210,3 +225,7 @@ class _Wire(AsyncHttpClient):  # type: ignore[misc]  # the library has no types 
         parts = urlsplit(uri)
         query = "&".join(part for part in (parts.query, urlencode(params or {}, doseq=True)) if part)
         return URL(f"{self._base}{parts.path}" + (f"?{query}" if query else ""), encoded=True)
+
+
+def _called(found: Any) -> Called:
+    return Called(calls=found.voice_url, failures=found.voice_fallback_url, ends=found.status_callback)

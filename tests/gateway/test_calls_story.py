@@ -123,6 +123,8 @@ def overrides(api: str = "https://api.twilio.com", **account: Any) -> tuple[str,
 @asynccontextmanager
 async def called(var: Path, monkeypatch: pytest.MonkeyPatch, *more: str, **account: Any) -> AsyncIterator[Running]:
     monkeypatch.setenv("TWILIO_TOKEN", TOKEN)
+    # A machine that is busy with other tests is not what is tested.
+    monkeypatch.setattr("gateway.calls.WITHIN", 20.0)
     async with running(var, (*overrides(**account), *more)) as gateway:
         yield gateway
 
@@ -279,12 +281,22 @@ async def test_who_cannot_be_answered_in_time_is_recorded_and_loses_nothing(
         heard = await anna.presses(heard, "3")
         assert heard.find("Record") is not None
         assert words(heard)
+        monkeypatch.setattr("gateway.calls.answered", _faulty)
+        silent = await caller(gateway, sid="CA" + "8" * 32).begins()
+        assert silent.find("Record") is not None
+        async with aiohttp.ClientSession() as http, http.get(f"{anna.base.partition('/channels')[0]}/metrics") as shown:
+            told = await shown.text()
+        assert all(f'gateway_calls_unanswered_total{{reason="{reason}"}} 1.0' in told for reason in ("ours", "fault"))
         monkeypatch.undo()
         monkeypatch.setenv("TWILIO_TOKEN", TOKEN)
         heard = await anna.speaks(heard, "RE1", "")
         assert heard.find("Gather") is not None
         await gateway.tickets(1)
         assert gateway.store.one("SELECT count(*) FROM call_recording") == 1
+
+
+def _faulty(*_: object) -> None:
+    raise KeyError("a text that is not there")
 
 
 def _broken(*_: object) -> None:

@@ -157,7 +157,9 @@ def test_the_format_can_be_named() -> None:
     assert json.loads(as_update.stdout) == {"source": "-", "kind": "ignored", "because": "json:bad"}
     unknown = run("--format", "pigeon/1", "-", content=MAIL)
     assert unknown.returncode == 2
-    assert b"known are form/1, kannel/1, kannel_report/1, mail/1, telegram/1, twilio_call/1" in unknown.stderr
+    assert (
+        b"known are form/1, kannel/1, kannel_report/1, mail/1, sip_call/1, telegram/1, twilio_call/1" in unknown.stderr
+    )
 
 
 def test_words_about_a_command() -> None:
@@ -192,3 +194,23 @@ def test_exit_codes(words: tuple[str, ...], code: int) -> None:
     assert done.returncode == code, done.stderr
     assert done.stderr.startswith(b"gateway: ")
     assert b"Traceback" not in done.stderr
+
+
+CALLED = b"CallSid=CA" + b"0" * 32 + b"&From=%2B380670000001&To=%2B380440000001&CallStatus=in-progress"
+ABOUT_CALLS = {
+    "begun": b"", "ended": b"&CallStatus=completed&CallbackSource=call-progress-events", "recorded":
+    b"&RecordingSid=RE1&RecordingStatus=completed", "transcribed":
+    b"&RecordingSid=RE1&TranscriptionSid=TR1&TranscriptionStatus=completed&TranscriptionText=down",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("happening", ABOUT_CALLS)
+def test_a_request_about_a_call_is_known_by_what_it_looks_like(happening: str) -> None:
+    form = (
+        ABOUT_CALLS[happening] + b"&" + CALLED.replace(b"&CallStatus=in-progress", b"")
+        if happening == "ended"
+        else (CALLED + ABOUT_CALLS[happening])
+    )
+    found = json.loads(run("--json", "-", content=form.lstrip(b"&")).stdout)
+    assert (found["kind"], found["happening"], found["call"]) == ("call", happening, "CA" + "0" * 32)
+    assert found["aside"] is (happening != "begun")

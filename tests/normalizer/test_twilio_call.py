@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.explain import explain, raw_of
-from normalizer.call import Answered, Begun, Connected, Ended, Pressed, Recorded
+from normalizer.call import Answered, Begun, Connected, Ended, Pressed, Recorded, Transcribed
 from normalizer.message import CallEvent, Event, Ignored
 from normalizer.normalize import normalize
 from tests.normalizer.telegram_cases import AT
@@ -102,3 +102,15 @@ def test_what_is_told_beside() -> None:
 @given(st.binary(max_size=300), st.sampled_from(["main", "status", "recorded"]), st.text(max_size=20))
 def test_nothing_raises(body: bytes, route: str, query: str) -> None:
     read(route, query, b"CallSid=CA1&" + body)
+
+
+def test_a_transcript_is_told_beside_the_call_and_names_its_recording() -> None:
+    written = {"RecordingSid": "RE1", "RecordingUrl": API, "TranscriptionSid": "TR1"}
+    event = call("transcribed", TranscriptionStatus="completed", TranscriptionText="It is\r\ndown\x00", **written)
+    assert event.happening == Transcribed(recording="RE1", text="It is\ndown") and event.aside
+    assert event.source == f"{API}.mp3"
+    failed = call("transcribed", TranscriptionStatus="failed", TranscriptionText="x", **written)
+    assert failed.happening == Transcribed(recording="RE1")
+    for odd in ({"TranscriptionStatus": "in-progress"}, {}, {"TranscriptionStatus": "completed"}):
+        said = written if odd != {"TranscriptionStatus": "completed"} else {}
+        assert isinstance(read("transcribed", **said, **odd), Ignored)

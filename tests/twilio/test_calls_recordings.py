@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ ENGLISH, UKRAINIAN, REPORT = Press(keys="3"), Press(keys="1"), Press(keys="2")
 TEXT = "The whole portal is down for everybody"
 RULES = """
 rules:
-  - {id: portal, why: The portal, when: {words: [portal]}, class: 3, tags: [portal]}
+  - {id: portal, why: The portal, when: {words: [portal]}, set: {class: 3, tags: [portal]}}
 """
 
 
@@ -56,6 +57,20 @@ async def test_what_staff_decided_before_the_transcript_stays(tmp_path: Path, mo
         await desk.gateway.until(lambda: desk.rows("SELECT 1 FROM event WHERE kind = 'transcript'"), "the transcript")
         assert desk.rows("SELECT class FROM ticket") == [(6,)]
         assert "has decided about the class" in desk.one("SELECT data FROM event WHERE kind = 'transcript'")
+
+
+async def test_a_program_of_our_own_writes_down_what_callers_say_in_any_language(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = tmp_path / "program.py"
+    script.write_text(f"import sys; assert open(sys.argv[-1], 'rb').read(3); print({TEXT!r})", encoding="utf-8")
+    command = f"transcription.command={json.dumps([sys.executable, str(script)])}"
+    async with house(tmp_path, monkeypatch, command, files={"routing.yaml": RULES}) as desk:
+        await desk.call(UKRAINIAN, REPORT, Talk(seconds=20), Press(keys="1"))
+        await desk.gateway.until(lambda: desk.rows("SELECT 1 FROM ticket WHERE class = 3"), "the class")
+        assert desk.rows("SELECT transcript FROM attachment") == [(TEXT,)]
+        # The words of the gateway's own about the call are not what was routed.
+        assert "rule:portal" in desk.one("SELECT because FROM ticket")
 
 
 async def test_a_recording_is_deleted_at_the_provider_when_it_is_here_and_not_before(

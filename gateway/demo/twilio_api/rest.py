@@ -86,6 +86,8 @@ class TwilioApi:
     """What no documented client would do."""
     numbers: set[str] | None = None
     """The account's numbers; None: those that the network has."""
+    addresses: dict[str, str] = field(default_factory=dict)
+    """Of every number: voice_url, voice_fallback_url, status_callback."""
     state: str = "active"
     """Of the account: active, suspended, closed."""
     port: int = 0
@@ -239,8 +241,11 @@ class TwilioApi:
             case "numbers":
                 self._complain(unknown(list(said), NUMBERS, "numbers"))
                 wanted = said.get("PhoneNumber", "")
-                found_numbers = [{"sid": f"PN{n:032x}", "phone_number": one} for n, one in enumerate(self._own())
-                                 if wanted in one]  # fmt: skip
+                found_numbers = [
+                    {"sid": f"PN{n:032x}", "phone_number": one, **self.addresses}
+                    for n, one in enumerate(self._own())
+                    if wanted in one
+                ]
                 return 200, {"incoming_phone_numbers": found_numbers, "next_page_uri": None}
             case _:
                 return 200, {

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from channels.voice.twiml import LONGEST_SAY, document
+from channels.voice.twiml import LONGEST_SAY, document, redirect
 from gateway.demo.twilio_api.twiml_grammar import faults
 from normalizer.call import Act, Collect, Connect, HangUp, Line, Record, Speak
 
@@ -99,3 +99,17 @@ def test_whatever_is_done_the_document_is_right(acts: list[Act]) -> None:
 def test_a_language_without_a_voice_is_a_fault_of_ours() -> None:
     with pytest.raises(KeyError):
         made(HangUp(lines=(Line(language="fr", words="Bonjour"),)))
+
+
+@pytest.mark.parametrize(("language", "written"), [("en", True), ("uk", False)])
+def test_only_what_the_provider_understands_is_written_down_there(language: str, written: bool) -> None:
+    said = Record(lines=(Line(language=language, words="Speak."),))
+    asked = document([said], next_url=NEXT, recorded_url=DONE, transcribed_url="/channels/voice/main/transcribed")
+    assert faults(asked) == []
+    record = fromstring(asked)[1]
+    assert (record.get("transcribe") == "true", "transcribeCallback" in record.attrib) == (written, written)
+    assert "transcribe" not in fromstring(made(said))[1].attrib
+
+
+def test_somebody_is_led_elsewhere_without_a_word() -> None:
+    assert faults(redirect(NEXT)) == [] and fromstring(redirect(NEXT)).findtext("Redirect") == NEXT

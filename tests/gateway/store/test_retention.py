@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from gateway.housekeeping import Housekeeping
-from gateway.store import counters, journal, schema, tickets
+from gateway.store import calls, counters, journal, schema, tickets
 from gateway.store.blobs import Blobs
 from gateway.store.database import Database
 from normalizer.message import Attachment
@@ -135,3 +135,46 @@ async def _tidied(db: Database, keeping: Housekeeping) -> Tidied:
     before = db.stats.jobs
     done = await keeping.tidy()
     return Tidied(done, db.stats.jobs - before)
+
+
+async def test_calls_are_forgotten_after_their_time_and_never_before_what_could_be_filed_again(
+    db: Database, blobs: Blobs, clock: FrozenClock, tmp_path: Path
+) -> None:
+    def begin(conn: Connection, sid: str, outcome: str, ended: datetime | None) -> None:
+        row = calls.lock(
+            conn, "voice", "main", sid, caller="+380670000001", called="+380440000001", state={}, now=START
+        )
+        calls.change(conn, row.id, outcome=outcome, ended_at=ended)
+        calls.keep_answer(conn, row.id, 0, {"kind": "hang_up"}, START)
+        calls.add_recording(conn, row.id, "RE1", source="", seconds=1, now=START)
+
+    async def kept() -> list[int]:
+        tables = (schema.call, schema.call_step, schema.call_recording)
+        return [
+            await db.read(lambda conn, t=table: conn.scalar(select(func.count()).select_from(t))) for table in tables
+        ]
+
+    for sid, outcome, ended in (("CA1", "ticket", START), ("CA2", "no_end", None), ("CA3", "", None)):
+        await db.write(lambda conn, one=(sid, outcome, ended): begin(conn, *one))
+    clock.now = START
+    ctx = context(retention={"calls": "10d"}, journal={"keep_raw": "30d"})
+    (tmp_path / "spool").mkdir()
+    keeping = Housekeeping(db, ctx, blobs, tmp_path / "spool", clock)
+    clock.forward(32 * DAY)
+    assert (await keeping.tidy())["calls_forgotten"] == 0 and await kept() == [3, 3, 3]
+    # The last of them has no request in the journal, and so no more than a reason.
+    assert await db.read(lambda conn: conn.scalar(select(func.count()).where(schema.call.c.outcome == "no_end"))) == 2
+    clock.forward(timedelta(seconds=1))
+    assert (await keeping.tidy())["calls_forgotten"] == 3 and await kept() == [0, 0, 0]
+
+
+async def test_zero_keeps_calls_for_ever(db: Database, blobs: Blobs, clock: FrozenClock, tmp_path: Path) -> None:
+    def begin(conn: Connection) -> None:
+        row = calls.lock(conn, "voice", "main", "CA1", caller="+1", called="+2", state={}, now=START)
+        calls.change(conn, row.id, outcome="ticket")
+
+    await db.write(begin)
+    (tmp_path / "spool").mkdir()
+    clock.forward(4000 * DAY)
+    kept = await Housekeeping(db, context(retention={"calls": "0s"}), blobs, tmp_path / "spool", clock).tidy()
+    assert kept["calls_forgotten"] == 0
