@@ -168,7 +168,7 @@ def test_an_empty_key_is_refused(keys: Any) -> None:
         Keys(**keys)
 
 
-@pytest.mark.parametrize("channel", ["sms", "whatsapp"])
+@pytest.mark.parametrize("channel", ["sms", "whatsapp", "voice"])
 @pytest.mark.parametrize(
     "secret", [{"auth_token": ""}, {"auth_token": "env:EMPTY"}, {"next_auth_token": "env:EMPTY"},
                {"shared_keys": [{"id": "k", "secret": " "}]}],
