@@ -40,7 +40,7 @@ format: $(STAMP) ## let ruff rewrite
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-SERVICES := strace openssl chromium dovecot-imapd dovecot-lmtpd postfix nginx-light caddy systemd postgresql-15 swaks kannel kannel-extras
+SERVICES := strace openssl chromium dovecot-imapd dovecot-lmtpd postfix nginx-light caddy systemd postgresql-15 swaks kannel kannel-extras sip-tester espeak-ng
 
 services: ## install the real programs that some tests use (Debian, as root)
 	@missing=$$(for each in $(SERVICES); do dpkg-query -W -f '$${db:Status-Status}' $$each 2>/dev/null | grep -qx installed || echo $$each; done); \

@@ -157,7 +157,9 @@ def test_the_format_can_be_named() -> None:
     assert json.loads(as_update.stdout) == {"source": "-", "kind": "ignored", "because": "json:bad"}
     unknown = run("--format", "pigeon/1", "-", content=MAIL)
     assert unknown.returncode == 2
-    assert b"known are form/1, kannel/1, kannel_report/1, mail/1, telegram/1, twilio_call/1" in unknown.stderr
+    assert (
+        b"known are form/1, kannel/1, kannel_report/1, mail/1, sip_call/1, telegram/1, twilio_call/1" in unknown.stderr
+    )
 
 
 def test_words_about_a_command() -> None:
