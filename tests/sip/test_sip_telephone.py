@@ -114,8 +114,8 @@ async def test_quick_keys_are_kept_and_a_key_ends_what_is_said(tmp_path: Path) -
     long = (Line(language="en", words="A very long story that nobody wants to hear to its end, " * 5),)
     desk = Desk(answers=[Collect(lines=long), Collect(lines=long, most=4, finish="#"), Collect(lines=long)])
     async with ringing(desk, tmp_path / "var") as (_, address):
-        keys = [Press(key=key, info=True, wait=0.05) for key in "142#*"]
-        await call(address, tmp_path / "sipp", *keys, Ends())
+        keys = [Press(key=key, info=True, wait=0.05) for key in "142#"]
+        await call(address, tmp_path / "sipp", *keys, Press(key="*", info=True, wait=0), Ends())
         await until(lambda: "ended" in desk.kinds(), "the end")
     pressed = [said["digits"] for said in desk.journal.values() if said["kind"] == "pressed"]
     assert pressed == ["1", "42", "*"]
@@ -167,31 +167,36 @@ Content-Length: 0
 """
 
 
+@asynccontextmanager
+async def exchange(folder: Path) -> AsyncIterator[tuple[dict[str, str], asyncio.subprocess.Process]]:
+    """One that lets 101 in by its password, and what an account says to register there; it ends after one try."""
+    (folder / "registrar.xml").write_text(REGISTRAR, encoding="utf-8")
+    port = sipp.free_port("127.0.0.1")
+    process = await asyncio.create_subprocess_exec(
+        "sipp", "-sf", "registrar.xml", "-i", "127.0.0.1", "-p", str(port), "-m", "1", "-nostdin", "-timeout", "20",
+        cwd=folder, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        yield {"registrar": f"127.0.0.1:{port}", "user": "101"}, process
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
 async def test_it_registers_at_the_exchange_and_its_password_is_nowhere_to_be_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("SIP_PASSWORD", "invented-secret")
     caplog.set_level(logging.DEBUG)
-    (tmp_path / "registrar.xml").write_text(REGISTRAR, encoding="utf-8")
-    port = sipp.free_port("127.0.0.1")
-    exchange = await asyncio.create_subprocess_exec(
-        "sipp", "-sf", "registrar.xml", "-i", "127.0.0.1", "-p", str(port), "-m", "1", "-nostdin", "-timeout", "20",
-        cwd=tmp_path, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
-    registers = {"registrar": f"127.0.0.1:{port}", "user": "101", "password": "env:SIP_PASSWORD"}
-    try:
-        async with ringing(Desk(answers=[]), tmp_path / "var", **registers) as (phone, _):
-            assert await asyncio.wait_for(exchange.wait(), 30) == 0
-            commands = [
-                path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if b"sip.phone" in _read(path)
-            ]
+    async with exchange(tmp_path) as (told, process):
+        told = {**told, "password": "env:SIP_PASSWORD"}
+        async with ringing(Desk(answers=[]), tmp_path / "var", **told) as (phone, _):
+            assert await asyncio.wait_for(process.wait(), 30) == 0
+            commands = [said for path in Path("/proc").glob("[0-9]*/cmdline") if b"sip.phone" in (said := _read(path))]
             assert commands
             assert not any(b"invented-secret" in command for command in commands)
             assert await phone.troubles() == {}
-    finally:
-        if exchange.returncode is None:
-            exchange.kill()
-            await exchange.wait()
     assert "invented-secret" not in caplog.text
 
 
@@ -205,12 +210,13 @@ def _read(path: Path) -> bytes:
 async def test_an_exchange_that_does_not_let_us_in_is_a_trouble_that_operators_hear_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SIP_PASSWORD", "invented-secret")
-    nobody = f"127.0.0.1:{sipp.free_port('127.0.0.1')}"
-    async with ringing(Desk(answers=[]), tmp_path / "var", registrar=nobody, password="env:SIP_PASSWORD") as (phone, _):
-        while not (found := await phone.troubles()):
-            await asyncio.sleep(0.05)
-    assert list(found) == ["voice/main registration"]
+    monkeypatch.setenv("SIP_PASSWORD", "another-invented-secret")
+    async with exchange(tmp_path) as (told, process):
+        told = {**told, "password": "env:SIP_PASSWORD"}
+        async with ringing(Desk(answers=[]), tmp_path / "var", **told) as (phone, _):
+            assert await asyncio.wait_for(process.wait(), 30) == 0
+            await until(lambda: phone.trouble_with("registration"), "the trouble")
+            assert list(await phone.troubles()) == ["voice/main registration"]
 
 
 async def test_a_port_that_is_taken_is_said_at_the_start(tmp_path: Path) -> None:
@@ -223,11 +229,11 @@ async def test_a_port_that_is_taken_is_said_at_the_start(tmp_path: Path) -> None
 async def test_a_kill_in_the_middle_of_a_recording_leaves_a_ticket_with_what_was_said(tmp_path: Path) -> None:
     short_words(tmp_path)
     var, voice = tmp_path / "var", tone(tmp_path / "voice.alaw", 30.0)
-    settings = overrides()
+    settings = overrides(recorded=str(tmp_path / "recorded"))
     folder = var / "voice" / "main"
     async with child(var, settings, str(tmp_path / "config"), script=CHILD) as process:
         address = (await until(lambda: listening(var), "the start"))["voice/main"]
-        doings = (Press(key="2"), Wait(seconds=1.4), Speak(file=voice, seconds=20))
+        doings = (Press(key="2"), Wait(seconds=1.2), Speak(file=voice, seconds=20))
         cut = asyncio.create_task(call(address, tmp_path / "sipp", *doings))
         await until(lambda: [path for path in folder.glob("*.part") if path.stat().st_size > 20_000], "a recording")
         os.kill(process.pid, signal.SIGKILL)
