@@ -123,12 +123,14 @@ or flagged; gone: not at the source any more."""
 class Dialog(Protocol):
     """What is answered on the wire itself to what was just accepted, where the far side waits for words."""
 
-    async def __call__(self, channel: str, account: str, accepted: Accepted, /) -> Sequence[Act] | Again:
+    async def __call__(
+        self, channel: str, account: str, accepted: Accepted, /, *, ours: bool = False
+    ) -> Sequence[Act] | Again:
         """What is done next; the same for a repeat. It is filed by then, in one transaction with the answer. `Again` is
-        for the beginning of a call that has gone on since.
+        for the beginning of a call that has gone on since. `ours`: we called.
 
-        Never raises, and takes a second at most: where nobody can tell now it is filed later, and the caller is
-        recorded.
+        Never raises, and takes a second at most: where nobody can tell now it is filed later, and who called us is
+        recorded; whom we called is let go.
         """
         ...
 

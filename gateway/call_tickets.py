@@ -192,7 +192,7 @@ class Turn(Asked):
     # -- the end ----------------------------------------------------------------------------
 
     def _close(self, state: ivr.State, reason: str) -> None:
-        if self.event.ours:
+        if self.event.ours or state.rates:
             self._close_ours(reason)
             return
         missed = reason == "silent" and self.ctx.calls.missed == "ticket"

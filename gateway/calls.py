@@ -51,7 +51,9 @@ class Calls:
         self.after: Callable[[], object] = lambda: None
         """Called when something was filed: there may be notices and files."""
 
-    async def __call__(self, channel: str, account: str, accepted: Accepted, /) -> Sequence[Act] | Again:
+    async def __call__(
+        self, channel: str, account: str, accepted: Accepted, /, *, ours: bool = False
+    ) -> Sequence[Act] | Again:
         """What is done next; never raises."""
         self._failpoint("call-unanswered")
         ctx, now = self.ctx, self._clock()
@@ -60,20 +62,23 @@ class Calls:
                 act = await self._db.write(lambda conn: answered(conn, ctx, self._blobs, accepted.entry, now))
         except (Unavailable, TimeoutError) as error:
             log.warning("a caller is recorded", channel=channel, account=account, reason=type(error).__name__)
-            return self._recorded(channel, account, "ours")
+            return self._unanswered(channel, account, "ours", ours)
         except Exception as error:
             # As wide as it can be: somebody holds the line, and silence or the provider's error is all that they would
             # get for a fault in a text, a plan or a row of ours. It is logged whole and counted here; the entry stays
             # pending, so the pipeline meets the same fault, counts the attempt and keeps it in quarantine.
             log.error("a caller is recorded", channel=channel, account=account, exc_info=error)
-            return self._recorded(channel, account, "fault")
+            return self._unanswered(channel, account, "fault", ours)
         self._failpoint("call-unsaid")
         self.after()
         return act if isinstance(act, Again) else [act]
 
-    def _recorded(self, channel: str, account: str, reason: str) -> Sequence[Act]:
-        """What can be said without knowing anything: in the first language, and somebody listens."""
+    def _unanswered(self, channel: str, account: str, reason: str, ours: bool) -> Sequence[Act]:
+        """What can be said without knowing anything: in the first language, and somebody listens. Nobody whom we called
+        is to explain what is wrong."""
         self._metrics.call_unanswered(reason)
+        if ours:
+            return [HangUp()]
         plan, settings = self.ctx.calls.plan(), self.ctx.settings
         listen = Listen(prompts=(Prompt(text="nothing_pressed"),), longest=plan.longest, silence=plan.silence)
         desk = desk_name(self.ctx, settings.account(channel, account))

@@ -117,5 +117,5 @@ CHECKS: Mapping[str, Check] = {
     **rating_calls.CHECKS,
     **incidents.CHECKS,
 }
-"""Every kind of timer. `gateway.surveys` adds survey and survey_reminder, `gateway.rating_calls` its two,
+"""Every kind of timer. `gateway.surveys` adds survey and survey_reminder, `gateway.rating_calls` its three,
 `gateway.incidents` incident."""

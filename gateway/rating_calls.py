@@ -19,18 +19,20 @@ from gateway import call_hours, facts, next_channel, notices, shared_numbers, su
 from gateway.automatic import within_caps
 from gateway.context import Context
 from gateway.notices import Change, Scene
-from gateway.store import consents, outbox, people, surveys, tickets, timers
+from gateway.store import calls, consents, outbox, people, surveys, tickets, timers
 from gateway.store.outbox import Row, State
 from gateway.store.timers import Timer
 from normalizer.call import CallState
 from normalizer.message import RATING_CALL, CallEvent, Json
 
 VOICE = "voice"
-AGAIN = "rating_call_again"
+AGAIN, SETTLED = "rating_call_again", "rating_call_settled"
 CALLS = 2
 """At most, for one survey."""
 APART = timedelta(hours=20)
 """One number is called about one survey only within this."""
+UNTOLD = timedelta(hours=6)
+"""Time after which a call is over whose end nobody told us."""
 WENT: tuple[State, ...] = ("sent", "unknown")
 HEARD: frozenset[State] = frozenset(("waiting", "sending", "sent", "captured", "unknown"))
 """States of a notice that asked, or is still to ask, by another channel."""
@@ -70,9 +72,24 @@ def check_again(conn: Connection, ctx: Context, timer: Timer, now: datetime) -> 
     return _checked(conn, ctx, timer, now, number=2)
 
 
+def check_settled(conn: Connection, ctx: Context, timer: Timer, now: datetime) -> str:
+    """A call went out and nobody told us of its end: who did not hear the question is asked by the next channel."""
+    row = outbox.get(conn, timer.version)
+    if row is None or row.state != "sent":
+        return "settled"
+    sids = [key.rpartition(":")[2] for key in row.external_ids or ()]
+    known = [found for sid in sids if (found := calls.find(conn, row.channel, row.account, sid)) is not None]
+    survey = surveys.get(conn, int(row.variables["survey"]))
+    if any(call.step != calls.UNASKED for call in known) or _over(conn, survey, now):
+        return "heard"
+    in_vain(conn, ctx, row, "completed", "nobody told us what became of it", now, key=f"{RATING_CALL}:{row.id}")
+    return "nothing was heard of it"
+
+
 CHECKS: Mapping[str, Callable[[Connection, Context, Timer, datetime], str]] = {
     RATING_CALL: check_first,
     AGAIN: check_again,
+    SETTLED: check_settled,
 }
 """Kind of timer -> check, for the table in `gateway.checks`."""
 
@@ -145,7 +162,10 @@ def _put(
     scene = Scene(conn=conn, ctx=ctx, change=change, ticket=ticket, now=now)
     variables = {"survey": survey, "call": number}
     key = f"{RATING_CALL}:{survey}:{number}"
-    notices.put(scene, notices.to_requester(scene, RATING_CALL, RATING_CALL, key, variables=variables, due_at=due_at))
+    letter = notices.to_requester(scene, RATING_CALL, RATING_CALL, key, variables=variables, due_at=due_at)
+    row_id = notices.put(scene, letter)
+    if row_id is not None:
+        timers.put(conn, ticket.id, SETTLED, row_id, due_at + UNTOLD)
 
 
 def look(conn: Connection, ctx: Context, row: Row, now: datetime) -> str | datetime:

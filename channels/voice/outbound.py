@@ -19,6 +19,7 @@ from channels.dialling import allowed
 from channels.twilio.errors import Judged, Refused, Unanswered, Unsent, judge
 from channels.twilio.outbound import BEFORE, REMEMBERED, SETTLES, WAITED, Line
 from channels.voice.settings import VoiceAccount
+from channels.voice.webhook import REPEATED
 from normalizer.message import RATING_CALL, Delivery, Fault, Notice, Receipt
 
 if TYPE_CHECKING:
@@ -74,8 +75,8 @@ class CallSender:
             raise _Not(_handed_on("no address of ours is known that a call could be led from (`public_url`)"))
         own = f"{self._public_url}/channels/voice/{self._name}"
         return {
-            "to": to, "from_": ours, "url": f"{own}?o={notice.id}", "method": "POST",
-            "status_callback": f"{own}/status?o={notice.id}", "status_callback_method": "POST",
+            "to": to, "from_": ours, "url": f"{own}?o={notice.id}{REPEATED}", "method": "POST",
+            "status_callback": f"{own}/status?o={notice.id}{REPEATED}", "status_callback_method": "POST",
             # Told once a call is over, in whatever way.
             "status_callback_event": ["completed"],
             "timeout": int(self._account.ring.total_seconds()), "time_limit": LONGEST,

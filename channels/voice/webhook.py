@@ -27,6 +27,8 @@ from normalizer.message import Body, RawMessage
 
 MAIN, STATUS, RECORDED, TRANSCRIBED = "main", "status", "recorded", "transcribed"
 FORMAT = "twilio_call/1"
+OURS = "outbound"
+"""What `Direction` begins with where we called."""
 LAST = 9_998
 """No call gets so far; a number above it is none of ours."""
 SAFE: Sequence[Act] = (Record(lines=()),)
@@ -73,7 +75,10 @@ class VoiceHook(TwilioHook):
     async def _answer(self, route: str, accepted: Accepted, raw: RawMessage) -> web.StreamResponse:
         if route in self.BESIDE:
             return web.Response(status=204)
-        acts = SAFE if self._dialog is None else await self._dialog(self._channel, self._name, accepted)
+        acts: Sequence[Act] | Again = SAFE
+        if self._dialog is not None:
+            ours = raw.facts.get("ours") is True
+            acts = await self._dialog(self._channel, self._name, accepted, ours=ours)
         if isinstance(acts, Again):
             twiml = redirect(f"{self._own}?s={acts.step}{REPEATED}")
             return web.Response(body=twiml, content_type="text/xml")
@@ -115,7 +120,7 @@ class VoiceHook(TwilioHook):
             peer=call or "call",
             received_at=self._clock(),
             body=body,
-            facts={**facts, "route": route},
+            facts={**facts, "route": route, **({"ours": True} if known.get("Direction", "").startswith(OURS) else {})},
             deliveries=((self._name, known.get("To", "")[:LONGEST]),),
         )
 

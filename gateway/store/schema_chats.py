@@ -89,7 +89,7 @@ consent = Table(
     Column("endpoint", String(64), primary_key=True),  # ours
     Column("peer", String(320), primary_key=True),
     Column("wish", String(8), nullable=False),  # stop, start
-    Column("how", String(24), nullable=False),  # word, button, far side
+    Column("how", String(24), nullable=False),  # word, button, key, far side
     Column("at", Instant, nullable=False),
 )
 

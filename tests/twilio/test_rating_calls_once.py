@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from channels.contract import Unavailable
 from gateway.demo.twilio_api import Fault, Manner, Person, Press, Rings, Told
 from tests.mailboxes.desk import child, running
 from tests.twilio.calling import KYIV, LANDLINE, Clock, Story, config, kyiv, settings, story, telephones
@@ -149,6 +150,25 @@ async def test_each_refusal_ends_it_and_no_second_call_is_tried(tmp_path: Path) 
         codes = " ".join(row[0] for row in desk.rows("SELECT detail FROM outbox WHERE kind = 'rating_call'"))
         assert all(code in codes for code in ("21211", "21215", "21216"))
         assert desk.rows("SELECT value, channel FROM unreachable") == [(numbers[0], "voice")]
+
+
+@PATIENCE
+async def test_whom_we_called_is_let_go_where_nobody_can_tell_what_to_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise Unavailable("the database is locked")
+
+    async with story(tmp_path) as desk:
+        desk.rings(LANDLINE, ANSWERS)
+        await desk.solved()
+        monkeypatch.setattr("gateway.calls.answered", broken)
+        desk.clock.set(kyiv(5, 4, 13, 5))
+        await desk.act(await desk.number(), "note", text="x")
+        await desk.called(1)
+        call = desk.phone.calls[-1]
+        assert (call.words, call.codes, call.recordings) == ("", [], [])
+        assert desk.rows("SELECT count(*) FROM ticket") == [(1,)]
 
 
 def test_the_clock_of_these_tests_is_a_working_day() -> None:

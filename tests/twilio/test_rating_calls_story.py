@@ -90,10 +90,9 @@ async def test_who_does_not_answer_is_called_once_more_and_then_left_alone(tmp_p
 
 @PATIENCE
 async def test_nobody_is_called_in_the_evening_at_the_weekend_or_on_a_holiday(tmp_path: Path) -> None:
-    async with story(tmp_path) as desk:
+    # A Thursday; Friday is the first of May.
+    async with story(tmp_path, began=kyiv(4, 30, 18, 30)) as desk:
         desk.rings(LANDLINE, person("5"))
-        # A Thursday; Friday is the first of May.
-        desk.clock.set(kyiv(4, 30, 18, 30))
         await desk.solved()
         for at in (kyiv(4, 30, 20), kyiv(5, 1, 12), kyiv(5, 2, 12), kyiv(5, 3, 12), kyiv(5, 4, 9, 30)):
             await desk.later(at)
@@ -123,10 +122,7 @@ async def test_a_machine_is_told_nothing_and_who_got_a_mobile_since_is_asked_by_
     async with story(tmp_path) as desk:
         desk.rings(LANDLINE, Rings(answers="machine"))
         await desk.solved()
-        desk.desk.store.change(
-            f"INSERT INTO identity (kind, value, contact_id) SELECT 'phone', '{MOBILE}', contact_id FROM identity"
-            f" WHERE value = '{LANDLINE}'"
-        )
+        desk.give_mobile()
         await desk.later(kyiv(5, 4, 13, 5))
         await desk.called(1)
         assert desk.phone.calls[-1].words == ""
@@ -137,6 +133,21 @@ async def test_a_machine_is_told_nothing_and_who_got_a_mobile_since_is_asked_by_
         await desk.later(kyiv(5, 5, 12))
         await desk.called(1)
         assert len([one for one in desk.api.sent if one.to == MOBILE]) == 1
+
+
+@PATIENCE
+async def test_a_call_whose_end_nobody_tells_goes_by_the_next_channel(tmp_path: Path) -> None:
+    async with story(tmp_path) as desk:
+        desk.rings(LANDLINE, Rings(answers="no-answer", manner=Manner(ended=Told(when="never"))))
+        await desk.solved()
+        desk.give_mobile()
+        await desk.later(kyiv(5, 4, 13, 5))
+        await desk.called(1)
+        assert desk.states() == ["sent"]
+        await desk.later(kyiv(5, 5, 12))
+        await desk.until("SELECT 1 FROM outbox WHERE channel = 'sms' AND template = 'survey' AND state = 'sent'")
+        await desk.called(1)
+        assert desk.states() == ["unreachable"]
 
 
 @PATIENCE
@@ -169,9 +180,9 @@ async def test_a_low_mark_is_explained_after_the_tone_and_opens_nothing_again(tm
         assert desk.phone.calls[-1].codes == []
         await desk.until("SELECT 1 FROM rating WHERE current AND score = 1 AND comment != ''")
         await desk.until("SELECT 1 WHERE (SELECT count(*) FROM attachment WHERE state = 'here') = 2")
-        assert desk.rows("SELECT comment FROM rating WHERE current") == [("[voice message, 0:12]",)]
+        assert desk.rows("SELECT comment FROM rating WHERE current") == [("[голосове повідомлення, 0:12]",)]
         assert desk.rows("SELECT status FROM ticket") == [("resolved",)]
-        assert desk.rows("SELECT count(*) FROM message WHERE text LIKE '[voice message, 0:12]%'") == [(1,)]
+        assert desk.rows("SELECT count(*) FROM message WHERE text LIKE '[голосове повідомлення, 0:12]%'") == [(1,)]
 
 
 @PATIENCE

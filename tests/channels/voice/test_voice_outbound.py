@@ -16,6 +16,7 @@ from channels.contract import CannotTell, Prober, Sender, Watched
 from channels.registry import CHANNELS
 from channels.twilio.outbound import Line
 from channels.voice.outbound import CallProber, CallSender
+from channels.voice.webhook import REPEATED
 from gateway.demo.twilio_api import Fault, Network, Rings, TwilioApi
 from gateway.demo.twilio_api.rest import Kind
 from normalizer.message import RATING_CALL, Address, Delivery, Notice, Receipt
@@ -72,8 +73,8 @@ async def test_a_call_says_whom_from_where_and_what_it_is_led_by() -> None:
         receipt = await one.send(notice())
         (made,) = one.api.outgoing.made
         assert made.asked == {
-            "To": ANNA, "From": OURS, "Url": f"{PUBLIC}/channels/voice/main?o=7", "Method": "POST",
-            "StatusCallback": f"{PUBLIC}/channels/voice/main/status?o=7", "StatusCallbackMethod": "POST",
+            "To": ANNA, "From": OURS, "Url": f"{PUBLIC}/channels/voice/main?o=7{REPEATED}", "Method": "POST",
+            "StatusCallback": f"{PUBLIC}/channels/voice/main/status?o=7{REPEATED}", "StatusCallbackMethod": "POST",
             "StatusCallbackEvent": "completed", "Timeout": "30", "TimeLimit": "300", "MachineDetection": "Enable",
         }  # fmt: skip
         ids = (f"voice:main:{made.sid}",)
