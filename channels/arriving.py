@@ -17,14 +17,14 @@ class TooBig(Exception):
 
 async def whole(request: web.Request, most: int, seconds: float) -> bytes:
     """The body, unpacked. Raises TooBig, TimeoutError, and what BROKEN has."""
-    if (request.content_length or 0) > most:
-        raise TooBig
     if request.content.is_eof():
         # It is there already, as most are.
         content = request.content.read_nowait()
         if len(content) > most:
             raise TooBig
         return content
+    if (request.content_length or 0) > most:
+        raise TooBig
     pieces: list[bytes] = []
     size = 0
     async with asyncio.timeout(seconds):

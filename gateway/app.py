@@ -54,7 +54,7 @@ from gateway.trend import Trend
 from gateway.trend import check as disk_full
 from gateway.vault import StoreVault
 from gateway.waiting import gathered
-from gateway.web.application import build_site
+from gateway.web.application import open_site
 from gateway.web.services import Services
 from gateway.web.upload import UploadAnswers
 from gateway.workers import Limits, WorkerPool
@@ -453,8 +453,7 @@ class Gateway:
         return finish
 
     async def _site(self, stack: AsyncExitStack, services: Services, bound: socket.socket) -> None:
-        runner = web.AppRunner(build_site(services), access_log=None, shutdown_timeout=10.0)
-        await runner.setup()
+        runner = await open_site(services)
         stack.push_async_callback(runner.cleanup)
         await web.SockSite(runner, bound).start()
 

@@ -105,7 +105,7 @@ class Pipeline:
         Returning is the promise. Raises Unavailable when nothing was (or may have been) committed.
         """
         started = time.monotonic()
-        ready = await self._prepared(raws)
+        ready = raws if _small(raws) else await self._prepared(raws)
         now = self._clock()
         self._patience_ends = self._patience_ends or started + PATIENCE
         self._accepting += 1
@@ -123,8 +123,6 @@ class Pipeline:
         return accepted
 
     async def _prepared(self, raws: Sequence[RawMessage]) -> Sequence[RawMessage]:
-        if all(isinstance(raw.body, InlineBody) and raw.body.size <= INLINE_LIMIT for raw in raws):
-            return raws
         try:
             return await asyncio.to_thread(journal.prepare, raws, self._blobs)
         except OSError as error:
@@ -366,6 +364,14 @@ class Pipeline:
         for future in self._waiting.get(entry_id, ()):
             if not future.done():
                 future.set_result(number)
+
+
+def _small(raws: Sequence[RawMessage]) -> bool:
+    """Have none of them a body that needs a file?"""
+    for raw in raws:
+        if not isinstance(raw.body, InlineBody) or len(raw.body.content) > INLINE_LIMIT:
+            return False
+    return True
 
 
 def _tell(raws: Sequence[RawMessage], accepted: Sequence[Accepted]) -> None:

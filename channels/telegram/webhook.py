@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aiohttp import web
+from multidict import istr
 
 from channels.arriving import BROKEN, TooBig, whole
 from channels.contract import Clock, Intake, Suspects, Unavailable, Unverified
@@ -24,7 +25,7 @@ from normalizer.message import INLINE_LIMIT, Body, Facts, InlineBody, RawMessage
 
 log = logging.getLogger(__name__)
 
-HEADER = "X-Telegram-Bot-Api-Secret-Token"
+HEADER = istr("X-Telegram-Bot-Api-Secret-Token")
 LONGEST = 16 * 1024 * 1024
 """Bytes of a body that is taken; Telegram's own are below a hundred kilobytes."""
 SECONDS = 60.0

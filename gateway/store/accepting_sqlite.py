@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import BigInteger, Boolean, Connection, bindparam, insert, select, text
@@ -40,6 +41,7 @@ _KNOWN = Prepared(
         ) AS known
     """).columns(newest=BigInteger, known=Boolean)
 )
+_of_entry = itemgetter(*COLUMNS)
 _ENTRIES = Rows(entry, ("id", *COLUMNS))
 _RAWS = Rows(raw, ("entry_id", "content"))
 _DELIVERIES = Rows(delivery, ("entry_id", "account", "recipient"))
@@ -65,7 +67,7 @@ def _free(conn: Connection, piece: Sequence[New]) -> int | None:
 
 def _at_once(conn: Connection, piece: Sequence[New], first: int) -> list[Accepted | None]:
     numbered = list(enumerate(piece, first))
-    _ENTRIES.insert(conn, [(number, *map(new.values.__getitem__, COLUMNS)) for number, new in numbered])
+    _ENTRIES.insert(conn, [(number, *_of_entry(new.values)) for number, new in numbered])
     _RAWS.insert(conn, [(number, new.content) for number, new in numbered if new.content is not None])
     _DELIVERIES.insert(conn, [(number, *to) for number, new in numbered for to in dict.fromkeys(new.deliveries)])
     return [Accepted(entry=number, duplicate=False) for number, _ in numbered]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sqlite3
 from collections import namedtuple
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any, Protocol, TypeAlias, TypeVar, cast
 
 from sqlalchemy import Connection, Executable, Row, Table
@@ -188,18 +189,22 @@ class Rows:
     def __init__(self, table: Table, columns: Sequence[str]) -> None:
         """Of these columns."""
         dialect = sqlite.dialect()
-        self._takes = [table.c[name].type.dialect_impl(dialect).bind_processor(dialect) for name in columns]
-        self._insert = f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES "
-        self._row = f"({', '.join('?' * len(columns))})"
+        kinds = [table.c[name].type.dialect_impl(dialect) for name in columns]
+        self._takes = _converters(kind.bind_processor(dialect) for kind in kinds)
+        self._width = len(columns)
+        row = f"({', '.join('?' * self._width)})"
+        insert = f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES "
+        self._statements = {size: insert + ", ".join([row] * size) for size in PIECES}
 
     def insert(self, conn: Connection, rows: Sequence[Sequence[Any]]) -> None:
-        """Insert all of them. Raises sqlite3.IntegrityError for one that is there."""
+        """Insert all of them, each of all columns. Raises sqlite3.IntegrityError for one that is there."""
         if not conn.in_transaction():
             conn.begin()
         driver = cast(sqlite3.Connection, conn.connection.driver_connection)
         for piece in pieces(rows):
             refuse_outside_transaction(driver)
-            given = [
-                take(value) if take else value for row in piece for take, value in zip(self._takes, row, strict=True)
-            ]
-            driver.execute(self._insert + ", ".join([self._row] * len(piece)), given)
+            given = list(chain.from_iterable(piece))
+            for first, take in self._takes:
+                for at in range(first, len(given), self._width):
+                    given[at] = take(given[at])
+            driver.execute(self._statements[len(piece)], given)

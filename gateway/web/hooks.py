@@ -5,23 +5,16 @@ The library's router is closed when the site starts; accounts come and go while 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from datetime import timedelta
+from collections.abc import Mapping
 from typing import TypeAlias
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
-from channels.contract import Intake, Replaced, Webhook, own_time
+from channels.contract import Intake, Replaced, Webhook
 from gateway.web.services import Services
-from gateway.web.slow import within
 
-Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Key: TypeAlias = tuple[str, str]
-BELOW = "/channels/"
-_REST = "hook"
-PATTERN = f"{BELOW}{{{_REST}:.+}}"
-HOOK = web.RequestKey("hook", str)
-"""In a request: the path of the webhook that it was for, which holds no token."""
+BELOW = "/channels"
 
 
 def mounted_anew(before: Mapping[Key, Webhook], fresh: Mapping[Key, Webhook]) -> dict[Key, Webhook]:
@@ -35,45 +28,35 @@ def _one(before: Webhook | None, fresh: Webhook) -> Webhook:
     return before
 
 
-class Hooks:
-    """The handler of everything below `/channels/`."""
+class Hook(web.PlainResource):
+    """One path of a webhook. It holds no token."""
+
+
+class Hooks(web.PlainResource):
+    """Everything below `/channels/`, for the site's router."""
 
     def __init__(self, services: Services, intake: Intake) -> None:
+        super().__init__(BELOW)
         self._services, self._intake = services, intake
         self._of: Mapping[Key, Webhook] | None = None
-        self._handlers: dict[str, tuple[str, dict[str, Handler]]] = {}
+        self._hooks: dict[str, Hook] = {}
 
-    def handler(self) -> Handler:
-        """For the site's router; a body's time is limited here, by what is found."""
-
-        @own_time
-        async def handle(request: web.Request) -> web.StreamResponse:
-            found = self._found().get(request.match_info[_REST])
-            if found is None:
-                raise web.HTTPNotFound
-            request[HOOK], methods = found
-            handler = methods.get(request.method)
-            if handler is None:
-                raise web.HTTPMethodNotAllowed(request.method, sorted(methods))
-            if request.content.is_eof():
-                return await handler(request)
-            return await within(self._limit(), request, handler)
-
-        return handle
-
-    def _limit(self) -> timedelta:
-        return self._services.ctx.settings.http.body_time
-
-    def _found(self) -> Mapping[str, tuple[str, Mapping[str, Handler]]]:
-        """What stands behind `BELOW` -> (path, method -> handler), of the webhooks that are there now."""
+    async def resolve(self, request: web.Request) -> tuple[web.UrlMappingMatchInfo | None, set[str]]:
+        """What the router asks: who takes this request, and which methods its path has."""
         if self._of is not self._services.webhooks:
             self._of = self._services.webhooks
-            self._handlers = {}
-            for (channel, account), webhook in self._of.items():
-                for route in webhook.routes(self._intake):
-                    rest = f"{channel}/{account}{route.path.rstrip('/')}"
-                    _, methods = self._handlers.setdefault(rest, (BELOW + rest, {}))
-                    methods[route.method] = route.handler
-                    if route.method == "GET" and route.kwargs.get("allow_head", True):
-                        methods["HEAD"] = methods["GET"]
-        return self._handlers
+            self._hooks = _by_path(self._of, self._intake)
+        hook = self._hooks.get(request.rel_url.path_safe)
+        return (None, set()) if hook is None else await hook.resolve(request)
+
+
+def _by_path(webhooks: Mapping[Key, Webhook], intake: Intake) -> dict[str, Hook]:
+    found: dict[str, Hook] = {}
+    for (channel, account), webhook in webhooks.items():
+        for route in webhook.routes(intake):
+            path = f"{BELOW}/{channel}/{account}{route.path.rstrip('/')}"
+            hook = found.setdefault(path, Hook(path))
+            hook.add_route(route.method, route.handler)
+            if route.method == hdrs.METH_GET and route.kwargs.get("allow_head", True):
+                hook.add_route(hdrs.METH_HEAD, route.handler)
+    return found

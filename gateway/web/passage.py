@@ -1,7 +1,8 @@
 """What every request passes, in one step: its id and its client, the time of its body, an answer for every error, the
 count and the line of the log; and the headers of every answer.
 
-One step, because each one costs a webhook as much as all that it does itself.
+One step, because each one costs a webhook as much as all that it does itself; and before the application, because the
+library's way through a middleware costs as much as two of them.
 """
 
 from __future__ import annotations
@@ -14,19 +15,19 @@ from time import perf_counter
 from typing import TypeAlias
 
 from aiohttp import hdrs, web
-from aiohttp.typedefs import Middleware
+from multidict import istr
 
-from channels.contract import has_own_time
 from gateway import log
-from gateway.web.hooks import BELOW, HOOK, PATTERN
+from gateway.web.hooks import BELOW, Hook
 from gateway.web.problems import REQUEST_ID, Problem, answer, problem_of
 from gateway.web.proxies import CLIENT, SCHEME, believed, client_of, networks
 from gateway.web.services import Services
 from gateway.web.slow import within
 
-Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Handler: TypeAlias = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 _ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
-_ALWAYS = {"X-Content-Type-Options": "nosniff", hdrs.CACHE_CONTROL: "no-store"}
+_REQUEST_ID = istr("X-Request-Id")
+_ALWAYS = {istr("X-Content-Type-Options"): "nosniff", hdrs.CACHE_CONTROL: "no-store", hdrs.SERVER: "gateway"}
 _FOR_BROWSERS = {
     **_ALWAYS,
     "X-Frame-Options": "DENY",
@@ -41,42 +42,38 @@ _level = logging.getLogger(__name__)
 
 
 class Passage:
-    """The one middleware of the site, and what it does to answers."""
+    """Stands before the application, and finishes its answers."""
 
-    def __init__(self, services: Services) -> None:
-        self._services = services
+    def __init__(self, services: Services, application: Handler) -> None:
+        self._services, self._application = services, application
         self._trusted = networks(services.ctx.settings.http.trusted_proxies)
         # An id is a name, no secret: asking the system for each one would cost more than all else here.
         self._chance = random.Random(services.new_secret())
 
-    def middleware(self) -> Middleware:
-        """For the site, as its only one."""
-
-        @web.middleware
-        async def passed(request: web.Request, handler: Handler) -> web.StreamResponse:
-            begun = perf_counter()
-            self._named(request)
-            status = _CLIENT_LEFT
-            try:
-                # Most bodies are there already, with the request's head.
-                if request.content.is_eof() or has_own_time(request.match_info.handler):
-                    response = await handler(request)
-                else:
-                    response = await within(self._services.ctx.settings.http.body_time, request, handler)
-                status = response.status
-            except Exception as error:  # noqa: BLE001 - every error has an answer, and one of ours is logged
-                response = _refusal(request, error)
-                status = response.status
-            finally:
-                self._counted(request, status, perf_counter() - begun)
-            _finish(request, response)
-            return response
-
-        return passed
+    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer a request."""
+        assert isinstance(request, web.Request)
+        begun = perf_counter()
+        self._named(request)
+        status = _CLIENT_LEFT
+        try:
+            # Most bodies are there already, with the request's head.
+            if request.content.is_eof():
+                response = await self._application(request)
+            else:
+                response = await within(self._services.ctx.settings.http.body_time, request, self._application)
+            status = response.status
+        except Exception as error:  # noqa: BLE001 - every error has an answer, and one of ours is logged
+            response = _refusal(request, error)
+            status = response.status
+        finally:
+            self._counted(request, status, perf_counter() - begun)
+        _finish(request, response)
+        return response
 
     def _named(self, request: web.Request) -> None:
         """Its id and its client; an id from outside counts only from a proxy of ours."""
-        said = request.headers.get("X-Request-Id", "")
+        said = request.headers.get(_REQUEST_ID, "")
         from_proxy = said and believed(request.remote or "", self._trusted)
         request[REQUEST_ID] = said if from_proxy and _ID.fullmatch(said) else f"{self._chance.getrandbits(64):016x}"
         request[CLIENT], request[SCHEME] = client_of(request, self._trusted)
@@ -106,27 +103,26 @@ class Passage:
 def _finish(request: web.Request, response: web.StreamResponse) -> None:
     """Headers of an answer; what it says itself stays."""
     headers = response.headers
-    for name, value in _wanted(request, response).items():
-        headers.setdefault(name, value)
-    headers[hdrs.SERVER] = "gateway"
-    headers["X-Request-Id"] = request[REQUEST_ID]
+    wanted = _wanted(request, response)
+    if headers:
+        wanted = {name: value for name, value in wanted.items() if name not in headers}
+    headers.update(wanted)
+    headers[_REQUEST_ID] = request[REQUEST_ID]
     if request[SCHEME] == "https":
         headers.setdefault("Strict-Transport-Security", "max-age=31536000")
 
 
 def _wanted(request: web.Request, response: web.StreamResponse) -> Mapping[str, str]:
     """What keeps a browser from running or framing a page is for browsers: most that a webhook says a machine reads."""
-    if HOOK not in request or response.status >= 300:
+    if response.status >= 300 or not isinstance(request.match_info.route.resource, Hook):
         return _FOR_BROWSERS
     return _FOR_BROWSERS if response.headers.get(hdrs.CONTENT_TYPE, "").startswith("text/html") else _ALWAYS
 
 
 def _route(request: web.Request) -> str:
     """The pattern of what was asked for; "none" when there is nothing."""
-    if HOOK in request:
-        return request[HOOK]
     resource = request.match_info.route.resource
-    return "none" if resource is None or resource.canonical == PATTERN else resource.canonical
+    return "none" if resource is None else resource.canonical
 
 
 def _refusal(request: web.Request, error: Exception) -> web.StreamResponse:

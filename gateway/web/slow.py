@@ -24,9 +24,6 @@ class TooSlow(TimeoutError):
 
 async def within(limit: timedelta, request: web.Request, handler: Handler) -> web.StreamResponse:
     """The handler's answer; it finds `TooSlow` where it reads a body that has not arrived by then."""
-    # Most bodies are there already, with the request's head.
-    if request.content.is_eof() or has_own_time(handler):
-        return await handler(request)
     timer = asyncio.get_running_loop().call_later(limit.total_seconds(), _cut, request)
     try:
         return await handler(request)
@@ -37,5 +34,5 @@ async def within(limit: timedelta, request: web.Request, handler: Handler) -> we
 def _cut(request: web.Request) -> None:
     # One that has arrived and is being worked on has no limit here.
     # It is a TimeoutError, so that the server answers, waits for no rest and closes the connection.
-    if not request.content.is_eof():
+    if not (request.content.is_eof() or has_own_time(request.match_info.handler)):
         request.content.set_exception(TooSlow("the body did not arrive in time"))

@@ -20,7 +20,7 @@ from gateway.metrics import Metrics
 from gateway.store import schema, tokens
 from gateway.store.blobs import Blobs
 from gateway.store.database import Database
-from gateway.web.application import build_site
+from gateway.web.application import open_site
 from gateway.web.services import Services
 from router.policy import Calendar, Contract, Policy, Terms
 from tests.gateway.outgoing import context, open_ticket
@@ -139,8 +139,7 @@ async def served(
         wake_journal=lambda: woken.append("journal"),
         **more,
     )
-    runner = web.AppRunner(build_site(services), access_log=None)
-    await runner.setup()
+    runner = await open_site(services)
     try:
         listening = web.TCPSite(runner, "127.0.0.1", 0)
         await listening.start()
