@@ -18,6 +18,7 @@ from sqlalchemy import Connection
 from channels.contract import Clock, Unavailable
 from gateway import canary, daily_caps, health, operators
 from gateway.context import Context
+from gateway.feeds import troubles as feed_troubles
 from gateway.log import get_logger
 from gateway.metrics import Metrics
 from gateway.operators import Alarm
@@ -50,6 +51,8 @@ class View:
     """(channel, account) -> what of its setup keeps messages from arriving."""
     over: Mapping[str, str]
     """Daily limits that something ran into, with the words for it."""
+    feeds: Mapping[str, str]
+    """What operators should know of ticket stores: name -> words."""
     checks: Mapping[str, str]
     """Checks of the gateway's health that are in trouble, with the reason."""
     started_at: datetime
@@ -163,6 +166,10 @@ def _limits(view: View) -> Sequence[Trouble]:
     return [Trouble(name=name, detail=detail) for name, detail in view.over.items()]
 
 
+def _feeds(view: View) -> Sequence[Trouble]:
+    return [Trouble(name=name, detail=detail) for name, detail in view.feeds.items()]
+
+
 def _health(view: View) -> Sequence[Trouble]:
     return [Trouble(name=name, detail=detail, accounts=_named(name)) for name, detail in view.checks.items()]
 
@@ -174,7 +181,7 @@ def _named(cause: str) -> frozenset[tuple[str, str]]:
 
 
 CONDITIONS: tuple[Condition, ...] = (
-    _quarantine, _journal, _overdue, _dead, _silent, _unverified, _setup, _limits, _canary, _health,
+    _quarantine, _journal, _overdue, _dead, _silent, _unverified, _setup, _limits, _canary, _feeds, _health,
 )  # fmt: skip
 
 
@@ -258,6 +265,7 @@ class Alerts:
             canary=canary.state(conn),
             misfits=send_status.alarms_since(conn, now - MISFIT_WITHIN),
             over=daily_caps.exceeded(conn, self.ctx, now),
+            feeds=feed_troubles.found(conn, self.ctx, now),
             checks={**checks, **self._elsewhere(conn)},
             started_at=self._started_at,
             now=now,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row
 
-from gateway import rating_calls, shared_numbers, surveys, wording
+from gateway import both_numbers, rating_calls, shared_numbers, surveys, wording
 from gateway.context import Context
 from gateway.coverage import contract_of
 from gateway.dialogs import ivr_states as ivr
@@ -42,7 +42,7 @@ class Asked:
     @property
     def plan(self) -> ivr.Plan:
         """How calls are led now."""
-        return self.ctx.calls.plan()
+        return replace(self.ctx.calls.plan(), other_numbers=bool(self.ctx.settings.feeds))
 
 
 def caller_of(event: CallEvent) -> str:
@@ -119,10 +119,12 @@ def _incident(conn: Connection, contract: str | None) -> Mapping[str, str]:
 def ticket_state(asked: Asked, number: str, language: str) -> ivr.Found:
     """What the caller may hear of this ticket: its state and a date, and only where their number is known as that of
     the one who asked."""
-    ticket = tickets.by_number(asked.conn, number)
     person = people.find(asked.conn, PHONE, asked.call.caller) if is_one_persons(asked) else None
-    if ticket is None or person is None or person.contact_id != ticket.requester_id:
+    named = [tickets.get(asked.conn, one) for one in both_numbers.find(asked.conn, [number]).get(number, ())]
+    own = [row for row in named if person is not None and row.requester_id == person.contact_id]
+    if not own:
         return ivr.Found()
+    ticket = own[0]
     state = "new" if ticket.status == "held" else ticket.status
     at = (ticket.resolved_at if state in ("resolved", "closed") else None) or ticket.opened_at
     account = asked.ctx.settings.account(asked.call.channel, asked.call.account)

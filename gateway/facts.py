@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, select
 
 from channels.contract import AccountSettings
-from gateway import identities, notices, survey_asking, wording
+from gateway import both_numbers, identities, notices, survey_asking, wording
 from gateway.context import Context
 from gateway.store import chats, incidents, outbox, schema, surveys
 from gateway.text_names import BOT_TEXTS, CODE_TEXTS, TO_STAFF, WORD_TEXTS
@@ -23,7 +23,7 @@ MOST_PIECES = 50
 EXCERPT = 4000
 """Characters of a customer's words that staff get by mail; the rest is in the ticket."""
 _PREFIX = re.compile(r"\A(?:\s*(?:re|aw|sv|fwd?|отв|отн|ответ|ha|вiдп|відп|пересл)\s*(?:\[\d{1,3}\])?\s*[:：])+", re.I)
-_TAG = re.compile(r"\[#\d{1,16}\]")
+_TAG = re.compile(r"\[#[A-Za-z0-9-]{1,16}\]")
 
 
 def of_row(
@@ -38,22 +38,27 @@ def of_row(
     values: dict[str, Any] = {"desk": desk_name(ctx, account)}
     said = ({**BOT_TEXTS, **CODE_TEXTS, **WORD_TEXTS}).get(row.template)
     if said is not None:
-        return dict.fromkeys(said, "") | values | _for_bot(ctx, row, ticket, said)
+        return dict.fromkeys(said, "") | values | _for_bot(conn, ctx, row, ticket, said)
     if ticket is None:
         return values | _about_us(row, account, now)
-    values |= {"number": ticket.number, "subject": plain_subject(ticket.subject)}
+    values |= {"number": both_numbers.shown(conn, ctx, ticket), "subject": plain_subject(ticket.subject)}
     if row.template in STAFF_TEMPLATES:
         return values | _for_staff(conn, ctx, row, ticket, account, now)
     return values | _for_people(conn, ctx, row, ticket, account, now)
 
 
-def _for_bot(ctx: Context, row: outbox.Row, ticket: Row[Any] | None, said: Sequence[str]) -> dict[str, Any]:
+def _for_bot(
+    conn: Connection, ctx: Context, row: outbox.Row, ticket: Row[Any] | None, said: Sequence[str]
+) -> dict[str, Any]:
     """What the row gives, and what of the rest a text of the bot may say of its ticket and the desk."""
     if row.template in CODE_TEXTS:
         return identities.code_values(ctx, row.variables)
     known: dict[str, Any] = {"phone": ctx.settings.desk.phone}
     if ticket is not None:
-        known |= {"number": ticket.number, "result": (ticket.result or "") if _in_private(row, ticket) else ""}
+        known |= {
+            "number": both_numbers.shown(conn, ctx, ticket),
+            "result": (ticket.result or "") if _in_private(row, ticket) else "",
+        }
     return {name: value for name, value in known.items() if name in said} | dict(row.variables)
 
 

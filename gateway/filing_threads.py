@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row
 
-from gateway.store import schema, threads, tickets
+from gateway import both_numbers
+from gateway.store import threads, tickets
 from gateway.store.people import normal
-from gateway.ticket_numbers import is_number
 from normalizer.message import KeyKind, Message, ThreadKey, Trust
 
 REFERENCES = 50
@@ -122,10 +122,11 @@ def tie(conn: Connection, ticket_id: int, keys: Sequence[Key]) -> list[Key]:
 
 
 def numbered_tickets(conn: Connection, message: Message) -> list[str]:
-    """Numbers named in the message that tickets of ours have."""
-    values = [key.value for key in message.thread_keys if key.kind is KeyKind.TICKET_NUMBER and is_number(key.value)]
-    if not values:
-        return []
-    wanted = select(schema.ticket.c.number).where(schema.ticket.c.number.in_(values[:20]))
-    known = set(conn.scalars(wanted))
-    return [value for value in dict.fromkeys(values) if value in known]
+    """Our numbers of the tickets whose number, ours or their store's, stands in the subject or in a short message."""
+    sender = message.sender.address
+    named = [key.value for key in message.thread_keys if key.kind is KeyKind.TICKET_NUMBER]
+    found = both_numbers.named(conn, list(dict.fromkeys(named)), sender) if named else []
+    if message.conversation is not None:
+        # A short message is full of numbers: one of somebody else's ticket means nothing.
+        found += both_numbers.named(conn, both_numbers.in_text(message.visible_text), sender, own=True)
+    return list(dict.fromkeys(found))

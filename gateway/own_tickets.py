@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, Row, and_, or_, select
 
-from gateway import facts, wording
+from gateway import both_numbers, facts, wording
 from gateway.context import Context
 from gateway.dialogs.states import Say
 from gateway.identities import Identity, channels_of, identities_of
@@ -21,7 +21,7 @@ def listed(conn: Connection, ctx: Context, who: Identity, account: str, language
     rows = of_person(conn, who)
     if not rows:
         return Say(text="status_none")
-    shown: list[Json] = [_shown(ctx, row, language, now) for row in rows]
+    shown: list[Json] = [_shown(conn, ctx, row, language, now) for row in rows]
     return Say(text="status", variables={"tickets": shown})
 
 
@@ -33,12 +33,14 @@ def of_person(conn: Connection, who: Identity) -> list[Row[tuple[object, ...]]]:
     return list(conn.execute(wanted))
 
 
-def _shown(ctx: Context, row: Row[tuple[object, ...]], language: str, now: datetime) -> dict[str, Json]:
+def _shown(
+    conn: Connection, ctx: Context, row: Row[tuple[object, ...]], language: str, now: datetime
+) -> dict[str, Json]:
     account = ctx.settings.account(row.channel, row.account)
     due = facts.reply_due(ctx, row, account, language, now)[0] if row.status in ("new", "open") else ""
     zone = facts.zones(ctx, row, account)[0]
     return {
-        "number": row.number,
+        "number": both_numbers.shown(conn, ctx, row),
         "status": row.status,
         "due": due,
         "subject": facts.plain_subject(row.subject),

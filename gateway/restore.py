@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from sqlalchemy import BigInteger, Connection, Table, func, insert, select, type_coerce
+from sqlalchemy import BigInteger, Connection, Table, func, insert, select, type_coerce, update
 
 from gateway.backup import DATABASE, BackupError, Manifest, copy_verified, faults, read
 from gateway.store import hold, people, schema, tickets
@@ -112,6 +112,8 @@ def _made_ready(
         with engine.begin() as conn:
             hold.put(conn, f"restored from the backup of {manifest.made_at:%Y-%m-%d %H:%M} UTC", now)
             count = conn.scalar(select(func.count()).select_from(schema.ticket)) or 0
+            # The lost desk may have written them: the stores are asked first.
+            conn.execute(update(schema.feed_write).where(schema.feed_write.c.state == "waiting").values(uncertain=True))
             gap = skip if skip is not None else gap_of(conn, manifest.made_at, now)
             ticket_id = move_on(conn, gap, manifest.made_at, numbering, now)
             waiting = conn.scalar(select(func.count()).where(schema.outbox.c.state == "waiting")) or 0

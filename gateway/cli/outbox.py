@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -10,7 +10,10 @@ from gateway.cli.shown import AsJson, Token, Url, as_json, connect, reported, ta
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="What waits to go out, and what did not.")
 
-NoticeId = Annotated[int, typer.Argument(help="Id of the notice.")]
+NoticeId = Annotated[int, typer.Argument(help="Id of the notice, or with --feed of the write.")]
+Feed = Annotated[bool, typer.Option("--feed", help="Writes to the desk's own ticket store instead of notices.")]
+_PLACE = {False: "outbox", True: "feed-writes"}
+_WORD = {False: "Notice", True: "Write"}
 
 
 @app.command("list")
@@ -19,12 +22,16 @@ def list_(
     state: Annotated[str, typer.Option(help="waiting, dead, unknown, refused … or all; none: all that need you.")] = "",
     limit: Annotated[int, typer.Option(min=1, max=200)] = 50,
     cursor: str = "",
+    feed: Feed = False,
     url: Url = "",
     token: Token = "",
     json: AsJson = False,
 ) -> None:
     """Notices, the newest first."""
-    page = connect(url, token).get("/outbox", state=state, limit=limit, cursor=cursor)
+    desk = connect(url, token)
+    if feed:
+        return _writes(desk.get("/feed-writes", state=state, limit=limit, cursor=cursor), json)
+    page = desk.get("/outbox", state=state, limit=limit, cursor=cursor)
     if json:
         return as_json(page)
     rows = (
@@ -35,23 +42,40 @@ def list_(
     table(("id", "state", "kind", "to", "due", "tries", "detail"), rows, empty="Nothing waits.")
     if page["next_cursor"]:
         typer.echo(f"More: --cursor {page['next_cursor']}")
+    failed = desk.get("/feed-writes", limit=200)["items"]
+    if failed and not cursor:
+        typer.echo(f"Writes to ticket stores that wait or failed: {len(failed)}; see `gateway outbox list --feed`")
+    return None
+
+
+def _writes(page: Any, json: bool) -> None:
+    if json:
+        return as_json(page)
+    rows = (
+        (item["id"], item["state"], item["feed"], item["number"], ", ".join([item["kind"], *item["fields"]]),
+         when(item["due_at"]), item["attempts"], item["detail"])
+        for item in page["items"]
+    )  # fmt: skip
+    table(("id", "state", "store", "ticket", "what", "due", "tries", "detail"), rows, empty="Nothing waits.")
+    if page["next_cursor"]:
+        typer.echo(f"More: --cursor {page['next_cursor']}")
     return None
 
 
 @app.command()
 @reported
-def retry(notice: NoticeId, url: Url = "", token: Token = "", json: AsJson = False) -> None:
-    """Send a notice that failed again."""
-    done = connect(url, token).post(f"/outbox/{notice}/retry")
-    return as_json(done) if json else typer.echo(f"Notice {notice} is {done['state']}.")
+def retry(notice: NoticeId, feed: Feed = False, url: Url = "", token: Token = "", json: AsJson = False) -> None:
+    """Send a notice that failed again, or run a write to a ticket store again."""
+    done = connect(url, token).post(f"/{_PLACE[feed]}/{notice}/retry")
+    return as_json(done) if json else typer.echo(f"{_WORD[feed]} {notice} is {done['state']}.")
 
 
 @app.command()
 @reported
-def drop(notice: NoticeId, url: Url = "", token: Token = "", json: AsJson = False) -> None:
-    """Give a notice up; it stays in the list as suppressed."""
-    done = connect(url, token).post(f"/outbox/{notice}/drop")
-    return as_json(done) if json else typer.echo(f"Notice {notice} is {done['state']}.")
+def drop(notice: NoticeId, feed: Feed = False, url: Url = "", token: Token = "", json: AsJson = False) -> None:
+    """Give a notice up, or a write to a ticket store; it stays in the list."""
+    done = connect(url, token).post(f"/{_PLACE[feed]}/{notice}/drop")
+    return as_json(done) if json else typer.echo(f"{_WORD[feed]} {notice} is {done['state']}.")
 
 
 @app.command()

@@ -305,6 +305,8 @@ def _number(plan: Plan, state: State, event: object) -> Step:
         return state, (Find(number=number),)
     if number == PERSON:
         return _ring_people(plan, state)
+    if plan.other_numbers and number.isascii() and number.isdigit():
+        return state, (Find(number=number),)  # a store's numbers have no check digit
     return _asked_in_vain(plan, state, () if number in ("", REPEAT) else (Prompt(text="mistyped"),))
 
 

@@ -44,6 +44,8 @@ class Plan:
     """Seconds of silence that end a recording."""
     call_back: bool = True
     """Whether a call back to another number is offered."""
+    other_numbers: bool = False
+    """Tickets have numbers of another store, too, which may be any."""
 
 
 # -- state --------------------------------------------------------------------------------

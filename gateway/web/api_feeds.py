@@ -1,86 +1,85 @@
-"""Feeds over the API: taking over the open tickets of a store, page by page."""
+"""What operators do about writes to the desk's own ticket store: see which wait or failed, run them again, drop."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated
+from typing import Any, Literal
 
-from pydantic import StringConstraints
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Row, Select, select
 
-from gateway.despatch import NoAnswer, limited
-from gateway.feeds import importing
-from gateway.feeds.contract import FeedError, Imports, Page
-from gateway.web.frame import ApiModel, Asked, Call, Job
+from gateway.store import feeds, schema
+from gateway.web import cursors
+from gateway.web.api_asked import Limit
+from gateway.web.api_models import WriteItem, WritePage
+from gateway.web.frame import Asked, Call, Job
 from gateway.web.problems import Problem
 
-MAIL = "mail"
+State = Literal["waiting", "sending", "done", "refused", "dead", "skipped"]
 
 
-class ImportBody(Asked):
-    """Which page."""
+class WriteQuery(Asked):
+    """Which writes; none of a state: those that need somebody or are still to come."""
 
-    cursor: Annotated[str, StringConstraints(max_length=4000)] | None = None
-    """As the page before said; none: the first."""
-    account: str = ""
-    """The mail account that requesters are answered from; may be left out where there is one."""
-    dry_run: bool = False
-    """Look only."""
+    state: State | Literal["all"] | None = None
+    feed: str | None = None
+    limit: Limit = 50
+    cursor: str | None = None
 
 
-class Imported(ApiModel):
-    """What became of a page."""
-
-    taken: int
-    known: int
-    """Taken over before."""
-    passed: Sequence[str]
-    """Numbers and reasons of those that cannot be taken over."""
-    odd: Sequence[str]
-    """What could not be read."""
-    total: int | None
-    """Of the whole import, when the store says."""
-    cursor: str | None
-    """Of the next page; none: this was the last."""
+def _rows() -> Select[Any]:
+    write, ticket = schema.feed_write, schema.ticket
+    return select(write, ticket.c.number).join(ticket, ticket.c.id == write.c.ticket_id).order_by(write.c.id.desc())
 
 
-async def import_page(call: Call) -> Job:
-    """Take over one page of open tickets."""
-    name, body, services = call.request.match_info["feed"], call.body, call.services
-    feed: object = services.feeds.by_name.get(name) if services.feeds is not None else None
-    if feed is None:
-        raise Problem(404, "no such feed; feeds are named in the configuration under `feeds`")
-    if not isinstance(feed, Imports):
-        raise Problem(422, "this kind of store cannot list its open tickets")
-    account = _account(call, body.account)
-    seconds = services.ctx.settings.feeds[name].timeout.total_seconds()
-    try:
-        page = await limited(feed.existing(body.cursor), seconds)
-    except FeedError as error:
-        raise Problem(502, str(error)) from None
-    if isinstance(page, NoAnswer):
-        raise Problem(502, page.detail)
-    ctx, now, actor = services.ctx, services.clock(), call.caller.actor
+def _item(row: Row[Any]) -> WriteItem:
+    same = set(WriteItem.model_fields) - {"ticket"}
+    return WriteItem(ticket=row.ticket_id, **{name: getattr(row, name) for name in same})
 
-    def job(conn: Connection) -> Imported:
-        if body.dry_run:
-            return _shown(page, importing.Taken(taken=len(page.tickets), known=0, passed=()))
-        done = importing.take_over(conn, ctx, name, page, account=account, actor=actor, now=now)
-        return _shown(page, done)
+
+async def writes(call: Call) -> WritePage:
+    """Writes to ticket stores."""
+    asked, before = call.query, cursors.read(call.query.cursor)
+    write = schema.feed_write
+    wanted = _rows().limit(asked.limit + 1)
+    if asked.state != "all":
+        wanted = wanted.where(write.c.state.in_([asked.state] if asked.state else feeds.BLOCKING))
+    if asked.feed is not None:
+        wanted = wanted.where(write.c.feed == asked.feed)
+    if before is not None:
+        wanted = wanted.where(write.c.id < before)
+
+    def job(conn: Connection) -> WritePage:
+        page, following = cursors.after(conn.execute(wanted).all(), asked.limit)
+        return WritePage(items=[_item(row) for row in page], next_cursor=following)
+
+    return await call.read(job)
+
+
+async def retry(call: Call) -> Job:
+    """Run it again; the store is asked first whether it has it."""
+    write_id, now = call.number("write"), call.services.clock()
+
+    def job(conn: Connection) -> WriteItem:
+        done = feeds.retry(conn, write_id, now)
+        return _one(conn, write_id, changed=done, why="only a write that was refused or given up can be run again")
 
     return job
 
 
-def _shown(page: Page, done: importing.Taken) -> Imported:
-    return Imported(
-        taken=done.taken, known=done.known, passed=done.passed, odd=page.odd, total=page.total, cursor=page.cursor
-    )
+async def drop(call: Call) -> Job:
+    """Give it up: what is behind it goes on without it."""
+    write_id, now, actor = call.number("write"), call.services.clock(), call.caller.actor
+
+    def job(conn: Connection) -> WriteItem:
+        done = feeds.drop(conn, write_id, now, why=f"dropped by {actor}")
+        return _one(conn, write_id, changed=done, why="only a write that is not done and not under way can be dropped")
+
+    return job
 
 
-def _account(call: Call, named: str) -> str:
-    accounts = call.services.ctx.settings.accounts(MAIL)
-    if named and named not in accounts:
-        raise Problem(422, "no such mail account; accounts are named in the configuration under `channels.mail`")
-    if not named and len(accounts) != 1:
-        raise Problem(422, f"say which mail account answers them: {', '.join(sorted(accounts)) or 'there is none'}")
-    return named or next(iter(accounts))
+def _one(conn: Connection, write_id: int, *, changed: bool, why: str) -> WriteItem:
+    row = conn.execute(_rows().where(schema.feed_write.c.id == write_id)).one_or_none()
+    if row is None:
+        raise Problem(404, "there is no such write")
+    if not changed:
+        raise Problem(409, f"{why}; this one is {row.state}")
+    return _item(row)

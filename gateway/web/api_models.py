@@ -215,6 +215,37 @@ class NoticePage(ApiModel):
     next_cursor: str | None
 
 
+class WriteItem(ApiModel):
+    """One write to the desk's own ticket store."""
+
+    id: int
+    feed: str
+    """The store's name in the settings."""
+    ticket: int
+    number: str
+    """Of the ticket, ours."""
+    kind: str
+    """open, say (a message), file (one that came late), alter (fields)."""
+    fields: Sequence[str]
+    """Of an alter."""
+    state: str
+    """waiting, sending, done, refused, dead, skipped."""
+    uncertain: bool
+    """The store may have done it; it is asked before the next try."""
+    attempts: int
+    created_at: datetime
+    due_at: datetime
+    settled_at: datetime | None
+    detail: str
+
+
+class WritePage(ApiModel):
+    """Writes, the newest first."""
+
+    items: Sequence[WriteItem]
+    next_cursor: str | None
+
+
 class RatingItem(ApiModel):
     """One vote; the `current` one of each survey counts."""
 

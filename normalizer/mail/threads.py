@@ -13,7 +13,8 @@ _BRACKETED = re.compile(r"<([^<>]{1,998})>")
 _BARE_ID = re.compile(r"[^\s<>\",;]{1,300}@[^\s<>\",;]{1,255}")
 _SPACE = re.compile(r"\s+")
 _TOKEN = re.compile(r"(?:^|[+.])([a-z2-7]{20,64})(?=$|[+.])")
-_NUMBER = re.compile(r"\[#\s?(\d{4,12})\]")
+_NUMBER = re.compile(r"\[(?:[^\[\]#]{1,60} )?#\s?([A-Za-z0-9][A-Za-z0-9-]{0,15})\]")
+"""Our tag, and those of ticket stores: "[#1045287]", "[#W-12]", "[desk.example #77]", "[Support - Bug #9]"."""
 _TOKENS = 10
 
 
