@@ -86,6 +86,21 @@ async def test_the_other_address_goes_on_with_the_call_without_its_keys(make: Ca
         assert (call.words, call.codes) == ("Press\nStill here", [code])
 
 
+async def test_the_other_address_may_be_the_same_one() -> None:
+    async with twiml_desk() as desk:
+        desk.telephony.number(OURS, f"{desk.url}/begin", fallback=f"{desk.url}/begin")
+
+        async def once(_: web.Request) -> web.StreamResponse:
+            good = "ErrorUrl" in desk.asked[-1][1]
+            return web.Response(
+                status=200 if good else 503, text=f"<Response>{END}</Response>", content_type="text/xml"
+            )
+
+        desk.answers["/begin"] = once
+        call = await desk.call()
+        assert (call.codes, desk.paths) == (["11200"], ["/begin", "/begin"])
+
+
 async def test_an_other_address_that_fails_too_ends_the_call() -> None:
     async with twiml_desk(fallback=True, begin=answering(status=500), rescue=answering(PAGE, kind="text/html")) as desk:
         assert (await desk.call()).codes == ["11200", "12100"]

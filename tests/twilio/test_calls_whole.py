@@ -59,3 +59,29 @@ async def test_every_way_through_a_call_ends_and_leaves_what_it_should(
         await gateway.until(
             lambda: gateway.store.one("SELECT count(*) FROM attachment WHERE state = 'here'") == heard, "recordings"
         )
+
+
+@pytest.mark.timeout(110)
+async def test_who_hangs_up_at_any_moment_leaves_a_ticket_or_a_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    doings = (Press(keys="1"), Press(keys="2"), Talk(seconds=12, key="#"), Press(keys="2"), Press(keys="0671234567#"))
+    async with telephones(tmp_path / "var", monkeypatch) as (telephony, gateway):
+        calls = []
+        for number, moment in enumerate([0.0, 0.5, *range(1, 75, 3)]):
+            person = Person(doings=doings, leave_at=float(moment))
+            calls.append(await telephony.call(person, sender=f"+38067{number:07}", to=OURS))
+        for number in range(1, 6):
+            person = Person(doings=doings, leave_asking=number)
+            calls.append(await telephony.call(person, sender=f"+38068{number:07}", to=OURS))
+        assert [call.codes for call in calls] == [[] for _ in calls]
+        ended = "SELECT call, outcome, ticket_id FROM call WHERE ended_at IS NOT NULL ORDER BY id"
+        await gateway.until(lambda: len(gateway.store.rows(ended)) == len(calls), "every end")
+        left = {sid: (outcome, ticket) for sid, outcome, ticket in gateway.store.rows(ended)}
+        assert {outcome for outcome, _ in left.values()} == {"silent", "unfinished", "ticket"}
+        for call in calls:
+            outcome, ticket = left[call.sid]
+            assert (ticket is None) == (outcome == "silent"), (outcome, call.story)
+            assert not call.recordings or outcome == "ticket"
+        await gateway.tickets(sum(ticket is not None for _, ticket in left.values()))
+        assert gateway.store.one("SELECT count(*) FROM call_recording") == sum(len(call.recordings) for call in calls)
