@@ -18,6 +18,7 @@ from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from channels.resampling import resampled
 from normalizer.call import Line, Piece
@@ -111,6 +112,19 @@ class Speech:
             except (subprocess.SubprocessError, OSError) as error:
                 raise NoSpeech(f"{PROGRAM} did not say {known.name}: {type(error).__name__}") from error
             _write(known, _trimmed(_read(raw)))
+
+
+@runtime_checkable
+class Speaks(Protocol):
+    """Add-on of an account: its channel plays sounds that are made of texts."""
+
+    def speech(self, data: Path) -> Speech:
+        """Where they come from; `data` is the data folder."""
+        ...
+
+    def lacks(self) -> Sequence[str]:
+        """What must be installed on this machine and is not, for an engineer."""
+        ...
 
 
 def spelled(piece: Piece) -> Sequence[Piece]:

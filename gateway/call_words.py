@@ -43,7 +43,7 @@ def _line(calls: Mapping[str, Mapping[str, str]], language: str, text: str, vari
 def parts(text: str, template: str) -> Iterator[Piece]:
     """A text cut at the places that are filled in: what stands around them has a name, of a place its own name are the
     words. What can be said in one breath keeps the text's name, else its parts are numbered: "told.1", "told.2"."""
-    cut = [(literal.strip(" ,;:—-"), place) for literal, place, _, _ in Formatter().parse(template)]
+    cut = [(literal.lstrip(" .,;:—-").rstrip(" ,;:—-"), place) for literal, place, _, _ in Formatter().parse(template)]
     named = sum(_is_said(literal) for literal, _ in cut)
     number = 0
     for literal, place in cut:

@@ -13,6 +13,7 @@ from channels.twilio import online
 from channels.twilio.errors import Refused, Unanswered, Unsent
 from channels.twilio.outbound import Line
 from channels.voice.settings import VoiceAccount
+from channels.voice.sip import online as sip
 from channels.voice.sip.settings import SipAccount
 
 if TYPE_CHECKING:
@@ -26,12 +27,13 @@ MISSING: Mapping[str, str] = {
 """Address that a number has not -> what is wrong, and what would be right."""
 
 
-async def look(accounts: Mapping[str, VoiceAccount | SipAccount], _around: Surroundings) -> Sequence[Finding]:
+async def look(accounts: Mapping[str, VoiceAccount | SipAccount], around: Surroundings) -> Sequence[Finding]:
     """Of each account at the provider; nothing is changed, and nobody is called."""
     theirs = {name: account for name, account in accounts.items() if isinstance(account, VoiceAccount)}
     found = await online.look("voice", theirs, numbers=True)
     addresses = await asyncio.gather(*(_addresses(name, account) for name, account in theirs.items()))
-    return [*found, *(finding for findings in addresses for finding in findings)]
+    ours = {name: account for name, account in accounts.items() if isinstance(account, SipAccount)}
+    return [*found, *(finding for findings in addresses for finding in findings), *await sip.look(ours, around)]
 
 
 async def _addresses(name: str, account: VoiceAccount) -> Sequence[Finding]:

@@ -25,6 +25,7 @@ COMMANDS = {
     "status": "The running gateway on one screen.",
     "tickets": "List, show, answer and resolve tickets.",
     "quarantine": "Messages that could not be read.",
+    "prompts": "What a telephone of our own plays: make and list the sounds.",
     "replay": "Process journalled messages again.",
     "outbox": "What waits to go out, and what did not.",
     "incidents": "Outages that are known: open, list, close.",

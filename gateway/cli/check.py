@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from channels.speech import Speaks
 from gateway import operators
 from gateway.cli.options import Invocation, invocation
 from gateway.settings import Settings
@@ -41,7 +42,7 @@ def check(
     accounts = sum(map(len, loaded.settings.channels.values()))
     said = f"{accounts} accounts, {len(loaded.policy.contracts)} contracts, {len(loaded.policy.rules)} rules"
     typer.echo(json.dumps({"ok": True}) if as_json else f"{asked.config}: good ({said})")
-    for gap in (*operators.gaps(loaded.settings), *_unknown_addresses(loaded.settings)):
+    for gap in (*operators.gaps(loaded.settings), *_unknown_addresses(loaded.settings), *_lacking(loaded.settings)):
         # Nothing that keeps the gateway from running; but somebody should know before the first trouble.
         typer.echo(json.dumps({"missing": gap}) if as_json else f"missing: {gap}", err=not as_json)
     if online:
@@ -60,6 +61,17 @@ def _unknown_addresses(settings: Settings) -> list[str]:
     ]
     said = "who calls us signs the address that they called; without it nothing that they bring is believed"
     return [f"http.public_url: {', '.join(wanting)}: {said}"] if wanting else []
+
+
+def _lacking(settings: Settings) -> list[str]:
+    """What accounts need on this machine."""
+    return [
+        f"channels.{channel}.{name}: {lack}"
+        for channel, accounts in settings.channels.items()
+        for name, account in accounts.items()
+        if isinstance(account, Speaks)
+        for lack in account.lacks()
+    ]
 
 
 def _try_all(loaded: Configuration, asked: Invocation, *, as_json: bool) -> None:

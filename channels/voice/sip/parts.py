@@ -10,11 +10,10 @@ from channels.credentials import reveal
 from channels.voice.sip.fetch import FolderFetcher
 from channels.voice.sip.listener import SipPhone
 from channels.voice.sip.no_calls import NoCalls
-from channels.voice.sip.settings import SipAccount
+from channels.voice.sip.settings import EXTRA, STACK, SipAccount
 from channels.voice.sip.story import Desk
 
-STACK = "baresip"
-EXTRA = "the SIP stack is not installed: pip install 'intake-gateway[sip]'"
+NO_STACK = f"the SIP stack is not installed: pip install 'intake-gateway[{EXTRA}]'"
 
 
 def parts(accounts: Mapping[str, SipAccount], wiring: Wiring) -> Parts:
@@ -25,7 +24,7 @@ def parts(accounts: Mapping[str, SipAccount], wiring: Wiring) -> Parts:
     fetchers: dict[str, Fetcher] = {}
     for name, account in accounts.items():
         if find_spec(STACK) is None:
-            raise ValueError(f"channels.voice.{name}: {EXTRA}")
+            raise ValueError(f"channels.voice.{name}: {NO_STACK}")
         for key, said in account.wrong_secrets().items():
             raise ValueError(f"channels.voice.{name}.{key}: {said}")
         desk = Desk(

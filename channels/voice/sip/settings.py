@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from importlib.util import find_spec
 from ipaddress import ip_address, ip_network
 from pathlib import Path
+from shutil import which
 from typing import Annotated, ClassVar, Literal, Self, TypeAlias
 
 from pydantic import Field, SecretStr, StringConstraints, field_validator, model_validator
@@ -13,11 +15,13 @@ from pydantic import Field, SecretStr, StringConstraints, field_validator, model
 from channels.contract import AccountSettings
 from channels.credentials import reveal
 from channels.durations import Duration, Size
-from channels.speech import Speech
+from channels.speech import PROGRAM, Speech
 
 Number: TypeAlias = Annotated[str, StringConstraints(pattern=r"^(\+[1-9][0-9]{6,14}|[0-9]{2,8})$")]
 Host: TypeAlias = Annotated[str, StringConstraints(pattern=r"^$|^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?$")]
 Language: TypeAlias = Literal["ru", "uk", "en"]
+STACK, EXTRA = "baresip", "sip"
+"""Module of the SIP stack, and the extra of ours that installs it."""
 PROMPTS = "prompts"
 """Folder below the channel's data where made sounds are."""
 
@@ -129,6 +133,12 @@ class SipAccount(AccountSettings):
         if not said or not said.isprintable() or '"' in said or "\\" in said:
             return {"password": 'is empty, or has a ", a \\ or what cannot be printed in it'}
         return {}
+
+    def lacks(self) -> Sequence[str]:
+        """The SIP stack, and the program that speaks."""
+        stack = [] if find_spec(STACK) is not None else [f"the SIP stack: pip install 'intake-gateway[{EXTRA}]'"]
+        voice = [] if which(PROGRAM) else [f"{PROGRAM}: what is not recorded is not heard (apt-get install {PROGRAM})"]
+        return [*stack, *voice]
 
     def speech(self, data: Path) -> Speech:
         """Where its sounds come from; `data` is the folder of everything of ours."""
