@@ -108,7 +108,8 @@ def _caller(said: Fields, plan: Numbering) -> Address:
 
 def _number(address: str, plan: Numbering) -> str:
     """The number in international form where it is one, else the SIP address; "" for nobody."""
-    found = _ADDRESS.search(address)
+    # A name in front of the address may look like one itself.
+    found = _ADDRESS.match(address.rpartition("<")[2].strip())
     if found is None:
         return ""
     user, host = found["user"], (found["host"] or "").lower()
@@ -116,7 +117,7 @@ def _number(address: str, plan: Numbering) -> str:
         return ""
     dialled = _FILLERS.sub("", user)
     if not re.fullmatch(r"\+?[0-9]{1,20}", dialled):
-        return f"sip:{user}@{host}" if host else f"sip:{user}"
+        return f"sip:{user}@{host}" if host else ""
     return _international(dialled, plan)
 
 

@@ -92,3 +92,23 @@ def test_a_folder_may_say_it_in_other_words_and_no_others(tmp_path: Path) -> Non
     found = [str(problem) for problem in texts.problems(tmp_path)]
     assert any(":2:" in problem and "may use no {name} only" in problem for problem in found)
     assert any("other: is not a known key" in problem for problem in found) and len(found) == 2
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_text_is_cut_where_it_is_filled_in_and_says_the_same_in_parts(loaded: Texts, language: str) -> None:
+    letters = str.isalnum
+    for name, template in loaded.calls[language].items():
+        cut = list(call_words.parts(name, template))
+        whole = template.replace("{", " ").replace("}", " ")
+        assert list(filter(letters, "".join(part.words for part in cut))) == list(filter(letters, whole))
+        names = [part.name for part in cut if part.name]
+        assert names == ([name] if len(names) == 1 else [f"{name}.{at}" for at in range(1, len(names) + 1)])
+
+
+def test_parts_carry_what_is_filled_in(loaded: Texts) -> None:
+    said = Bye(prompts=(Prompt(text="number_told", variables={"digits": "1 0, 4 5"}),))
+    made = call_words.act(said, loaded, language="en", desk="Example")
+    assert [(piece.name, piece.words) for piece in made.lines[0].pieces] == [
+        ("number_told.1", "Thank you. Your ticket number is"), ("", "1 0, 4 5"), ("number_told.2", "Again"),
+        ("", "1 0, 4 5"),
+    ]  # fmt: skip

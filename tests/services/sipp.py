@@ -174,7 +174,7 @@ def _done(doing: Doing, number: int, sender: str) -> str:
 
 
 def _pause(seconds: float) -> str:
-    return f'<pause milliseconds="{int(seconds * 1000)}"/>'
+    return f'<pause milliseconds="{int(seconds * 1000)}"/>' if seconds else ""
 
 
 @dataclass

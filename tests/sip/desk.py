@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
+import struct
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,34 +15,30 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from channels.speech import DIGIT, Speech
+from channels.speech import DIGIT, PAUSE
 from channels.voice.sip import sound
-from gateway.texts import LANGUAGES
-from normalizer.call import Piece
+from gateway import call_words
 from tests.mailboxes.desk import ROOT, Running, running
 from tests.services import sipp
 from tests.services.sipp import Doing, Ear
 
 ANNA, BORIS = "+380671112233", "+380672223344"
 EXCHANGE = "pbx.desk.example"
-SHORT = {
-    "number_told": "{digits}. So {digits}.", "call_back": "{this}, {another}.", "confirm": "{score}. {key}.",
-    "state_resolved": "{digits}, {date}.", "rate": "Rate.",
-}  # fmt: skip
-"""What is said for a long time otherwise."""
+SOUND = 0.06
+"""Seconds of each sound."""
 
 
 def short_words(folder: Path) -> None:
-    """Copy the configuration; whatever can be said shortly is."""
+    """Copy the configuration; every text is a short tone that somebody recorded, every digit has one of its own."""
     shutil.copytree(ROOT / "config", folder / "config")
-    for language in LANGUAGES:
-        path = folder / "config" / "texts" / language / "calls.yaml"
-        said: dict[str, str] = YAML(typ="safe").load(path)
-        for name, words in said.items():
-            places = "".join(f" {{{place}}}" for place in ("key",) if f"{{{place}}}" in words)
-            said[name] = SHORT.get(name) or (words if "{" in words and not places else f"So{places}.")
-        lines = (f"{name}: {json.dumps(words)}\n" for name, words in said.items())
-        path.write_text("".join(lines), encoding="utf-8")
+    texts: dict[str, str] = YAML(typ="safe").load(folder / "config" / "texts" / "en" / "calls.yaml")
+    parts = {part.name for name, template in texts.items() for part in call_words.parts(name, template) if part.name}
+    own = folder / "recorded" / "en"
+    own.mkdir(parents=True)
+    for name in (*parts, PAUSE):
+        _tone(own / f"{name}.wav", 500)
+    for digit in range(10):
+        _tone(own / f"{DIGIT.format(digit)}.wav", 650 + 70 * digit)
     (folder / "config" / "ivr.yaml").write_text(
         "languages: [en]\nwait: 5\nwait_number: 5\nlongest: 10\nsilence: 2\npeople: ['+380440000009']\n",
         encoding="utf-8",
@@ -50,6 +48,12 @@ def short_words(folder: Path) -> None:
     hours.write_text(
         hours.read_text(encoding="utf-8").replace("default: weekdays", "default: always"), encoding="utf-8"
     )
+
+
+def _tone(path: Path, hertz: int) -> None:
+    samples = (int(8000 * math.sin(2 * math.pi * hertz * at / sound.RATE)) for at in range(int(SOUND * sound.RATE)))
+    pcm = b"".join(struct.pack("<h", sample) for sample in samples)
+    path.write_bytes(sound.header(len(pcm)) + pcm)
 
 
 @dataclass
@@ -73,15 +77,11 @@ class Telephone:
         folder = self.folder / f"sipp-{self.calls}"
         await sipp.call(self.address, doings, folder, sender=said, **{"port": self.ear_port, **more})
 
-    def speech(self) -> Speech:
-        """Where its sounds are."""
-        return Speech(made=self.folder / "var" / "voice" / "prompts", voices={"en": "en-gb"}, speed=300)
-
     def spoken(self, number: str) -> list[int]:
         """Where each digit was heard, in order; -1 for one that was not."""
         at, found = 0, []
         for digit in number:
-            file = self.speech().of_piece("en", Piece(name=DIGIT.format(digit), words=digit))
+            file = self.folder / "recorded" / "en" / f"{DIGIT.format(digit)}.wav"
             found.append(self.ear.position(sound.samples(file), at))
             at = max(at, found[-1] + 1)
         return found
@@ -118,5 +118,6 @@ async def telephone(
     if not (folder / "config").exists():
         short_words(folder)
     monkeypatch.setattr("tests.mailboxes.desk.ROOT", folder)
+    settings = {"recorded": str(folder / "recorded"), **settings}
     async with sipp.ear() as (ear, port), running(folder / "var", (*overrides(**settings), *more)) as gateway:
         yield Telephone(gateway=gateway, folder=folder, ear=ear, ear_port=port)

@@ -24,7 +24,7 @@ from channels.voice.sip import sound
 TICK = 0.02
 AHEAD = 10 * sound.FRAME
 """Bytes that wait to be sent at most: what is said is stopped so soon when a key is pressed."""
-BETWEEN_LINES = 0.4
+BETWEEN_LINES = 0.25
 """Seconds between two lines."""
 READ = 16 * 1024
 KEYS = frozenset("0123456789*#")

@@ -87,6 +87,10 @@ class SipPhone:
         """The telephone, its registration, and sounds that nobody can make."""
         return {f"{self.name} {cause}": why for cause, why in self._troubles.items()}
 
+    def trouble_with(self, cause: str) -> str:
+        """Why; "" where all is well."""
+        return self._troubles.get(cause, "")
+
     async def start(self, intake: Intake) -> None:
         """Bring what an earlier run left behind, and ring. Raises OSError when the port is taken, or the stack does
         not start."""

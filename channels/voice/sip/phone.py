@@ -186,7 +186,7 @@ class Phone:
     async def _closed(self, leg: Leg) -> None:
         limit = self.settings["longest_call"]
         try:
-            async with asyncio.timeout(limit + UNTOLD):
+            async with asyncio.timeout(limit):
                 await leg.wait_closed()
         except TimeoutError:
             log.warning("a call was as long as calls may be")
