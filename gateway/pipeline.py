@@ -368,10 +368,7 @@ class Pipeline:
 
 def _small(raws: Sequence[RawMessage]) -> bool:
     """Have none of them a body that needs a file?"""
-    for raw in raws:
-        if not isinstance(raw.body, InlineBody) or len(raw.body.content) > INLINE_LIMIT:
-            return False
-    return True
+    return all(isinstance(raw.body, InlineBody) and len(raw.body.content) <= INLINE_LIMIT for raw in raws)
 
 
 def _tell(raws: Sequence[RawMessage], accepted: Sequence[Accepted]) -> None:

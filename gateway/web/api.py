@@ -89,8 +89,8 @@ _OPERATOR_WRITES: Sequence[tuple[str, str, type[ApiModel], Writes, type[Asked]]]
     (
         "/feeds/{feed}/import",
         "Take over open tickets of a store",
-        api_feeds.Imported,
-        api_feeds.import_page,
+        api_import.Imported,
+        api_import.import_page,
         api_import.ImportBody,
     ),
     ("/reload", "Bring a changed configuration into force", api_ops.InForce, api_ops.reload, Nothing),

@@ -27,8 +27,12 @@ from gateway.web.slow import within
 Handler: TypeAlias = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 _ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 _REQUEST_ID = istr("X-Request-Id")
-_ALWAYS = {istr("X-Content-Type-Options"): "nosniff", hdrs.CACHE_CONTROL: "no-store", hdrs.SERVER: "gateway"}
-_FOR_BROWSERS = {
+_ALWAYS: Mapping[str, str] = {
+    istr("X-Content-Type-Options"): "nosniff",
+    hdrs.CACHE_CONTROL: "no-store",
+    hdrs.SERVER: "gateway",
+}
+_FOR_BROWSERS: Mapping[str, str] = {
     **_ALWAYS,
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
