@@ -13,7 +13,7 @@ from tests.gateway.conftest import FrozenClock
 from tests.gateway.staffed import Site, rows
 
 NUMBERED = ("ticket", "attachment", "entry", "notice", "token", "incident", "contact", "change")
-PATHS = dict.fromkeys(NUMBERED, "1")
+PATHS = {**dict.fromkeys(NUMBERED, "1"), "write": "1", "feed": "desk"}
 GUARDED = [route for route in ROUTES if route.scope is not None]
 
 
