@@ -10,10 +10,11 @@ from sqlalchemy import Connection, insert, select
 
 from gateway import identities, may_send, updates
 from gateway.identities import Identity
-from gateway.shared_numbers import TAG, why_shared
+from gateway.shared_numbers import TAG, bars, why_shared
 from gateway.store import people, phones, proofs, schema, tickets
 from gateway.store.outbox import Row
 from gateway.updates import Change
+from normalizer.message import RATING_CALL
 from router.policy import Contract, Policy
 from tests.gateway.text_desk import ANNA, BOB, TextDesk, texts
 
@@ -30,6 +31,34 @@ def policy(*numbers: str) -> Policy:
         "acme": Contract(key="acme", name="Acme", phones=numbers, domains=("client.example",), calendar="always")
     }
     return Policy(contracts=contracts)
+
+
+@pytest.mark.parametrize(
+    ("number", "said", "barred"),
+    [
+        (LANDLINE, None, ""),
+        (LANDLINE, "no mobile", ""),
+        (LANDLINE, "two contacts", "a shared number: seen with two people"),
+        (LANDLINE, "staff", "a shared number: staff say so"),
+        ("+380440000010", None, f"a shared number: {LISTED}"),
+        (ANNA, None, ""),
+    ],
+)
+async def test_a_landline_may_be_called_for_a_mark_and_a_number_of_several_people_not(
+    texts: TextDesk, number: str, said: str | None, barred: str
+) -> None:
+    ctx = replace(texts.ctx, policy=policy("+380440000010"))
+
+    def look(conn: Connection) -> tuple[str, str]:
+        if said == "staff":
+            phones.say(conn, number, True, actor="agent:olena", now=texts.clock())
+        elif said is not None:
+            phones.learn(conn, number, said, now=texts.clock())  # type: ignore[arg-type]
+        return bars(conn, ctx, "voice", number, RATING_CALL), bars(conn, ctx, "sms", number, "survey")
+
+    call, text = await texts.db.write(look)
+    assert call == barred
+    assert bool(text) == (number != ANNA)
 
 
 async def why(texts: TextDesk, number: str) -> str:

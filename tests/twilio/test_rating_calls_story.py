@@ -22,6 +22,8 @@ async def test_who_asked_from_a_landline_is_called_and_the_mark_counts(tmp_path:
     async with story(tmp_path) as desk:
         desk.rings(LANDLINE, person("4", "2", "5", ""))
         await desk.solved()
+        # Each request of the call comes two times, at once.
+        desk.api.network.plan += [*["twice"] * 12]
         await desk.later(kyiv(5, 4, 13, 5))
         (made,) = await desk.called(1)
         call = desk.phone.calls[-1]
@@ -29,7 +31,7 @@ async def test_who_asked_from_a_landline_is_called_and_the_mark_counts(tmp_path:
         assert "автоматичний дзвінок, Example Desk" in call.words and "4 травня" in call.words
         assert "блок живлення" not in call.words and "П'ять — відмінно" in call.words
         await desk.until("SELECT 1 FROM rating WHERE current AND score = 5 AND channel = 'voice'")
-        assert desk.rows("SELECT count(*) FROM rating WHERE current") == [(1,)]
+        assert desk.rows("SELECT score, current FROM rating ORDER BY id") == [(4, 0), (5, 1)]
         await desk.until("SELECT 1 FROM event WHERE kind = 'rating_call'")
         assert [note["state"] for note in desk.notes()] == ["answered"] and desk.states() == ["sent"]
         assert desk.rows("SELECT status FROM ticket") == [("resolved",)]
@@ -53,6 +55,17 @@ async def test_nobody_is_called_unless_the_policy_says_so_nor_who_gets_a_text_me
         await desk.later(kyiv(5, 5, 12))
         await desk.until("SELECT 1 FROM timer WHERE kind = 'rating_call' AND outcome = 'asked another way'")
         assert desk.api.outgoing.made == []
+
+
+@PATIENCE
+async def test_an_account_that_only_captures_calls_nobody_and_shows_what_would_be_said(tmp_path: Path) -> None:
+    async with story(tmp_path, outbound="capture") as desk:
+        await desk.solved()
+        await desk.later(kyiv(5, 4, 13, 5))
+        await desk.desk.until(lambda: desk.states() == ["captured"], "captured")
+        assert desk.api.outgoing.made == []
+        kept = [path.read_text(encoding="utf-8") for path in desk.var.rglob("*.json")]
+        assert any("автоматичний дзвінок, Example Desk" in each for each in kept)
 
 
 @PATIENCE
