@@ -50,6 +50,7 @@ ON_BOTH = (
     "test_story_machine",
     "test_bot_kill",
     "test_fetching_kill",
+    "test_feeds",
 )
 """Where the databases could differ: what locks, claims, orders, counts. `--postgresql` runs the rest there, too."""
 
