@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gateway.feeds import described_rest, rt, webhook
+from gateway.feeds import described_rest, redmine, rt, webhook
 from gateway.feeds.kind import Kind, Wiring
+from gateway.feeds.redmine_settings import RedmineSettings
 from gateway.feeds.rest_settings import RestFeed
 from gateway.feeds.rt_settings import RtSettings
 
@@ -13,6 +14,7 @@ __all__ = ["FEEDS", "Kind", "Wiring"]
 
 FEEDS: Mapping[str, Kind] = {
     "rt": Kind(settings=RtSettings, build=rt.build),
+    "redmine": Kind(settings=RedmineSettings, build=redmine.build),
     "webhook": Kind(settings=webhook.WebhookFeed, build=webhook.build),
     "rest": Kind(settings=RestFeed, build=described_rest.build),
 }
