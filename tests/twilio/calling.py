@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from gateway.calls import Calls
+from gateway import calls
 from gateway.client import Client
 from gateway.demo.twilio_api import Network, Person, Press, Rings, Talk, Telephony, TwilioApi
 from gateway.demo.twilio_api.calls_outgoing import Made
@@ -63,12 +63,12 @@ def settings(
 ) -> tuple[str, ...]:
     secret.write_text(TOKEN, encoding="ascii")
     said = {"account_sid": SID, "auth_token": f"file:{secret}", "numbers": [OURS], "api_url": api.url, "language": "uk"}
-    calls = {**said, "timezone": "Europe/Kyiv", "brand": "Example Desk", **voice}
+    ours = {**said, "timezone": "Europe/Kyiv", "brand": "Example Desk", **voice}
     texts = {**said, "reconcile": "0s", **(sms or {})}
     return (
         "smtp.port=0", "http.port=0", "workers.count=1", "media.backoff=1s", "outbox.backoff=1s", "outbox.debounce=0s",
         "outbox.chat_acknowledgement_delay=0s",
-        f"channels.voice.main={json.dumps(calls)}", f"channels.sms.main={json.dumps(texts)}", *more,
+        f"channels.voice.main={json.dumps(ours)}", f"channels.sms.main={json.dumps(texts)}", *more,
     )  # fmt: skip
 
 
@@ -83,13 +83,12 @@ async def telephones() -> AsyncIterator[TwilioApi]:
 @contextmanager
 def patient() -> Iterator[None]:
     """Whoever holds the line waits for longer than a second: a machine that does other things, too, may need it."""
-    usual = Calls.__init__.__kwdefaults__
-    assert usual is not None and usual["within"] == 1.0
-    usual["within"] = 20.0
+    usual = calls.WITHIN
+    calls.WITHIN = 20.0
     try:
         yield
     finally:
-        usual["within"] = 1.0
+        calls.WITHIN = usual
 
 
 @asynccontextmanager
