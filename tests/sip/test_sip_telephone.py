@@ -93,6 +93,19 @@ async def test_while_the_database_is_away_the_caller_is_recorded_and_all_of_it_i
         assert recorded["recording"] == kept.name
 
 
+async def test_a_gateway_that_stops_in_the_middle_of_a_call_keeps_what_was_said(tmp_path: Path) -> None:
+    voice = tone(tmp_path / "voice.alaw", 4.0)
+    desk = Desk(answers=[Record(lines=())])
+    async with ringing(desk, tmp_path / "var") as (_, address):
+        doings = (Wait(seconds=0.5), Speak(file=voice, seconds=0.1), Ends())
+        cut = asyncio.create_task(call(address, tmp_path / "sipp", *doings))
+        folder = tmp_path / "var" / "voice" / "main"
+        await until(lambda: [path for path in folder.glob("*.part") if path.stat().st_size > 10_000], "a recording")
+    await cut
+    assert desk.kinds() == ["begun", "recorded", "ended"]
+    assert [path.suffix for path in folder.iterdir()] == [".wav"]
+
+
 async def test_limits_of_calls_and_of_time_hold_and_what_is_refused_is_counted(tmp_path: Path) -> None:
     listen = Record(lines=(), longest=60, silence=60)
     desk = Desk(answers=[listen, listen])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
@@ -30,6 +31,8 @@ STEADY = 60.0
 LATE, SWEEPING = 5.0, 3600.0
 """Seconds between two tries to commit what the database did not take, and between two looks at old recordings."""
 LINE_LIMIT = 1 << 20
+INHERITED = frozenset({"PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "PYTHONPATH", "LD_LIBRARY_PATH"})
+"""Of our environment; the rest has secrets that are none of the telephone's."""
 ELSEWHERE = frozenset({"language", "timezone", "brand", "outbound", "numbers"})
 """Keys of an account that the telephone itself does not know."""
 
@@ -103,6 +106,9 @@ class SipPhone:
     async def stop(self) -> None:
         """Hang up; what was said so far is kept."""
         self._stopping = True
+        for task in self._running:  # nothing is started again from here on
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
         process = self._process
         if process is not None and process.returncode is None:
             self._send({"do": "stop"})
@@ -110,9 +116,8 @@ class SipPhone:
                 await asyncio.wait_for(process.wait(), STOPPING)
             except TimeoutError:
                 process.kill()
-        for task in self._running[1:]:
-            task.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
+                await process.wait()
+        self._listening = ""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=STOPPING)
         for task in tuple(self._tasks):
@@ -126,8 +131,9 @@ class SipPhone:
         self._ready = loop.create_future()
         # A session of its own: what ends the gateway from a keyboard reaches it by the end of its input.
         self._process = process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", MODULE, stdin=PIPE, stdout=PIPE, limit=LINE_LIMIT, start_new_session=True
-        )
+            sys.executable, "-m", MODULE, stdin=PIPE, stdout=PIPE, limit=LINE_LIMIT, start_new_session=True,
+            env={name: value for name, value in os.environ.items() if name in INHERITED},
+        )  # fmt: skip
         reading = asyncio.create_task(self._read(process))
         self._tasks.add(reading)
         reading.add_done_callback(self._tasks.discard)
@@ -155,8 +161,6 @@ class SipPhone:
             began, process = time.monotonic(), self._process
             code = await process.wait() if process is not None else 0
             self._listening = ""
-            if self._stopping:
-                return
             pause = AGAIN[0] if time.monotonic() - began > STEADY else pause
             log.error("the telephone %s died (%s); it is started again", self.name, code)
             self._troubles["telephone"] = f"its process died ({code}); calls are not taken until it is there again"
