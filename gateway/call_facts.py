@@ -68,7 +68,7 @@ def known(asked: Asked) -> ivr.Known:
         return _known_of_ours(asked)
     conn, policy = asked.conn, asked.ctx.policy
     contract = _contract(asked)
-    calendar = policy.calendar_of(contract)
+    calendar = policy.calendars.get(asked.ctx.calls.hours) or policy.calendar_of(contract)
     return ivr.Known(
         language=_language(asked),
         open=calendar is None or is_open(calendar, asked.now),

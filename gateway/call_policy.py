@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeAlias
 
@@ -30,6 +31,12 @@ class CallPolicy(BaseModel):
     recorded; status: what is with a ticket; person: somebody is rung. 0 is always a person, * says it again."""
     closed_menu: Menu = ("urgent", "report", "status")
     """The same out of hours."""
+    announcement: Mapping[Literal["uk", "ru", "en"], Annotated[str, StringConstraints(max_length=500)]] = {}
+    """What every caller hears behind the greeting: language -> words, in each language or in none. Outages are said by
+    themselves (`gateway incidents`)."""
+    hours: str = ""
+    """Calendar (calendars.yaml) by which calls are taken, whoever calls. Empty: that of the caller's contract, of
+    strangers the desk's own."""
     people: tuple[Number, ...] = ()
     """Numbers that are rung for a caller in hours, one after another; then the caller is recorded. Empty: at once."""
     attempts: int = Field(default=3, ge=1, le=5)
@@ -55,14 +62,28 @@ class CallPolicy(BaseModel):
         for name, said in (("languages", self.languages), ("menu", self.menu), ("closed_menu", self.closed_menu)):
             if len({*said}) != len(said):
                 raise ValueError(f"{name} should have each once: a key leads to one thing")
+        if self.announcement and (
+            silent := [one for one in self.languages if not self.announcement.get(one, "").strip()]
+        ):
+            raise ValueError(f"announcement lacks words in {', '.join(silent)}: some callers would hear nothing")
         return self
 
     def plan(self) -> Plan:
         """As the steps of a call want it."""
-        return Plan(**self.model_dump(exclude={"missed"}))
+        return Plan(**self.model_dump(exclude={"missed", "hours"}))
 
 
-def load(folder: Path) -> tuple[CallPolicy | None, list[Problem]]:
-    """Read `ivr.yaml` of a configuration folder; an absent file means the defaults."""
+def load(folder: Path, *, calendars: Collection[str] | None = None) -> tuple[CallPolicy | None, list[Problem]]:
+    """Read `ivr.yaml` of a configuration folder; an absent file means the defaults.
+
+    `calendars`: keys of those that there are; None: nobody knows.
+    """
     path = folder / FILE
-    return yaml_files.load(path, CallPolicy) if path.exists() else (CallPolicy(), [])
+    if not path.exists():
+        return CallPolicy(), []
+    document = yaml_files.read(path)
+    found, problems = yaml_files.check(document, CallPolicy)
+    if found is not None and found.hours and calendars is not None and found.hours not in calendars:
+        document.problem(("hours",), f"there is no such calendar; there are {', '.join(sorted(calendars))}")
+        return None, document.problems
+    return found, problems

@@ -16,6 +16,10 @@ from sqlalchemy import Connection, Row, select
 
 from gateway import clocks, updates
 from gateway.context import Context
+from gateway.desk_errors import Conflict as Conflict
+from gateway.desk_errors import DeskError as DeskError
+from gateway.desk_errors import Invalid as Invalid
+from gateway.desk_errors import NotFound as NotFound
 from gateway.store import schema, tickets
 from normalizer.message import Attachment, Json
 
@@ -23,22 +27,6 @@ TicketRow: TypeAlias = "Row[Any]"
 DECISIONS = frozenset({"class", "contract", "line"})
 """Acts whose event names the policy in force (`policy`), as the one that opened the ticket does; others name it
 when a deadline moves (`clocks.recompute`)."""
-
-
-class DeskError(Exception):
-    """An act that was not carried out; the text says what to do, and quotes no message."""
-
-
-class NotFound(DeskError):
-    """There is no such ticket (or nobody may know of it)."""
-
-
-class Invalid(DeskError):
-    """What was asked for makes no sense, whatever the ticket's state."""
-
-
-class Conflict(DeskError):
-    """It makes sense, but not in the ticket's present state."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

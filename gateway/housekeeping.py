@@ -76,8 +76,10 @@ class Housekeeping:
     async def _without_end(self, now: datetime) -> int:
         """Calls are over of which nobody told us so, each in a transaction of its own. Returns how many."""
         done = 0
-        for call in await self._db.read(partial(calls.without_end, before=now - LONGEST_CALL)):
-            done += await self._db.write(partial(give_up, ctx=self.ctx, blobs=self._blobs, call_id=call, now=now))
+        while found := await self._db.read(partial(calls.without_end, before=now - LONGEST_CALL)):
+            for call in found:
+                await self._db.write(partial(give_up, ctx=self.ctx, blobs=self._blobs, call_id=call, now=now))
+            done += len(found)
         return done
 
     async def _in_chunks(self, drop: Callable[..., int], keep: timedelta, now: datetime) -> int:

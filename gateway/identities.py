@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Row
 from channels.registry import CHANNELS, identity_kind
 from gateway import notices
 from gateway.context import Context
-from gateway.desk_acts import Conflict, NotFound
+from gateway.desk_errors import Conflict, NotFound
 from gateway.shared_numbers import HOW, PHONE, is_shared, stand_alone
 from gateway.store import counters, identity_changes, outbox, people, phones, proofs
 

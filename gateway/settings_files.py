@@ -56,7 +56,7 @@ def load(folder: Path, *, overrides: Iterable[str] = (), environment: Mapping[st
     problems += more
     surveys, more = survey_policy.load(folder)
     problems += more
-    calls, more = call_policy.load(folder)
+    calls, more = call_policy.load(folder, calendars=policy.calendars if policy else None)
     problems += more
     read, more = texts.load(folder)
     problems += more

@@ -104,6 +104,8 @@ def _add(root: Element, act: Act, urls: _Urls, voices: Mapping[str, Voice]) -> N
             _say(root, act.lines, voices)
             given = {"action": next_url, "method": "POST", "timeout": str(act.seconds)}
             SubElement(SubElement(root, "Dial", given), "Number").text = act.number
+            # Where the service leaves the action out, nobody is cut off.
+            SubElement(root, "Redirect", {"method": "POST"}).text = next_url
         case HangUp():
             _say(root, act.lines, voices)
             SubElement(root, "Hangup")

@@ -176,6 +176,9 @@ def _ask_menu(plan: Plan, state: State, *before: Prompt) -> Step:
     if state.incident:
         known = state.incident.get(state.language) or next(iter(state.incident.values()))
         said.append(Prompt(text="incident", variables={"incident": known}))
+    if before and (words := plan.announcement.get(state.language)):
+        # With the greeting, and not with a question that is repeated.
+        said.append(Prompt(text="announcement", variables={"announcement": words}))
     if state.closed:
         said.append(Prompt(text="closed"))
     said += [Prompt(text=f"option_{way}", variables={"key": key}) for key, way in _ways(plan, state).items()]

@@ -26,6 +26,8 @@ class Plan:
     """In the order of their keys, 1 first; 0 is always a person, * the same again, 9 the languages."""
     closed_menu: tuple[Way, ...] = ("urgent", "report", "status")
     """Out of hours."""
+    announcement: Mapping[str, str] = field(default_factory=dict)
+    """Language -> what every caller hears behind the greeting; empty: nothing."""
     people: tuple[str, ...] = ()
     """Numbers that are rung in hours, one after another."""
     attempts: int = 3

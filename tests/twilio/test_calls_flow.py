@@ -26,13 +26,16 @@ async def test_a_known_outage_comes_first_once_and_only_for_whom_it_concerns(
 ) -> None:
     async with house(tmp_path, monkeypatch) as desk:
         await desk.post("/incidents", text=OUTAGE, contracts=["acme"])
-        heard = await desk.call(Press(keys="2"), Press(keys="*"), Leave(), sender=LISTED)
-        said = [one.words for one in heard.said]
-        known = "Мы знаем о сбое: почта не работает. Уже устраняем."
-        assert [known in words for words in said].count(True) == 1
-        # Behind the greeting, and in front of everything that can be chosen.
-        after = said[next(number for number, words in enumerate(said) if known in words) :]
-        assert said[said.index(after[0]) - 1].startswith("Здравствуйте") and "остановилось" in after[1]
+        for key, known, greeting, stopped in (
+            ("2", "Мы знаем о сбое: почта не работает. Уже устраняем.", "Здравствуйте", "остановилось"),
+            ("3", "We know about an outage: mail is down. We are fixing it.", "Hello", "stopped"),
+        ):
+            heard = await desk.call(Press(keys=key), Press(keys="*"), Leave(), sender=LISTED)
+            said = [one.words for one in heard.said]
+            assert [known in words for words in said].count(True) == 1
+            # Behind the greeting, and in front of everything that can be chosen.
+            at = next(number for number, words in enumerate(said) if known in words)
+            assert said[at - 1].startswith(greeting) and stopped in said[at + 1]
         stranger = await desk.call(Press(keys="2"), Leave(), sender=BORIS)
         assert "Мы знаем о сбое" not in stranger.words
         # Who calls about it all the same has a ticket that is linked to it.
