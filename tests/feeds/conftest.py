@@ -8,6 +8,7 @@ import pytest
 
 from tests.feeds import servers_mariadb
 from tests.feeds.servers_mariadb import MariaServer
+from tests.feeds.servers_redmine import Redmine, redmine_server
 from tests.feeds.servers_rt import Rt, request_tracker
 
 
@@ -23,3 +24,10 @@ def mariadb() -> Iterator[MariaServer]:
     """A running MariaDB."""
     with servers_mariadb.running() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def redmine() -> Iterator[Redmine]:
+    """A running server."""
+    with redmine_server() as running:
+        yield running
