@@ -45,6 +45,7 @@ SERVICES := strace openssl chromium dovecot-imapd dovecot-lmtpd postfix nginx-li
 
 # Bundler since 2.3.27 believes in no gem without a folder of its own, which many of Debian's have not: without these
 # empty folders the package redmine fails to be configured.
+APT = DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install
 GEMS = { ruby -rfileutils -e 'Gem::Specification.each { |gem| FileUtils.mkdir_p(gem.full_gem_path) unless gem.default_gem? }' && dpkg --configure -a; }
 
 services: ## install the real programs that some tests use (Debian, as root)
@@ -55,7 +56,7 @@ services: ## install the real programs that some tests use (Debian, as root)
 	printf '%s\n' 'postfix postfix/main_mailer_type select No configuration' 'dbconfig-common dbconfig-common/dbconfig-install boolean false' \
 	  'request-tracker5 request-tracker5/dbconfig-install boolean false' 'request-tracker5 request-tracker5/install-cronjobs boolean false' \
 	  'redmine redmine/instances/default/dbconfig-install boolean false' | debconf-set-selections; \
-	apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install $$missing || $(GEMS); failed=$$?; \
+	apt-get -qq update && { $(APT) $$missing || { $(GEMS) && $(APT) $$missing; }; }; failed=$$?; \
 	[ -z "$$made" ] || rm -f /usr/sbin/policy-rc.d; exit $$failed; fi
 
 bench: $(STAMP) ## speeds as ratios against a bare counterpart in the same run

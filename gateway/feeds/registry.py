@@ -15,6 +15,7 @@ __all__ = ["FEEDS", "Kind", "Wiring"]
 
 FEEDS: Mapping[str, Kind] = {
     "rt": Kind(settings=RtSettings, build=rt.build),
+    "redmine": Kind(settings=RedmineSettings, build=redmine.build),
     "sql": Kind(settings=SqlSettings, build=sql_table.build),
     "redmine": Kind(settings=RedmineSettings, build=redmine.build),
     "webhook": Kind(settings=webhook.WebhookFeed, build=webhook.build),

@@ -35,7 +35,8 @@ class Checking:
             return [_refused(error)]
         found = [Finding(good=True, what=f"connection and token: {host} is RT {version.version}")]
         try:
-            found += [each async for each in self._all()]
+            async for each in self._all():
+                found.append(each)
         except (Unsent, Unanswered, NotGood) as error:
             found.append(Finding(good=False, what=f"the check broke off: {error}", mend="try again"))
         return found

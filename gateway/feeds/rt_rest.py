@@ -26,7 +26,14 @@ def _name(value: object) -> object:
     return value.get("id", "") if isinstance(value, Mapping) else value
 
 
+def _text(value: object) -> object:
+    """A value in RT's history is a text, a record, or nothing, as the kind of the change is."""
+    found = _name(value)
+    return found if isinstance(found, str | int) else ""
+
+
 Id: TypeAlias = Annotated[str, BeforeValidator(_name)]
+Text: TypeAlias = Annotated[str, BeforeValidator(_text)]
 
 
 class RtField(Told):
@@ -103,14 +110,14 @@ class RtTransaction(Told):
     """One line of a ticket's history."""
 
     id: int
-    type: str = Field(alias="Type")
-    field: str = Field(default="", alias="Field")
-    old: str = Field(default="", alias="OldValue")
-    new: str = Field(default="", alias="NewValue")
+    type: Text = Field(default="", alias="Type")
+    field: Text = Field(default="", alias="Field")
+    old: Text = Field(default="", alias="OldValue")
+    new: Text = Field(default="", alias="NewValue")
     created: datetime = Field(alias="Created")
-    creator: Id = Field(default="", alias="Creator")
-    object_type: str = Field(default="", alias="ObjectType")
-    object_id: str = Field(default="", alias="ObjectId")
+    creator: Text = Field(default="", alias="Creator")
+    object_type: Text = Field(default="", alias="ObjectType")
+    object_id: Text = Field(default="", alias="ObjectId")
 
 
 class RtPart(Told):

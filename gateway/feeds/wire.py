@@ -118,6 +118,8 @@ class Wire:
         if self._session is None:
             limits = aiohttp.ClientTimeout(total=None, connect=min(CONNECT, self._seconds))
             self._session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), timeout=limits)
+            # aiohttp sends a PUT again by itself when the connection ends: the store may have done it, and would twice.
+            self._session._retry_connection = False
         url = URL(self._base + path, encoded=True)
         try:
             async with (

@@ -74,7 +74,8 @@ namespace :gateway do
       statuses = IssueStatus.pluck(:id)
       from = login == 'gateway' ? [0] + statuses : [0]
       trackers.product(from, statuses).each do |tracker, old, new|
-        WorkflowTransition.create!(:tracker_id => tracker, :role_id => role.id, :old_status_id => old, :new_status_id => new)
+        WorkflowTransition.create!(:tracker_id => tracker, :role_id => role.id,
+          :old_status_id => old, :new_status_id => new)
       end
       user = User.new(:firstname => login, :lastname => 'Desk', :mail => "#{login}@desk.example")
       user.login = login
@@ -161,7 +162,8 @@ class Redmine:
     def _env(self) -> dict[str, str]:
         return {
             "PATH": os.environ["PATH"], "HOME": str(self.root), "LANG": "C.UTF-8", "RUBYOPT": "-W0",
-            "REDMINE_LANG": "en", "RAILS_ENV": "production", "BUNDLE_GEMFILE": str(self.root / "app" / "Gemfile"), "BUNDLE_FROZEN": "false",
+            "REDMINE_LANG": "en", "RAILS_ENV": "production",
+            "BUNDLE_GEMFILE": str(self.root / "app" / "Gemfile"), "BUNDLE_FROZEN": "false",
             "SCHEMA": "/dev/null",
         }  # fmt: skip
 
