@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-import sqlalchemy as sa
 from sqlalchemy import Engine
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
@@ -275,7 +274,7 @@ class SqlFeed:
 
         def work() -> str:
             with reading(self._connected()) as conn:
-                return sql_inspect.propose(sa.inspect(conn), conn, self._settings)
+                return sql_inspect.propose(conn, self._settings, self._url)
 
         return await self._asked(work)
 

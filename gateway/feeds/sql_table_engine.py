@@ -123,18 +123,17 @@ def _advisory(conn: Connection, name: str) -> Iterator[None]:
 
 @contextmanager
 def _named(conn: Connection, name: str) -> Iterator[None]:
-    digest = {"name": "gateway:" + hashlib.sha256(name.encode()).hexdigest()[:32], "seconds": LOCK}
-    with conn.begin():
-        if conn.scalar(text("SELECT GET_LOCK(:name, :seconds)"), digest) != 1:
-            raise Busy
-        conn.info["named"] = digest["name"]
+    lock = {"name": "gateway:" + hashlib.sha256(name.encode()).hexdigest()[:32], "seconds": LOCK}
     try:
         with conn.begin():
+            # Asks no table, so what the transaction sees is what there is once the lock is ours.
+            if conn.scalar(text("SELECT GET_LOCK(:name, :seconds)"), lock) != 1:
+                raise Busy
             yield
     finally:
-        if not conn.invalidated and not conn.closed:  # a connection that is gone has let go of it
-            with conn.begin():
-                conn.execute(text("SELECT RELEASE_LOCK(:name)"), digest)
+        if not conn.invalidated:  # a connection that is gone has let go of it
+            conn.execute(text("SELECT RELEASE_LOCK(:name)"), lock)
+            conn.rollback()
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import sqlalchemy as sa
 from sqlalchemy import Column, Connection, MetaData, Table, event
 
-from gateway.feeds.sql_table_forms import Form, Kind, form_of
+from gateway.feeds.sql_table_forms import Form, Kind, Misfit, form_of
 from gateway.feeds.sql_table_settings import Attachments, Beside, Lookup, Messages, Spec, SqlSettings, Tickets
 
 TIMES = frozenset({"opened_at", "updated_at", "closed_at", "reaction_due", "resolution_due", "now", "at"})
@@ -203,6 +203,8 @@ class _Binder:
                 )
             )
             return None
+        if spec.default is not None:
+            self._fixed(column, form, spec.default, f"columns.{name}.default")
         words = self._words(spec.lookup) if spec.lookup is not None else None
         return Slot(column=column, field=spec.field, spec=spec, form=form, words=words)
 
@@ -221,9 +223,22 @@ class _Binder:
             form = column is not None and form_of(
                 column, zone=self._zone, charset=None, unit=None, timely=False, refuse=True
             )
-            if form:
-                found[name] = value if form.timely else form.write(value)[0]
+            if column is not None and form:
+                found[name] = self._fixed(column, form, value, "constants")
         return found
+
+    def _fixed(self, column: Column[Any], form: Form, value: Any, where: str) -> Any:
+        """A value of the mapping's own as it is bound; a problem when it does not fit."""
+        if form.timely:
+            return value
+        try:
+            bind, note = form.write(value)
+        except Misfit as error:
+            bind, note = None, str(error)
+        if note:
+            what = f"column {column.table.name}.{column.name} does not take {value!r} ({column.type})"
+            self.problems.append(Problem(what=what, mend=f"correct `{where}`"))
+        return bind
 
     def bound(
         self, given: Tickets | Beside | Messages | Attachments, *, ids: Sequence[str], on: Mapping[str, str],

@@ -50,7 +50,7 @@ class Writer:
             case Open():
                 return self._open(write)
             case Say():
-                return self._within(write, lambda place: self._message(place, write.ticket, write.said, touch=True))
+                return self._within(write, lambda place: self._message(place, write.ticket, write.said, new=False))
             case Alter():
                 return self._within(write, lambda place: self._alter(place, write))
 
@@ -68,7 +68,7 @@ class Writer:
         place = self._place(ids)
         assert place is not None, "it was made in this transaction"
         self._beside(place, facts)
-        self._message(place, write.ticket, write.first, touch=False)
+        self._message(place, write.ticket, write.first, new=True)
         return self._done(ids)
 
     def _within(self, write: Say | Alter, act: Any) -> Wrote:
@@ -131,10 +131,10 @@ class Writer:
 
     # -- messages
 
-    def _message(self, place: Mapping[str, Any], ticket: Ticket, said: Said, *, touch: bool) -> None:
+    def _message(self, place: Mapping[str, Any], ticket: Ticket, said: Said, *, new: bool) -> None:
         bound = self._shape.messages
         if bound is None:
-            self._unmapped(said)
+            self._unmapped(said, new=new)
             return
         ids = find_message(self._conn, bound, said.key)
         facts = self._facts(ticket, said)
@@ -144,14 +144,14 @@ class Writer:
             key = bound.of("key")
             assert key is not None, "the settings demand it"
             ids = self._insert(bound, {**row, **tied}, again=key.column == row[key.column.name])
-            for each in self._shape.places() if touch else ():
-                new = self._words.row(each, facts, TICKET, wanted=touched, new=False)
-                self._update(each, place, new)
+            for each in () if new else self._shape.places():
+                follow = self._words.row(each, facts, TICKET, wanted=touched, new=False)
+                self._update(each, place, follow)
         notes = store_files(self._conn, self._shape, self._settings, ids, said.files, self._now)
         self._words.left_out.extend(notes)
 
-    def _unmapped(self, said: Said) -> None:
-        kept = any(slot.field == "text" for bound in self._shape.places() for slot in bound.slots)
+    def _unmapped(self, said: Said, *, new: bool) -> None:
+        kept = new and any(slot.field == "text" for bound in self._shape.places() for slot in bound.slots)
         what = "" if kept else "the message: no table of messages is mapped"
         files = f"{len(said.files)} attachments: no table of attachments is mapped" if said.files else ""
         self._words.left_out.extend(each for each in (what, files) if each)
