@@ -81,6 +81,20 @@ class Bound:
     on: Mapping[str, str] = field(default_factory=dict)
     """Its column -> the column that it repeats."""
     next: Column[Any] | None = None
+    statements: dict[str, Any] = field(default_factory=dict, compare=False)
+    """Made once: SQLAlchemy needs longer to make one than the database to do it."""
+
+    @property
+    def guarded(self) -> bool:
+        """Is a second row with one key of ours refused by the database itself?"""
+        key = self.of("key")
+        alone = [[each.name for each in index.columns] for index in self.table.indexes if index.unique]
+        alone += [
+            [each.name for each in one.columns]
+            for one in self.table.constraints
+            if isinstance(one, sa.UniqueConstraint)
+        ]
+        return key is not None and [key.column.name] in alone
 
     def of(self, name: str) -> Slot | None:
         """The column of a field."""
@@ -110,6 +124,8 @@ class Shape:
     problems: tuple[Problem, ...]
     rolls_back: bool
     """False: the tables know no transactions (MyISAM)."""
+    locks: bool
+    """True: two pushes of one ticket at the same time have to be kept apart by us."""
 
     @property
     def key(self) -> Slot:
@@ -337,10 +353,16 @@ def bind(conn: Connection, settings: SqlSettings) -> Shape:
     if binder.problems:
         raise Mismapped(binder.problems)
     return Shape(
-        tickets=tickets, beside=whole, messages=messages, attachments=files, number=number, merged=merged,
+        tickets=tickets, beside=whole, messages=messages, attachments=files, number=number,
+        merged=merged,
         changed=(changed, timed) if changed is not None and timed else None, gone=tuple(gone),
-        problems=tuple(binder.problems), rolls_back=not any(_is_myisam(each) for each in all_tables),
+        problems=tuple(binder.problems), locks=_locks(tickets, messages, whole),
+        rolls_back=not any(_is_myisam(each) for each in all_tables),
     )  # fmt: skip
+
+
+def _locks(tickets: Bound, messages: Bound | None, beside: Mapping[str, Bound]) -> bool:
+    return bool(beside) or not tickets.guarded or (messages is not None and not messages.guarded)
 
 
 def _is_myisam(table: Table) -> bool:
