@@ -12,7 +12,15 @@ import sqlalchemy as sa
 from sqlalchemy import Column, Connection, MetaData, Table, event
 
 from gateway.feeds.sql_table_forms import Form, Kind, Misfit, form_of
-from gateway.feeds.sql_table_settings import Attachments, Beside, Lookup, Messages, Spec, SqlSettings, Tickets
+from gateway.feeds.sql_table_settings import (
+    SqlAttachments,
+    SqlBeside,
+    SqlLookup,
+    SqlMessages,
+    SqlSettings,
+    SqlSpec,
+    SqlTickets,
+)
 
 TIMES = frozenset({"opened_at", "updated_at", "closed_at", "reaction_due", "resolution_due", "now", "at"})
 _CHARSETS = {
@@ -49,7 +57,7 @@ class Slot:
 
     column: Column[Any]
     field: str
-    spec: Spec
+    spec: SqlSpec
     form: Form
     words: tuple[Column[Any], Column[Any]] | None = None
     """(word, code) of the table that its lookup names."""
@@ -224,7 +232,7 @@ class _Binder:
         words = self._words(spec.lookup) if spec.lookup is not None else None
         return Slot(column=column, field=spec.field, spec=spec, form=form, words=words)
 
-    def _words(self, lookup: Lookup) -> tuple[Column[Any], Column[Any]] | None:
+    def _words(self, lookup: SqlLookup) -> tuple[Column[Any], Column[Any]] | None:
         table = self.table(lookup.table)
         if table is None:
             return None
@@ -257,7 +265,8 @@ class _Binder:
         return bind
 
     def bound(
-        self, given: Tickets | Beside | Messages | Attachments, *, ids: Sequence[str], on: Mapping[str, str],
+        self, given: SqlTickets | SqlBeside | SqlMessages | SqlAttachments, *, ids: Sequence[str],
+        on: Mapping[str, str],
     ) -> Bound | None:  # fmt: skip
         """One table."""
         table = self.table(given.table)
