@@ -232,7 +232,8 @@ class Changes:
 
     heard: Sequence[Heard]
     cursor: str
-    """Where the next call goes on; committed in the transaction of what it passes. At most 4,000 characters."""
+    """Where the next call goes on; committed in the transaction of what it passes. Short as a rule, and
+    1,000,000 characters at most; the same as before when nothing happened, so that nothing has to be written."""
     more: bool = False
     """There is more now."""
     odd: Sequence[str] = ()

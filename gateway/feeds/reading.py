@@ -133,7 +133,7 @@ class Reading:
         began = self._clock()
         before = await self._db.read(lambda conn: cursors.get(conn, CHANNEL, name, NAME))
         page = await self._bounded(name, self._feeds[name].changes(before))
-        applied = await self.take(name, page, since=began, cursor=page.cursor)
+        applied = await self.take(name, page, since=began, cursor=page.cursor if page.cursor != before else None)
         self._metrics.feed_read(name, began.timestamp())
         return page.more or bool(applied.held)
 

@@ -13,9 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-import sqlalchemy as sa
 from sqlalchemy import Engine
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from channels.contract import Clock
 from channels.credentials import reveal
@@ -49,10 +48,16 @@ from gateway.feeds.sql_table_writing import Writer, Wrote, closed, find_message,
 T = TypeVar("T")
 _REMEMBERED = 10_000
 """Tickets whose last write by this process is remembered."""
-_TWICE = 2
-"""How often a write is tried that somebody else did at the same moment."""
 _LETTING_GO = 5.0
 """Seconds that closing waits for threads; what they do ends by itself at the time limit."""
+
+
+class _Again(Exception):
+    """One more try may do."""
+
+    def __init__(self, found: Trouble) -> None:
+        super().__init__(found.text)
+        self.found = found
 
 
 class SqlFeed:
@@ -64,7 +69,10 @@ class SqlFeed:
         self._engine: Engine | None = None
         self._shape: Shape | None = None
         self._first = threading.Lock()
+        # One file has one writer: in a queue of our own nobody is left waiting for ever, as SQLite's has no order.
+        self._writers = threading.Semaphore(1 if url.startswith("sqlite") else settings.concurrency + 1)
         self._wrote: OrderedDict[str, Mapping[str, str]] = OrderedDict()
+        self._looked: tuple[str, Mapping[str, Mapping[str, str]]] | None = None
 
     # -- life
 
@@ -114,28 +122,30 @@ class SqlFeed:
         return await self._in_thread(lambda: self._push(write))
 
     def _push(self, write: Write) -> Pushed:
-        for attempt in range(1, _TWICE + 1):
-            try:
-                return self._once(write)
-            except IntegrityError as error:
-                found = trouble(error)
-                if found.kind is not Kind.UNIQUE or attempt == _TWICE:
-                    return found.pushed(committing=False)
-        raise AssertionError("the last attempt returns")
+        try:
+            return self._once(write)
+        except _Again:
+            pass
+        try:
+            return self._once(write)
+        except _Again as error:
+            return error.found.pushed(committing=False)
 
     def _once(self, write: Write) -> Pushed:
+        """Raises _Again for what a second try may get done at once: somebody else made the same row meanwhile, or a
+        connection of the pool was stale."""
         committing = False
         try:
             shape = self._bound()
             committing = not shape.rolls_back
-            with writing(self._connected(), write.ticket.key) as conn:
+            with self._writers, writing(self._connected(), write.ticket.key, locked=shape.locks) as conn:
                 wrote = Writer(conn, shape, self._settings, self._clock()).write(write)
                 committing = True
-        except IntegrityError:
-            raise
         except (SQLAlchemyError, Busy) as error:
             found = trouble(error)
             self._read_again(found)
+            if found.kind is Kind.UNIQUE or (found.kind is Kind.GONE and not committing):
+                raise _Again(found) from None
             return found.pushed(committing=committing)
         except (Mismapped, FeedError) as error:
             return Pushed(outcome=Outcome.RETRY, detail=str(error)[:500])
@@ -185,7 +195,7 @@ class SqlFeed:
     def _undo(self, ref: Ref) -> Pushed:
         try:
             shape = self._bound()
-            with writing(self._connected(), ref.id) as conn:
+            with self._writers, writing(self._connected(), ref.id) as conn:
                 return closed(conn, shape, self._settings, ref, self._clock())
         except (SQLAlchemyError, Busy) as error:
             return trouble(error).pushed(committing=True)
@@ -217,6 +227,8 @@ class SqlFeed:
     def _changes(self, cursor: str | None) -> Changes:
         shape, engine, now = self._bound(), self._connected(), self._clock()
         with self._first:
+            if self._looked is not None and self._looked[0] == cursor:  # what the last look said is applied
+                self._forget(self._looked[1])
             wrote = dict(self._wrote)
         before = states.read(cursor) if cursor is not None else states.State()
         state = states.read(cursor) if cursor is not None else states.State()
@@ -229,15 +241,15 @@ class SqlFeed:
                 return page((), state, before, more=False, odd=(*tickets.odd, *messages.odd))
             said, more_said = messages.look(state)
             heard, more = tickets.look(state)
-        self._forget(wrote, tickets.handled)
         odd = (*tickets.odd, *messages.odd)
-        return page((*said, *heard), state, before, more=more or more_said, odd=odd)
+        found = page((*said, *heard), state, before, more=more or more_said, odd=odd)
+        self._looked = found.cursor, {name: wrote[name] for name in tickets.handled if name in wrote}
+        return found
 
-    def _forget(self, wrote: Mapping[str, Mapping[str, str]], handled: Sequence[str]) -> None:
-        with self._first:
-            for name in handled:
-                if name in wrote and self._wrote.get(name) is wrote[name]:
-                    del self._wrote[name]
+    def _forget(self, seen: Mapping[str, Mapping[str, str]]) -> None:
+        for name, digests in seen.items():
+            if self._wrote.get(name) is digests:
+                del self._wrote[name]
 
     async def check(self) -> Sequence[Finding]:
         """As the contract says."""
@@ -275,7 +287,7 @@ class SqlFeed:
 
         def work() -> str:
             with reading(self._connected()) as conn:
-                return sql_inspect.propose(sa.inspect(conn), conn, self._settings)
+                return sql_inspect.propose(conn, self._settings, self._url)
 
         return await self._asked(work)
 

@@ -169,7 +169,8 @@ def _times(shape: Shape, settings: SqlSettings) -> Iterator[Finding]:
 def _words(conn: Connection, shape: Shape, maps: Maps) -> Iterator[Finding]:
     """Every word of the maps has to fit its column."""
     words = Words(conn, maps)
-    for slot in (slot for bound in shape.places() for slot in bound.slots):
+    tables = [*shape.places(), *([shape.messages] if shape.messages is not None else [])]
+    for slot in (slot for bound in tables for slot in bound.slots):
         mapped = slot.spec.values or getattr(maps, "class_" if slot.field == "class" else slot.field, None)
         for ours in mapped if isinstance(mapped, dict) else ():
             try:

@@ -58,7 +58,9 @@ def make_engine(url: str, *, size: int, seconds: float) -> Engine:
     """An engine for so many threads, whose statements end after `seconds`. Connects to nothing. Raises FeedError."""
     found = parsed(url)
     make = {"sqlite": _sqlite, "postgresql": _postgresql, "mysql": _mysql}[found.get_backend_name()]
-    common = {"pool_size": size, "max_overflow": 0, "pool_timeout": seconds, "hide_parameters": True}
+    # Every transaction here is ended by us, so nothing has to be rolled back when a connection returns.
+    common = {"pool_size": size, "max_overflow": 0, "pool_timeout": seconds, "hide_parameters": True,
+              "pool_reset_on_return": None}  # fmt: skip
     try:
         return make(found, common, seconds)
     except ModuleNotFoundError as error:
@@ -91,14 +93,14 @@ def _postgresql(url: URL, common: Mapping[str, Any], seconds: float) -> Engine:
     options = " ".join(f"-c {name}={int(value * 1000)}" for name, value in limits.items())
     connect = {"connect_timeout": CONNECT, "options": options, "keepalives_idle": 10, "keepalives_interval": 5,
                "keepalives_count": 3, "application_name": "gateway"}  # fmt: skip
-    return create_engine(url, connect_args=connect, pool_pre_ping=True, use_native_hstore=False, **common)
+    return create_engine(url, connect_args=connect, use_native_hstore=False, **common)
 
 
 def _mysql(url: URL, common: Mapping[str, Any], seconds: float) -> Engine:
     whole = max(1, int(seconds))
     connect = {"connect_timeout": min(CONNECT, whole), "read_timeout": whole, "write_timeout": whole}
     query = {**url.query, "charset": "utf8mb4"}
-    engine = create_engine(url.set(query=query), connect_args=connect, pool_pre_ping=True, **common)
+    engine = create_engine(url.set(query=query), connect_args=connect, **common)
 
     @event.listens_for(engine, "connect")
     def _strict(raw: Any, _record: object) -> None:
@@ -123,18 +125,23 @@ def _advisory(conn: Connection, name: str) -> Iterator[None]:
 
 @contextmanager
 def _named(conn: Connection, name: str) -> Iterator[None]:
-    digest = {"name": "gateway:" + hashlib.sha256(name.encode()).hexdigest()[:32], "seconds": LOCK}
-    with conn.begin():
-        if conn.scalar(text("SELECT GET_LOCK(:name, :seconds)"), digest) != 1:
-            raise Busy
-        conn.info["named"] = digest["name"]
+    lock = {"name": "gateway:" + hashlib.sha256(name.encode()).hexdigest()[:32], "seconds": LOCK}
     try:
         with conn.begin():
+            # Asks no table, so what the transaction sees is what there is once the lock is ours.
+            if conn.scalar(text("SELECT GET_LOCK(:name, :seconds)"), lock) != 1:
+                raise Busy
             yield
     finally:
-        if not conn.invalidated and not conn.closed:  # a connection that is gone has let go of it
-            with conn.begin():
-                conn.execute(text("SELECT RELEASE_LOCK(:name)"), digest)
+        if not conn.invalidated:  # a connection that is gone has let go of it
+            conn.execute(text("SELECT RELEASE_LOCK(:name)"), lock)
+            conn.rollback()
+
+
+@contextmanager
+def _unlocked(conn: Connection, _name: str) -> Iterator[None]:
+    with conn.begin():
+        yield
 
 
 @contextmanager
@@ -149,11 +156,13 @@ _LOCKS: Mapping[str, Callable[[Connection, str], Any]] = {
 
 
 @contextmanager
-def writing(engine: Engine, name: str) -> Iterator[Connection]:
-    """One transaction that no other push with this `name` runs beside, in any process. Raises Busy and the errors of
-    SQLAlchemy."""
-    with engine.connect() as conn, _LOCKS[conn.dialect.name](conn, name):
-        yield conn
+def writing(engine: Engine, name: str, *, locked: bool = True) -> Iterator[Connection]:
+    """One transaction that no other push with this `name` runs beside, in any process; without `locked` the caller
+    relies on unique keys. Raises Busy and the errors of SQLAlchemy."""
+    with engine.connect() as conn:
+        lock = _LOCKS[conn.dialect.name] if locked or conn.dialect.name == "sqlite" else _unlocked
+        with lock(conn, name):
+            yield conn
 
 
 @contextmanager

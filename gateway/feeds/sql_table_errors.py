@@ -123,17 +123,17 @@ def _read(error: DBAPIError) -> tuple[Kind, str, str]:
     """(kind, the server's code, its first line)."""
     cause = error.orig
     said = str(cause).strip().partition("\n")[0]
+    given = cause.args if cause is not None else ()
+    if given and isinstance(given[0], int):  # PyMySQL: (number, text)
+        kind = next((kind for kind, numbers in _MYSQL.items() if given[0] in numbers), Kind.ROW)
+        return kind, str(given[0]), str(given[1]) if len(given) > 1 else ""
+    if type(cause).__module__ == "sqlite3":
+        kind = next((kind for words, kind in _SQLITE if words in said), _otherwise(error))
+        return kind, str(getattr(cause, "sqlite_errorname", "")), said
     state = getattr(cause, "sqlstate", None)
     if isinstance(state, str):
         fits = [start for start in _POSTGRES if state.startswith(start)]
         return (_POSTGRES[max(fits, key=len)] if fits else Kind.ROW), state, said
-    number = cause.args[0] if cause is not None and cause.args and isinstance(cause.args[0], int) else None
-    if number is not None:
-        kind = next((kind for kind, numbers in _MYSQL.items() if number in numbers), Kind.ROW)
-        return kind, str(number), str(cause.args[1]) if cause is not None and len(cause.args) > 1 else ""
-    if type(cause).__module__ == "sqlite3":
-        kind = next((kind for words, kind in _SQLITE if words in said), _otherwise(error))
-        return kind, str(getattr(cause, "sqlite_errorname", "")), said
     return (Kind.ROW if isinstance(error, DataError) else _connecting(said)), "", said
 
 

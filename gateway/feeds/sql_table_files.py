@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine
 from gateway.feeds.contract import File
 from gateway.feeds.sql_table_engine import reading
 from gateway.feeds.sql_table_forms import Misfit
-from gateway.feeds.sql_table_settings import Attachments, SqlSettings
+from gateway.feeds.sql_table_settings import SqlAttachments, SqlSettings
 from gateway.feeds.sql_table_shape import Bound, Shape
 
 _PLAIN = re.compile(r"[^\w.-]+")
@@ -57,7 +57,7 @@ def _tied(bound: Bound, messages: Bound, message: Sequence[Any]) -> dict[str, An
     return {column: ids[of] for column, of in bound.on.items()}
 
 
-def _row(bound: Bound, given: Attachments, file: File, now: datetime) -> dict[str, Any]:
+def _row(bound: Bound, given: SqlAttachments, file: File, now: datetime) -> dict[str, Any]:
     if file.size > given.largest:
         raise Misfit(f"it is bigger than {given.largest} bytes")
     row = {}
@@ -71,7 +71,7 @@ def _row(bound: Bound, given: Attachments, file: File, now: datetime) -> dict[st
     return row
 
 
-def _kept(given: Attachments, file: File) -> str:
+def _kept(given: SqlAttachments, file: File) -> str:
     """Write the bytes below the folder, whole or not at all; where they are."""
     assert given.folder is not None, "the settings demand it"
     plain = _PLAIN.sub("_", file.filename)[-60:].lstrip(".") or "file"
@@ -111,7 +111,7 @@ def listed_files(
 
 
 def _file(
-    conn: Connection, engine: Engine, bound: Bound, given: Attachments, said: Mapping[str, Any],
+    conn: Connection, engine: Engine, bound: Bound, given: SqlAttachments, said: Mapping[str, Any],
     where: Sequence[sa.ColumnElement[bool]],
 ) -> File:  # fmt: skip
     """Raises OSError for one that cannot be read."""
@@ -149,7 +149,7 @@ def _from_column(
     return read
 
 
-def _from_folder(given: Attachments, path: str) -> Callable[[], bytes]:
+def _from_folder(given: SqlAttachments, path: str) -> Callable[[], bytes]:
     def read() -> bytes:
         assert given.folder is not None, "the settings demand it"
         target = (given.folder / path).resolve()

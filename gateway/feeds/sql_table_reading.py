@@ -19,12 +19,14 @@ from sqlalchemy import Connection
 from gateway.feeds.contract import Change, Changes, FeedError, Heard, Merged, Name, Set, Vanished
 from gateway.feeds.sql_table_settings import SqlSettings
 from gateway.feeds.sql_table_shape import Shape, Slot
-from gateway.feeds.sql_table_state import SIZE, State, digest
+from gateway.feeds.sql_table_state import State, differing, digest, of_row
 from gateway.feeds.sql_table_values import Words, marked
 from gateway.feeds.sql_table_writing import ref_of
 
 PAGE = 200
 """Tickets with news in one page."""
+REMEMBERED = 5_000
+"""Tickets whose fields are remembered, those that changed last, where only changed ones are read."""
 _NAMES = frozenset(get_args(Name))
 _MERGED, _GONE = "merged", "gone"
 
@@ -68,7 +70,7 @@ class TicketReader:
         state.fields = self._fields
         if self._shape.changed is not None:
             state.at = self._newest()
-        for row in self._rows(state):
+        for row in self._rows(state, newest=True):
             self._remember(state, row)
         self._sweep(state)
 
@@ -120,11 +122,14 @@ class TicketReader:
         return [self._vanished(state, ref) for ref in gone]
 
     def _forget(self, state: State) -> None:
-        """Only rows near the newest change come again."""
+        """Of rows that were quiet for long only the last ones are known."""
         floor = (state.at or 0.0) - 2 * self._settings.overlap.total_seconds() - 86_400
-        for ref in [ref for ref, at in state.times.items() if at < floor]:
-            del state.times[ref]
-            state.rows.pop(ref, None)
+        kept = min(REMEMBERED, self._settings.rows)
+        oldest = sorted(state.times, key=lambda ref: state.times[ref])[: max(0, len(state.times) - kept)]
+        for ref in oldest:
+            if state.times[ref] < floor:
+                del state.times[ref]
+                state.rows.pop(ref, None)
 
     def _sweep(self, state: State) -> list[Heard]:
         """Tickets of ours that are not there any more, where only changed rows are read."""
@@ -153,7 +158,7 @@ class TicketReader:
         key = self._shape.key.column
         return sa.and_(key.is_not(None), key != "")
 
-    def _rows(self, state: State) -> Iterator[_Row]:
+    def _rows(self, state: State, *, newest: bool = False) -> Iterator[_Row]:
         """What may have changed, oldest first. Raises FeedError when it is too much to compare."""
         shape, limit = self._shape, self._settings.rows
         columns: list[sa.ColumnElement[Any]] = [*shape.tickets.ids, *(slot.column for slot in self._slots)]
@@ -164,7 +169,11 @@ class TicketReader:
         asked = sa.select(*columns).select_from(shape.joined())
         if shape.changed is not None:
             column, form = shape.changed
-            asked = asked.add_columns(form.asked(column)).order_by(column, *shape.tickets.ids).limit(limit)
+            asked = asked.add_columns(form.asked(column))
+            if newest:
+                asked = asked.where(column.is_not(None)).order_by(column.desc()).limit(min(REMEMBERED, limit))
+                return (self._row(row) for row in self._conn.execute(asked).all())
+            asked = asked.order_by(column, *shape.tickets.ids).limit(limit)
             asked = (
                 asked.where(form.since(column, self._floor(state)))
                 if state.at is not None
@@ -208,7 +217,7 @@ class TicketReader:
         )
 
     def _remember(self, state: State, row: _Row) -> None:
-        state.rows[row.ref] = "".join(digest(row.words[name]) for name in self._fields)
+        state.rows[row.ref] = of_row([row.words[name] for name in self._fields])
         if row.at is not None:
             state.times[row.ref] = row.at.timestamp()
             state.at = max(state.at or 0.0, min(row.at, self._now).timestamp())
@@ -218,13 +227,14 @@ class TicketReader:
 
     def _news(self, state: State, row: _Row) -> list[Heard]:
         before = state.rows.get(row.ref)
-        old = dict(zip(self._fields, _cut(before), strict=True)) if before is not None else {}
         wrote = self._wrote.get(row.ref, {})
+        words = [row.words[name] for name in self._fields]
+        changed = differing(before, of_row(words)) if before is not None else range(len(words))
         news = []
-        for name in self._fields:
-            now = digest(row.words[name])
-            if old.get(name) == now or (not old and name in (_MERGED, _GONE) and row.words[name] in ("", "0")):
+        for name in (self._fields[place] for place in sorted(changed)):
+            if before is None and name in (_MERGED, _GONE) and row.words[name] in ("", "0"):
                 continue
+            now = digest(row.words[name])
             change = self._change(name, row)
             if change is not None:
                 ours = wrote.get(name) == now or (row.actor != "" and row.actor == self._settings.user)
@@ -258,10 +268,6 @@ class TicketReader:
 
 def _offset(at: datetime, zone: Any) -> timedelta:
     return at.astimezone(zone).utcoffset() or timedelta(0)
-
-
-def _cut(digests: str) -> list[str]:
-    return [digests[start : start + SIZE] for start in range(0, len(digests), SIZE)]
 
 
 def page(heard: Sequence[Heard], state: State, before: State, *, more: bool, odd: Sequence[str]) -> Changes:

@@ -41,7 +41,7 @@ class _Block(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, populate_by_name=True)
 
 
-class Lookup(_Block):
+class SqlLookup(_Block):
     """A table that has a word for each code: the map says the word, the column holds the code."""
 
     table: str
@@ -52,14 +52,14 @@ class Lookup(_Block):
     """Its column with the code."""
 
 
-class Spec(_Block):
+class SqlSpec(_Block):
     """How a value gets into a column and out of it."""
 
     values: ValueMap = {}
     """Our word: theirs; instead of what `map` says."""
     default: Scalar | None = None
     """What is written when we have no value, or none that the column takes."""
-    lookup: Lookup | None = None
+    lookup: SqlLookup | None = None
     """The words of the map stand in another table."""
     way: Literal["both", "out", "in", "new"] = "both"
     """both: written and read; out: only written; in: only read; new: written with a new ticket, and read."""
@@ -69,21 +69,21 @@ class Spec(_Block):
     """Of a time that is kept as a number since 1970."""
 
 
-class TicketColumn(Spec):
+class SqlTicketColumn(SqlSpec):
     """A column of the tickets."""
 
     field: TicketField
     """Which of ours stands there."""
 
 
-class MessageColumn(Spec):
+class SqlMessageColumn(SqlSpec):
     """A column of the messages."""
 
     field: MessageField
     """Which of ours stands there."""
 
 
-class FileColumn(Spec):
+class SqlFileColumn(SqlSpec):
     """A column of the attachments."""
 
     field: FileField
@@ -104,21 +104,21 @@ class _Table(_Block):
     """Column: what stands there in every row of ours."""
 
 
-class Beside(_Table):
+class SqlBeside(_Table):
     """A table with one row for each ticket: further columns, or what the messages hang on."""
 
     ticket: Mapping[str, str]
     """Its column: the column of the tickets that it repeats."""
-    columns: Annotated[Mapping[str, TicketColumn], BeforeValidator(_named)] = {}
+    columns: Annotated[Mapping[str, SqlTicketColumn], BeforeValidator(_named)] = {}
     """Its column: our field."""
 
 
-class Tickets(_Table):
+class SqlTickets(_Table):
     """The table of the tickets. Only the columns that are named are written, and only they are read."""
 
     id: Names
     """The key: one column, or several."""
-    columns: Annotated[Mapping[str, TicketColumn], BeforeValidator(_named)]
+    columns: Annotated[Mapping[str, SqlTicketColumn], BeforeValidator(_named)]
     """Their column: our field."""
     next: str | None = None
     """A column of the key that the database does not count: the greatest one and 1, within the other columns."""
@@ -132,11 +132,11 @@ class Tickets(_Table):
     """Column: values that mean "deleted"."""
     link: str = ""
     """Address of a ticket for people, with {id} or {number}."""
-    beside: Mapping[str, Beside] = {}
+    beside: Mapping[str, SqlBeside] = {}
     """Further tables with a row for each ticket, by names of your choice."""
 
     @model_validator(mode="after")
-    def _keyed(self) -> Tickets:
+    def _keyed(self) -> SqlTickets:
         if len(self.keys) != 1:
             raise ValueError("columns: exactly one column must hold our `key`, here or in a table beside")
         if self.next is not None and self.next not in self.id:
@@ -155,7 +155,7 @@ class Tickets(_Table):
         ]
 
 
-class Messages(_Table):
+class SqlMessages(_Table):
     """The table of the messages."""
 
     id: Names
@@ -163,13 +163,13 @@ class Messages(_Table):
     ticket: Mapping[str, str]
     """Its column: the column of the tickets that it repeats; `thread.id` is the column id of the table `thread`
     beside."""
-    columns: Annotated[Mapping[str, MessageColumn], BeforeValidator(_named)]
+    columns: Annotated[Mapping[str, SqlMessageColumn], BeforeValidator(_named)]
     """Their column: our field."""
     next: str | None = None
     """As for tickets."""
 
     @model_validator(mode="after")
-    def _keyed(self) -> Messages:
+    def _keyed(self) -> SqlMessages:
         fields = [spec.field for spec in self.columns.values()]
         if fields.count("key") != 1:
             raise ValueError("columns: exactly one column must hold our `key`")
@@ -178,12 +178,12 @@ class Messages(_Table):
         return self
 
 
-class Attachments(_Table):
+class SqlAttachments(_Table):
     """The table of the attachments."""
 
     message: Mapping[str, str]
     """Its column: the column of the messages that it repeats."""
-    columns: Annotated[Mapping[str, FileColumn], BeforeValidator(_named)]
+    columns: Annotated[Mapping[str, SqlFileColumn], BeforeValidator(_named)]
     """Their column: our field; `filename` and one of `data` and `path` are needed."""
     folder: Path | None = None
     """Where the bytes are, when a column says `path`."""
@@ -191,7 +191,7 @@ class Attachments(_Table):
     """Bigger ones are left out, and staff is told."""
 
     @model_validator(mode="after")
-    def _whole(self) -> Attachments:
+    def _whole(self) -> SqlAttachments:
         fields = {spec.field for spec in self.columns.values()}
         if "filename" not in fields or not fields & {"data", "path"}:
             raise ValueError("columns: `filename` and one of `data` and `path` are needed")
@@ -222,11 +222,11 @@ class SqlSettings(FeedSettings):
     """Without `changed`: which tickets are compared, those with a key of ours or all (imported ones have no key)."""
     rows: int = Field(default=20_000, ge=1, le=50_000)
     """How many tickets are compared, or looked over for deleted ones, at most."""
-    tickets: Tickets | None = None
+    tickets: SqlTickets | None = None
     """The table of the tickets; only `gateway feeds inspect` does without."""
-    messages: Messages | None = None
+    messages: SqlMessages | None = None
     """The table of the messages; without it only the first one is written, where a column takes `text`."""
-    attachments: Attachments | None = None
+    attachments: SqlAttachments | None = None
     """The table of the attachments; without it they are left out, and staff is told."""
 
     @field_validator("timezone")

@@ -11,8 +11,16 @@ from zoneinfo import ZoneInfo
 import sqlalchemy as sa
 from sqlalchemy import Column, Connection, MetaData, Table, event
 
-from gateway.feeds.sql_table_forms import Form, Kind, form_of
-from gateway.feeds.sql_table_settings import Attachments, Beside, Lookup, Messages, Spec, SqlSettings, Tickets
+from gateway.feeds.sql_table_forms import Form, Kind, Misfit, form_of
+from gateway.feeds.sql_table_settings import (
+    SqlAttachments,
+    SqlBeside,
+    SqlLookup,
+    SqlMessages,
+    SqlSettings,
+    SqlSpec,
+    SqlTickets,
+)
 
 TIMES = frozenset({"opened_at", "updated_at", "closed_at", "reaction_due", "resolution_due", "now", "at"})
 _CHARSETS = {
@@ -49,7 +57,7 @@ class Slot:
 
     column: Column[Any]
     field: str
-    spec: Spec
+    spec: SqlSpec
     form: Form
     words: tuple[Column[Any], Column[Any]] | None = None
     """(word, code) of the table that its lookup names."""
@@ -81,6 +89,20 @@ class Bound:
     on: Mapping[str, str] = field(default_factory=dict)
     """Its column -> the column that it repeats."""
     next: Column[Any] | None = None
+    statements: dict[str, Any] = field(default_factory=dict, compare=False)
+    """Made once: SQLAlchemy needs longer to make one than the database to do it."""
+
+    @property
+    def guarded(self) -> bool:
+        """Is a second row with one key of ours refused by the database itself?"""
+        key = self.of("key")
+        alone = [[each.name for each in index.columns] for index in self.table.indexes if index.unique]
+        alone += [
+            [each.name for each in one.columns]
+            for one in self.table.constraints
+            if isinstance(one, sa.UniqueConstraint)
+        ]
+        return key is not None and [key.column.name] in alone
 
     def of(self, name: str) -> Slot | None:
         """The column of a field."""
@@ -110,6 +132,8 @@ class Shape:
     problems: tuple[Problem, ...]
     rolls_back: bool
     """False: the tables know no transactions (MyISAM)."""
+    locks: bool
+    """True: two pushes of one ticket at the same time have to be kept apart by us."""
 
     @property
     def key(self) -> Slot:
@@ -203,10 +227,12 @@ class _Binder:
                 )
             )
             return None
+        if spec.default is not None:
+            self._fixed(column, form, spec.default, f"columns.{name}.default")
         words = self._words(spec.lookup) if spec.lookup is not None else None
         return Slot(column=column, field=spec.field, spec=spec, form=form, words=words)
 
-    def _words(self, lookup: Lookup) -> tuple[Column[Any], Column[Any]] | None:
+    def _words(self, lookup: SqlLookup) -> tuple[Column[Any], Column[Any]] | None:
         table = self.table(lookup.table)
         if table is None:
             return None
@@ -221,12 +247,26 @@ class _Binder:
             form = column is not None and form_of(
                 column, zone=self._zone, charset=None, unit=None, timely=False, refuse=True
             )
-            if form:
-                found[name] = value if form.timely else form.write(value)[0]
+            if column is not None and form:
+                found[name] = self._fixed(column, form, value, "constants")
         return found
 
+    def _fixed(self, column: Column[Any], form: Form, value: Any, where: str) -> Any:
+        """A value of the mapping's own as it is bound; a problem when it does not fit."""
+        if form.timely:
+            return value
+        try:
+            bind, note = form.write(value)
+        except Misfit as error:
+            bind, note = None, str(error)
+        if note:
+            what = f"column {column.table.name}.{column.name} does not take {value!r} ({column.type})"
+            self.problems.append(Problem(what=what, mend=f"correct `{where}`"))
+        return bind
+
     def bound(
-        self, given: Tickets | Beside | Messages | Attachments, *, ids: Sequence[str], on: Mapping[str, str],
+        self, given: SqlTickets | SqlBeside | SqlMessages | SqlAttachments, *, ids: Sequence[str],
+        on: Mapping[str, str],
     ) -> Bound | None:  # fmt: skip
         """One table."""
         table = self.table(given.table)
@@ -322,10 +362,16 @@ def bind(conn: Connection, settings: SqlSettings) -> Shape:
     if binder.problems:
         raise Mismapped(binder.problems)
     return Shape(
-        tickets=tickets, beside=whole, messages=messages, attachments=files, number=number, merged=merged,
+        tickets=tickets, beside=whole, messages=messages, attachments=files, number=number,
+        merged=merged,
         changed=(changed, timed) if changed is not None and timed else None, gone=tuple(gone),
-        problems=tuple(binder.problems), rolls_back=not any(_is_myisam(each) for each in all_tables),
+        problems=tuple(binder.problems), locks=_locks(tickets, messages, whole),
+        rolls_back=not any(_is_myisam(each) for each in all_tables),
     )  # fmt: skip
+
+
+def _locks(tickets: Bound, messages: Bound | None, beside: Mapping[str, Bound]) -> bool:
+    return bool(beside) or not tickets.guarded or (messages is not None and not messages.guarded)
 
 
 def _is_myisam(table: Table) -> bool:

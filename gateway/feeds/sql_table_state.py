@@ -7,6 +7,7 @@ import binascii
 import hashlib
 import json
 import zlib
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
 from gateway.feeds.contract import FeedError
@@ -23,7 +24,7 @@ class State:
     fields: list[str] = field(default_factory=list)
     """What the digests of a row stand for, in this order."""
     rows: dict[str, str] = field(default_factory=dict)
-    """Ticket -> the digests of its fields, one after the other."""
+    """Ticket -> the digest of its fields, and of each of them."""
     times: dict[str, float] = field(default_factory=dict)
     """Ticket -> when it says it changed, seconds since 1970; only with a column for it."""
     at: float | None = None
@@ -58,10 +59,24 @@ def read(cursor: str) -> State:
         raise FeedError("the cursor is none of this feed's; it has to be dropped", again=False) from None
 
 
-SIZE = 6
-"""Characters of a digest: 36 bits, for a field of one row."""
+WHOLE, ONE = 8, 2
+"""Characters of the digest of a row (48 bits), which says that it changed, and of a field (12 bits): where it did."""
 
 
 def digest(word: str) -> str:
-    """Of a value."""
-    return base64.b64encode(hashlib.blake2b(word.encode("utf-8", "replace"), digest_size=6).digest()).decode()[:SIZE]
+    """Of a value; a field of a row keeps its beginning."""
+    return base64.b64encode(hashlib.blake2b(word.encode("utf-8", "replace"), digest_size=6).digest()).decode()
+
+
+def of_row(words: Sequence[str]) -> str:
+    """The digests of a row."""
+    return digest("\0".join(words)) + "".join(digest(word)[:ONE] for word in words)
+
+
+def differing(before: str, now: str) -> frozenset[int]:
+    """Which words of a row changed; all of them, when only their digest as a whole tells."""
+    if before[:WHOLE] == now[:WHOLE]:
+        return frozenset()
+    places = range((len(now) - WHOLE) // ONE)
+    parts = {each for each in places if before[WHOLE + each * ONE :][:ONE] != now[WHOLE + each * ONE :][:ONE]}
+    return frozenset(parts or places)

@@ -146,13 +146,18 @@ class Words:
             return self._instead(slot, new=new, empty=True)
         code = self._coded(slot, word, value)
         bind, note = slot.form.write(code)
+        if note and code is not value:
+            raise Misfit(f"the map's word {code!r} does not fit")
         if note:
             self.left_out.append(f"{slot.field}: {note} (column {slot.column})")
         return True, bind
 
     def coded(self, slot: Slot, word: str) -> Any:
         """One of our words as it is bound. Raises Misfit."""
-        return slot.form.write(self._coded(slot, word, word))[0]
+        bind, note = slot.form.write(self._coded(slot, word, word))
+        if note:
+            raise Misfit(f"{bind!r} is too long, or has characters that the column has not")
+        return bind
 
     def _coded(self, slot: Slot, word: str, value: Value) -> Value:
         """The value in their words. Raises Misfit when there is a map and it has none."""

@@ -7,6 +7,7 @@ tables know no transactions.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -50,7 +51,7 @@ class Writer:
             case Open():
                 return self._open(write)
             case Say():
-                return self._within(write, lambda place: self._message(place, write.ticket, write.said, touch=True))
+                return self._within(write, lambda place: self._message(place, write.ticket, write.said, new=False))
             case Alter():
                 return self._within(write, lambda place: self._alter(place, write))
 
@@ -58,17 +59,17 @@ class Writer:
 
     def _open(self, write: Open) -> Wrote:
         ids = find_ticket(self._conn, self._shape, write.ticket.key)
-        facts = self._facts(write.ticket, write.first)
+        facts, fresh = self._facts(write.ticket, write.first), ids is None
         if ids is None:
             row = self._words.row(self._shape.tickets, facts, TICKET, wanted=lambda slot: slot.writes, new=True)
             key = self._shape.key.column
             again = key == row[key.name] if key.table is self._shape.tickets.table else None
             ids = self._insert(self._shape.tickets, row, again=again)
             self._note(self._shape.tickets, row)
-        place = self._place(ids)
+        place = self._place(ids, fresh=fresh)
         assert place is not None, "it was made in this transaction"
-        self._beside(place, facts)
-        self._message(place, write.ticket, write.first, touch=False)
+        self._beside(place, facts, fresh=fresh)
+        self._message(place, write.ticket, write.first, new=True, fresh=fresh)
         return self._done(ids)
 
     def _within(self, write: Say | Alter, act: Any) -> Wrote:
@@ -80,7 +81,7 @@ class Writer:
         act(place)
         return self._done(ids)
 
-    def _place(self, ids: Sequence[Any]) -> dict[str, Any] | None:
+    def _place(self, ids: Sequence[Any], *, fresh: bool = False) -> dict[str, Any] | None:
         """The ticket's row, locked where the database can: column -> value."""
         table = self._shape.tickets.table
         wanted = {column.name: column for column in self._shape.tickets.ids}
@@ -88,11 +89,13 @@ class Writer:
             for of in bound.on.values() if bound is not None else ():
                 if "." not in of:
                     wanted[of] = table.c[of]
+        if fresh and len(wanted) == len(ids):
+            return dict(zip(wanted, ids, strict=True))
         asked = sa.select(*wanted.values()).where(self._shape.tickets.where(ids))
         row = self._conn.execute(asked.with_for_update()).first()
         return None if row is None else dict(zip(wanted, row, strict=True))
 
-    def _beside(self, place: dict[str, Any], facts: Facts) -> None:
+    def _beside(self, place: dict[str, Any], facts: Facts, *, fresh: bool = False) -> None:
         """Make the rows beside that are not there; what messages hang on gets into `place`."""
         for name, bound in self._shape.beside.items():
             tied = {column: place[of] for column, of in bound.on.items()}
@@ -100,12 +103,14 @@ class Writer:
             wanted = self._hung_on(name)
             asked = sa.select(*(bound.table.c[each] for each in wanted)) if wanted else sa.select(sa.literal(1))
             asked = asked.select_from(bound.table).where(*like, *bound.is_like()).limit(1)
-            row = self._conn.execute(asked).first()
+            row: Sequence[Any] | None = None if fresh else self._conn.execute(asked).first()
             if row is None:
                 made = self._words.row(bound, facts, TICKET, wanted=lambda slot: slot.writes, new=True)
                 self._note(bound, made)
-                self._conn.execute(bound.table.insert().values({**bound.constants, **made, **tied}))
-                row = self._conn.execute(asked).one()
+                done = self._inserted(bound, {**bound.constants, **made, **tied})
+                said = _numbered(bound, done)
+                known = all(said.get(each) is not None for each in wanted)
+                row = [said[each] for each in wanted] if known else self._conn.execute(asked).one()
             place.update({f"{name}.{each}": value for each, value in zip(wanted, row, strict=False)})
 
     def _hung_on(self, name: str) -> list[str]:
@@ -131,12 +136,13 @@ class Writer:
 
     # -- messages
 
-    def _message(self, place: Mapping[str, Any], ticket: Ticket, said: Said, *, touch: bool) -> None:
+    def _message(self, place: Mapping[str, Any], ticket: Ticket, said: Said, *, new: bool, fresh: bool = False) -> None:
+        """`new`: it opens the ticket; `fresh`: the ticket was not there before this transaction."""
         bound = self._shape.messages
         if bound is None:
-            self._unmapped(said)
+            self._unmapped(said, new=new)
             return
-        ids = find_message(self._conn, bound, said.key)
+        ids = None if fresh else find_message(self._conn, bound, said.key)
         facts = self._facts(ticket, said)
         if ids is None:
             tied = {column: place[of] for column, of in bound.on.items()}
@@ -144,14 +150,14 @@ class Writer:
             key = bound.of("key")
             assert key is not None, "the settings demand it"
             ids = self._insert(bound, {**row, **tied}, again=key.column == row[key.column.name])
-            for each in self._shape.places() if touch else ():
-                new = self._words.row(each, facts, TICKET, wanted=touched, new=False)
-                self._update(each, place, new)
+            for each in () if new else self._shape.places():
+                follow = self._words.row(each, facts, TICKET, wanted=touched, new=False)
+                self._update(each, place, follow)
         notes = store_files(self._conn, self._shape, self._settings, ids, said.files, self._now)
         self._words.left_out.extend(notes)
 
-    def _unmapped(self, said: Said) -> None:
-        kept = any(slot.field == "text" for bound in self._shape.places() for slot in bound.slots)
+    def _unmapped(self, said: Said, *, new: bool) -> None:
+        kept = new and any(slot.field == "text" for bound in self._shape.places() for slot in bound.slots)
         what = "" if kept else "the message: no table of messages is mapped"
         files = f"{len(said.files)} attachments: no table of attachments is mapped" if said.files else ""
         self._words.left_out.extend(each for each in (what, files) if each)
@@ -162,15 +168,9 @@ class Writer:
         """A new row's key; by `again` it is found where the database does not say it."""
         for attempt in range(1, _COUNTED + 1):
             values = {**bound.constants, **row, **self._counted(bound, row)}
-            statement = bound.table.insert().values(values)
-            if bound.table.autoincrement_column is None:
-                statement = statement.inline()  # nothing that the driver could tell us
             try:
-                if bound.next is None:
-                    made = self._conn.execute(statement)
-                else:
-                    with self._conn.begin_nested():
-                        made = self._conn.execute(statement)
+                with self._conn.begin_nested() if bound.next is not None else nullcontext():
+                    made = self._inserted(bound, values)
             except IntegrityError:
                 if bound.next is None or attempt == _COUNTED:
                     raise
@@ -183,6 +183,13 @@ class Writer:
         if again is None:
             raise sa.exc.CompileError("the key of the new row is not known")
         return tuple(self._conn.execute(sa.select(*bound.ids).where(again)).one())
+
+    def _inserted(self, bound: Bound, values: Mapping[str, Any]) -> sa.CursorResult[Any]:
+        # One statement for each table, so that SQLAlchemy need not look at it anew for each row.
+        statement = bound.statements.setdefault("insert", _insert(bound))
+        if any(isinstance(each, sa.ClauseElement) for each in values.values()):
+            return self._conn.execute(statement.values(values))
+        return self._conn.execute(statement, dict(values))
 
     def _counted(self, bound: Bound, row: Mapping[str, Any]) -> Mapping[str, Any]:
         """The number that follows the greatest one, within the other columns of the key."""
@@ -205,6 +212,12 @@ class Writer:
         for slot in bound.slots:
             if slot.column.name in row:
                 self._wrote[slot.field] = digest(slot.form.word(row[slot.column.name]))
+
+
+def _insert(bound: Bound) -> sa.Insert:
+    found = bound.table.insert()
+    # Without a number that the database counts there is nothing that the driver could tell.
+    return found.inline() if bound.table.autoincrement_column is None else found
 
 
 def _numbered(bound: Bound, made: sa.CursorResult[Any]) -> dict[str, Any]:
@@ -232,18 +245,25 @@ def named(settings: SqlSettings, name: str, number: object) -> Ref:
 
 def find_ticket(conn: Connection, shape: Shape, key: str) -> tuple[Any, ...] | None:
     """The ticket with our key; the oldest, when there are several."""
-    ids = shape.tickets.ids
-    source = shape.tickets.table if shape.key.column.table is shape.tickets.table else shape.joined()
-    asked = sa.select(*ids).select_from(source).where(shape.key.column == key).order_by(*ids).limit(1)
-    row = conn.execute(asked).first()
+    asked = shape.tickets.statements.get("find")
+    if asked is None:
+        ids, column = shape.tickets.ids, shape.key.column
+        source = shape.tickets.table if column.table is shape.tickets.table else shape.joined()
+        asked = sa.select(*ids).select_from(source).where(column == sa.bindparam("wanted")).order_by(*ids).limit(1)
+        shape.tickets.statements["find"] = asked
+    row = conn.execute(asked, {"wanted": key}).first()
     return None if row is None else tuple(row)
 
 
 def find_message(conn: Connection, bound: Bound, key: str) -> tuple[Any, ...] | None:
     """The message with our key, as the table calls it."""
-    slot = bound.of("key")
-    assert slot is not None, "the settings demand it"
-    row = conn.execute(sa.select(*bound.ids).where(slot.column == key).limit(1)).first()
+    asked = bound.statements.get("find")
+    if asked is None:
+        slot = bound.of("key")
+        assert slot is not None, "the settings demand it"
+        asked = sa.select(*bound.ids).where(slot.column == sa.bindparam("wanted")).limit(1)
+        bound.statements["find"] = asked
+    row = conn.execute(asked, {"wanted": key}).first()
     return None if row is None else tuple(row)
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from gateway.feeds.contract import Outcome, Set, Vanished
 from gateway.feeds.sql_table_settings import SqlSettings
+from gateway.settings import Settings
 from tests.feeds.sql_desk import altering, desk, opening, said, saying, settings
 
 SCHEMA = """
@@ -158,3 +159,10 @@ async def test_what_was_not_committed_is_told_again_by_the_same_name(table: Tabl
     async with desk(table.settings()) as restarted:
         restarted.cursor = first.cursor
         assert [each.change for each in await restarted.news()] == [back.change]
+
+
+def test_its_settings_do_not_hide_others_in_the_schema_of_the_whole_file() -> None:
+    own = set(SqlSettings.model_json_schema()["$defs"])
+    whole = Settings.model_json_schema()["$defs"]
+    assert "Tickets" in whole and "join_window" in whole["Tickets"]["properties"]
+    assert not own - {"Maps"} & {name for name in whole if not name.startswith("Sql")}
