@@ -17,7 +17,6 @@ FEEDS: Mapping[str, Kind] = {
     "rt": Kind(settings=RtSettings, build=rt.build),
     "redmine": Kind(settings=RedmineSettings, build=redmine.build),
     "sql": Kind(settings=SqlSettings, build=sql_table.build),
-    "redmine": Kind(settings=RedmineSettings, build=redmine.build),
     "webhook": Kind(settings=webhook.WebhookFeed, build=webhook.build),
     "rest": Kind(settings=RestFeed, build=described_rest.build),
 }
