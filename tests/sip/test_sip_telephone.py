@@ -232,6 +232,22 @@ async def test_an_exchange_that_does_not_let_us_in_is_a_trouble_that_operators_h
             assert list(await phone.troubles()) == ["voice/main registration"]
 
 
+async def test_a_reload_that_does_not_concern_the_telephone_leaves_its_calls_alone(tmp_path: Path) -> None:
+    def built(**settings: Any) -> SipPhone:
+        model = CHANNELS["voice"].providers["sip"].model_validate(account(**settings))
+        wiring = Wiring(
+            clock=lambda: datetime.now(UTC), spool=tmp_path, outgoing=tmp_path, upload_url="", data=tmp_path
+        )
+        (phone,) = CHANNELS["voice"].build({"main": model}, wiring).listeners
+        assert isinstance(phone, SipPhone)
+        return phone
+
+    mine = built()
+    assert mine.serves(built(language="uk", brand="Desk", numbers=["102"]))
+    for change in ({"peers": ["192.0.2.1"]}, {"transfer_to": ""}, {"most_calls": 3}, {"country": "+7"}):
+        assert not mine.serves(built(**change))
+
+
 async def test_a_port_that_is_taken_is_said_at_the_start(tmp_path: Path) -> None:
     async with ringing(Desk(answers=[]), tmp_path / "var") as (_, address):
         with pytest.raises(OSError, match=r"channels\.voice\.main"):
