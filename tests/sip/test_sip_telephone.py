@@ -27,7 +27,7 @@ from tests.services.sipp import Ends, Press, Refused, Speak, Wait, tone
 from tests.services.sipp import HangUp as Leaves
 from tests.sip.desk import account, overrides, short_words
 
-pytestmark = [pytest.mark.services("sipp", "espeak-ng"), pytest.mark.as_root]
+pytestmark = pytest.mark.services("sipp", "espeak-ng")
 CHILD = Path(__file__).with_name("child.py")
 FROM = "<sip:+380671112233@pbx.desk.example>"
 
@@ -262,7 +262,7 @@ async def test_a_kill_in_the_middle_of_a_recording_leaves_a_ticket_with_what_was
     folder = var / "voice" / "main"
     async with child(var, settings, str(tmp_path / "config"), script=CHILD) as process:
         address = (await until(lambda: listening(var), "the start"))["voice/main"]
-        doings = (Press(key="2"), Wait(seconds=1.2), Speak(file=voice, seconds=20))
+        doings = (Press(key="2", info=True), Wait(seconds=1.2), Speak(file=voice, seconds=20))
         cut = asyncio.create_task(call(address, tmp_path / "sipp", *doings))
         await until(lambda: [path for path in folder.glob("*.part") if path.stat().st_size > 20_000], "a recording")
         os.kill(process.pid, signal.SIGKILL)
