@@ -23,7 +23,7 @@ ALONE = "<sip:anonymous@anonymous.invalid>"
 
 def reports(voice: Path, *then: Doing) -> tuple[Doing, ...]:
     """Somebody says what is wrong."""
-    return (Press(key="2"), Wait(seconds=1.2), Speak(file=voice, seconds=1.5), *then)
+    return (Press(key="2"), Wait(seconds=1.2), Speak(file=voice, seconds=2.2), *then)
 
 
 async def resolve(phone: Telephone, number: str) -> None:
@@ -68,7 +68,7 @@ async def test_calls_at_the_same_time_end_in_any_way_and_each_leaves_what_it_sho
             phone.call(Press(key="2", wait=1.5), HangUp(), sender="+380670000002"),
             phone.call(Wait(seconds=0.5), HangUp(), sender="+380670000003"),
             phone.call(*reports(voice, Press(key="#"), Wait(seconds=2), HangUp()), sender=ALONE),
-            phone.call(Wait(seconds=21), Speak(file=voice, seconds=1.5), HangUp(), sender="0670000005"),
+            phone.call(Wait(seconds=21), Speak(file=voice, seconds=2.2), HangUp(), sender="0670000005"),
             phone.call(
                 *reports(voice, HangUp()), sender=BORIS, headers=[f"P-Asserted-Identity: <sip:{ANNA}@desk.example>"]
             ),
@@ -81,7 +81,7 @@ async def test_calls_at_the_same_time_end_in_any_way_and_each_leaves_what_it_sho
                 Press(key="0"),
                 Transferred(line="SIP/2.0 486 Busy Here"),
                 Wait(seconds=1.2),
-                Speak(file=voice, seconds=1.5),
+                Speak(file=voice, seconds=2.2),
                 HangUp(),
                 sender="+380670000009",
             ),

@@ -27,7 +27,7 @@ from tests.services.sipp import Ends, Press, Refused, Speak, Wait, tone
 from tests.services.sipp import HangUp as Leaves
 from tests.sip.desk import account, overrides, short_words
 
-pytestmark = [pytest.mark.services("sipp", "espeak-ng"), pytest.mark.as_root]
+pytestmark = pytest.mark.services("sipp", "espeak-ng")
 CHILD = Path(__file__).with_name("child.py")
 FROM = "<sip:+380671112233@pbx.desk.example>"
 
@@ -232,6 +232,22 @@ async def test_an_exchange_that_does_not_let_us_in_is_a_trouble_that_operators_h
             assert list(await phone.troubles()) == ["voice/main registration"]
 
 
+async def test_a_reload_that_does_not_concern_the_telephone_leaves_its_calls_alone(tmp_path: Path) -> None:
+    def built(**settings: Any) -> SipPhone:
+        model = CHANNELS["voice"].providers["sip"].model_validate(account(**settings))
+        wiring = Wiring(
+            clock=lambda: datetime.now(UTC), spool=tmp_path, outgoing=tmp_path, upload_url="", data=tmp_path
+        )
+        (phone,) = CHANNELS["voice"].build({"main": model}, wiring).listeners
+        assert isinstance(phone, SipPhone)
+        return phone
+
+    mine = built()
+    assert mine.serves(built(language="uk", brand="Desk", numbers=["102"]))
+    for change in ({"peers": ["192.0.2.1"]}, {"transfer_to": ""}, {"most_calls": 3}, {"country": "+7"}):
+        assert not mine.serves(built(**change))
+
+
 async def test_a_port_that_is_taken_is_said_at_the_start(tmp_path: Path) -> None:
     async with ringing(Desk(answers=[]), tmp_path / "var") as (_, address):
         with pytest.raises(OSError, match=r"channels\.voice\.main"):
@@ -246,7 +262,7 @@ async def test_a_kill_in_the_middle_of_a_recording_leaves_a_ticket_with_what_was
     folder = var / "voice" / "main"
     async with child(var, settings, str(tmp_path / "config"), script=CHILD) as process:
         address = (await until(lambda: listening(var), "the start"))["voice/main"]
-        doings = (Press(key="2"), Wait(seconds=1.2), Speak(file=voice, seconds=20))
+        doings = (Press(key="2", info=True), Wait(seconds=1.2), Speak(file=voice, seconds=20))
         cut = asyncio.create_task(call(address, tmp_path / "sipp", *doings))
         await until(lambda: [path for path in folder.glob("*.part") if path.stat().st_size > 20_000], "a recording")
         os.kill(process.pid, signal.SIGKILL)

@@ -111,10 +111,12 @@ class Leg:
                 return None
 
     async def hang_up(self) -> None:
-        """Close the line; one that is closed stays so."""
+        """Close the line; one that is closed stays so, and one that the stack knows nothing of any more is."""
         try:
             await self.call.hangup()
-        except StaleHandleError:
+        except BaresipError as error:
+            if not isinstance(error, StaleHandleError):
+                log.warning("a call could not be hung up: %s", type(error).__name__)
             self.close()
 
     # -- keys -------------------------------------------------------------------------------

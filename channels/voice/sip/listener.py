@@ -22,8 +22,8 @@ from channels.voice.sip.story import ABOUT, LIVE, SAFE, Desk, Story, for_phone, 
 from normalizer.call import Again
 
 MODULE = "channels.voice.sip.phone"
-STARTING, STOPPING = 30.0, 10.0
-"""Seconds."""
+STARTING, STOPPING, PREDECESSOR = 30.0, 10.0, 3.0
+"""Seconds: until it rings, until it has hung up, and until one of an earlier run has."""
 AGAIN = (0.5, 30.0)
 """Seconds until a telephone that died is started again: the first time, and at most."""
 STEADY = 60.0
@@ -100,8 +100,19 @@ class SipPhone:
         self._intake, self._stopping = intake, False
         self._desk.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         await asyncio.to_thread(self._find_left_behind)
-        await self._spawn()
+        await self._begin()
         self._running = [asyncio.create_task(self._supervise()), asyncio.create_task(self._look_after())]
+
+    async def _begin(self) -> None:
+        """The telephone of a gateway that was killed holds the port for a moment yet. Raises OSError."""
+        until = time.monotonic() + PREDECESSOR
+        while True:
+            try:
+                return await self._spawn()
+            except OSError:
+                if time.monotonic() > until:
+                    raise
+            await asyncio.sleep(AGAIN[0])
 
     async def stop(self) -> None:
         """Hang up; what was said so far is kept."""
@@ -220,8 +231,9 @@ class SipPhone:
             live.queue.put_nowait(line)
 
     def _was_refused(self, line: Mapping[str, Any]) -> None:
-        self.refused[line["why"]] += 1
-        log.warning("a call to %s was refused: %s", self.name, line["why"])
+        self.refused[line["why"]] = count = self.refused[line["why"]] + 1
+        if count & (count - 1) == 0:  # the 1st, 2nd, 4th, 8th …: whoever calls a thousand times does not fill the log
+            log.warning("a call to %s was refused: %s (%d so far)", self.name, line["why"], count)
         if line["why"] == "peer" and self._suspects is not None:
             task = asyncio.create_task(self._suspected(self._suspects, line))
             self._tasks.add(task)
