@@ -214,14 +214,19 @@ async def test_the_other_address_goes_on_where_the_call_was(tmp_path: Path, monk
 
 
 @pytest.mark.timeout(110)
-async def test_an_address_of_somebody_else_in_it_leads_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_address_that_is_none_of_ours_leads_to_what_was_said_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with desk(tmp_path, monkeypatch) as (gateway, base):
         anna = caller(gateway)
-        await anna.presses(await anna.begins(), "1")
+        menu = await anna.presses(await anna.begins(), "1")
         first = gateway.store.rows("SELECT step FROM call")
         for wrong in ("https://evil.example/channels/voice/main?s=2", f"{base}/status?s=2", "?s=2", "http://[::1"):
             body, headers = signed_form(TOKEN, base, fields(anna.sid, ErrorCode="11200", ErrorUrl=wrong))
             status, said = await answer(base, body, headers)
             assert status == 200
-            assert fromstring(said).find("Gather") is not None, wrong
+            # It names no step of ours, so what was said last is said again.
+            again = fromstring(said).findtext("Redirect")
+            assert again == f"{base}?s=1{REPEATED}", wrong
+            assert words(await anna.goes_on(again)) == words(menu)
         assert gateway.store.rows("SELECT step FROM call") == first
