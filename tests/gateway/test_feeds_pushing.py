@@ -54,6 +54,19 @@ async def test_what_changes_back_before_it_is_written_is_not_written(rig: Rig) -
     assert await rig.states() == [("open", "done"), ("alter", "skipped")]
 
 
+async def test_a_status_does_not_overtake_the_words_that_it_follows(rig: Rig) -> None:
+    ticket = await rig.open()
+    pushing = rig.pushing()
+    await rig.push(pushing)
+    await rig.act(desk.reply, ticket, text="Done, see you")  # opens it
+    await rig.act(desk.note, ticket, text="A cable")
+    await rig.act(desk.resolve, ticket, result="A cable")
+    rig.store.fates = ["done", "done", "refused"]
+    await rig.push(pushing)
+    assert rig.store.calls == ["open", "say", "say", "alter"]
+    assert rig.store.tickets[0]["status"] == "new", "the only change of status is the last"
+
+
 async def test_a_try_without_an_answer_is_asked_for_and_not_before_it_is_surely_over(rig: Rig) -> None:
     rig.store.fates = ["done lost"]
     await rig.open()
