@@ -79,7 +79,8 @@ def _ref(link: Link) -> Ref | None:
 
 def _alter(link: Link, row: Row, ticket: Found[Any], told: Ticket) -> Made | Needless:
     present = fields_of(ticket)
-    wanted = differing(link, present) & set(row.fields)
+    # A value that is over by now is a later row's: "resolved" must not get there before the reply that it follows.
+    wanted = {name for name in differing(link, present) if row.fields.get(name) == present[name]}
     ref = _ref(link)
     if not wanted or ref is None:
         return Needless(why="the store says the same")

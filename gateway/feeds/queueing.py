@@ -202,16 +202,16 @@ def differing(link: Link, present: Mapping[str, str]) -> frozenset[str]:
 def _queue_fields(conn: Connection, link: Link, ticket: Row[Any], now: datetime) -> None:
     if link.state not in ("linked", "merged"):
         return  # what the ticket is by then goes with its opening
-    wanted = differing(link, fields_of(ticket))
+    present = fields_of(ticket)
     rows = store.of_ticket(conn, link)
-    # What is being written at this moment may be the value of before.
-    queued = {name for row in rows if row.kind == "alter" and row.state in _STILL_COMES for name in row.fields}
-    fresh = wanted - queued
+    # What is being written at this moment may be the value of before, so it does not count.
+    queued = {name: value for row in rows if row.state in _STILL_COMES for name, value in row.fields.items()}
+    fresh = {name: present[name] for name in differing(link, present) if queued.get(name) != present[name]}
     if not fresh:
         return
     last = rows[-1] if rows else None
     if last is not None and last.kind == "alter" and last.state == "waiting" and last.attempts == 0:
-        store.change(conn, last.id, fields=sorted({*last.fields, *fresh}))
+        store.change(conn, last.id, fields={**last.fields, **fresh})
         return
     key = f"alter:{ticket.id}:{last.id if last is not None else 0}"
     store.put(conn, link, key=key, kind="alter", now=now, due_at=now, fields=fresh)

@@ -60,7 +60,8 @@ class Row:
     key: str
     kind: Kind
     message_id: int | None
-    fields: Sequence[str]
+    fields: Mapping[str, str]
+    """Of an alter: the values that it was queued for."""
     files: Sequence[int] | None
     state: State
     attempts: int
@@ -155,12 +156,12 @@ def put(
     now: datetime,
     due_at: datetime,
     message_id: int | None = None,
-    fields: Collection[str] = (),
+    fields: Mapping[str, str] | None = None,
 ) -> int | None:
     """Queue one write. Returns its id, None when it was queued before."""
     values = {
         "feed": link.feed, "ticket_id": link.ticket_id, "key": key, "kind": kind, "message_id": message_id,
-        "fields": sorted(fields), "created_at": now, "due_at": due_at,
+        "fields": dict(fields or {}), "created_at": now, "due_at": due_at,
     }  # fmt: skip
     made: int | None = insert_new(conn, feed_write, values)
     if made is not None:

@@ -34,7 +34,7 @@ feed_write = Table(
     Column("key", String(190), nullable=False),  # the effect happens once: "open:<ticket>", "say:<message>" …
     Column("kind", String(8), nullable=False),  # open say file alter
     Column("message_id", ID, ForeignKey("message.id")),
-    Column("fields", JSON, nullable=False),  # of an alter
+    Column("fields", JSON, nullable=False),  # of an alter: field -> the value that it was queued for
     Column("files", JSON),  # attachments that went with it
     # waiting sending done refused dead skipped
     Column("state", String(12), nullable=False, server_default="waiting"),

@@ -31,8 +31,8 @@ def _rows() -> Select[Any]:
 
 
 def _item(row: Row[Any]) -> WriteItem:
-    same = set(WriteItem.model_fields) - {"ticket"}
-    return WriteItem(ticket=row.ticket_id, **{name: getattr(row, name) for name in same})
+    same = set(WriteItem.model_fields) - {"ticket", "fields"}
+    return WriteItem(ticket=row.ticket_id, fields=sorted(row.fields), **{name: getattr(row, name) for name in same})
 
 
 async def writes(call: Call) -> WritePage:

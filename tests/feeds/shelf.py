@@ -247,6 +247,7 @@ async def _half(request: web.Request, text: str) -> web.StreamResponse:
 @asynccontextmanager
 async def shelf(folder: Path) -> AsyncIterator[Shelf]:
     """The store on a free port."""
+    folder.mkdir(exist_ok=True)
     store = Shelf(folder / "shelf.db")
     app = web.Application(client_max_size=2**26)
     app.add_routes(store.routes())

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
-from tests.feeds.desk import desk
+from tests.feeds.desk import Desk, desk, feed_of, settings
+from tests.feeds.shelf import shelf
+from tests.feeds.shelf_feed import register
+from tests.mailboxes.desk import running
 
 
 async def test_mail_becomes_a_ticket_in_the_store_and_what_staff_do_there_reaches_the_requester(tmp_path: Path) -> None:
@@ -51,3 +55,47 @@ async def test_a_private_note_never_leaves(tmp_path: Path) -> None:
         notes = it.rows("SELECT text FROM message WHERE direction = 'note'")
         assert notes == [("This one always calls",)]
         assert it.store.texts(1) == ["The printer is broken.", "This one always calls", "We are on it."]
+
+
+async def test_both_numbers_lead_to_the_ticket_and_what_staff_do_here_is_there(tmp_path: Path) -> None:
+    async with desk(tmp_path, feed={"wait": "30s"}) as it:
+        await it.mail()
+        await it.opened()
+        await it.until(it.letters, "the acknowledgement")
+        assert "[#S0001]" in str(it.letters()[0]["Subject"])
+        ours = it.ticket()["number"]
+        for number, subject in ((2, "Re: [#S0001] Printer"), (3, f"About [#{ours}]"), (4, "[#S9999] no such")):
+            await it.mail(subject=subject)
+            await it.running.tickets(number)
+        related = [row[0] for row in it.rows("SELECT related FROM ticket ORDER BY id")]
+        assert [ours in str(one) for one in related] == [False, True, True, False]
+
+        await it.api("POST", f"/tickets/{ours}/reply", {"text": "From our own desk"})
+        await it.api("POST", f"/tickets/{ours}/note", {"text": "Among ourselves"})
+        await it.api("POST", f"/tickets/{ours}/resolve", {"result": "A new cable"})
+        await it.until(lambda: it.store.ticket()["status"] == "resolved", "the status there")
+        assert [(said["text"], said["public"]) for said in it.store.messages(1)][1:] == [
+            ("From our own desk", True), ("Among ourselves", False),
+        ]  # fmt: skip
+        answer = str(it.letters()[0]["Message-ID"]).strip("<>")
+        await it.mail("It broke again", answers=answer)
+        await it.until(lambda: it.store.ticket()["status"] == "open", "reopened there")
+        assert it.store.texts(1)[-1] == "It broke again"
+        assert it.ticket()["status"] == "open"
+        # Nothing of that comes back as news.
+        await it.until(it.is_quiet, "quiet")
+        assert len(it.events("reply")) == 1
+
+
+async def test_two_stores_by_contract(tmp_path: Path) -> None:
+    async with shelf(tmp_path) as one, shelf(tmp_path / "two") as two:
+        register()
+        feeds = {"one": feed_of(one), "two": feed_of(two, contracts=["example"])}
+        options = (*settings(one), f"feeds={json.dumps(feeds)}")
+        async with running(tmp_path / "var", options) as gateway:
+            it = Desk(var=tmp_path / "var", store=one, running=gateway)
+            await it.mail(subject="Covered")
+            await it.mail(subject="Stranger", sender="zoe@nowhere.example")
+            await it.opened(2)
+            assert [row["subject"] for row in one.tickets()] == ["Stranger"]
+            assert [row["subject"] for row in two.tickets()] == ["Covered"]

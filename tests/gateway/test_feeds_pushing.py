@@ -7,11 +7,14 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection, select, update
 
 from gateway import desk
 from gateway.feeds import queueing
+from gateway.leases import Leases
 from gateway.store import feeds, hold, schema
-from gateway.store.database import Database
+from gateway.store.database import Database, open_database
+from gateway.store.dialect import database_clock
 from tests.gateway.conftest import FrozenClock
 from tests.gateway.feeds_desk import Rig, feeds_context
 from tests.gateway.staffed import rows
@@ -52,6 +55,19 @@ async def test_what_changes_back_before_it_is_written_is_not_written(rig: Rig) -
     await rig.push(pushing)
     assert rig.store.calls == ["open"]
     assert await rig.states() == [("open", "done"), ("alter", "skipped")]
+
+
+async def test_a_status_does_not_overtake_the_words_that_it_follows(rig: Rig) -> None:
+    ticket = await rig.open()
+    pushing = rig.pushing()
+    await rig.push(pushing)
+    await rig.act(desk.reply, ticket, text="Done, see you")  # opens it
+    await rig.act(desk.note, ticket, text="A cable")
+    await rig.act(desk.resolve, ticket, result="A cable")
+    rig.store.fates = ["done", "done", "refused"]
+    await rig.push(pushing)
+    assert rig.store.calls == ["open", "say", "say", "alter"]
+    assert rig.store.tickets[0]["status"] == "new", "the only change of status is the last"
 
 
 async def test_a_try_without_an_answer_is_asked_for_and_not_before_it_is_surely_over(rig: Rig) -> None:
@@ -194,8 +210,6 @@ async def test_the_acknowledgement_is_due_when_the_store_has_given_its_number(ri
 
     def acknowledged(conn):  # type: ignore[no-untyped-def]
         table = schema.outbox
-        from sqlalchemy import select
-
         return conn.execute(select(table.c.due_at).where(table.c.kind == "acknowledgement")).scalar_one()
 
     def job(conn):  # type: ignore[no-untyped-def]
@@ -239,3 +253,35 @@ async def test_tickets_go_to_the_store_of_their_contract_and_stay_there(rig: Rig
     await rig.say(covered, "Still here")
     await rig.push(rig.pushing())
     assert rig.store.texts() == ["It is broken", "Still here"]
+
+
+async def test_another_node_takes_over_what_a_dead_one_was_writing(
+    pg_url: str, clock: FrozenClock, tmp_path: Path
+) -> None:
+    shared = open_database(pg_url, readers=2)
+    try:
+        await _taken_over(Rig(db=shared, clock=clock, folder=tmp_path / "blobs", ctx=feeds_context()))
+    finally:
+        await shared.close()
+
+
+async def _taken_over(rig: Rig) -> None:
+    first, second = (Leases(rig.db, f"host:{name}", timedelta(hours=1)) for name in "ab")
+    await first.start()
+    await second.start()
+    rig.store.fates = ["killed after"]
+    await rig.open()
+    await rig.push(rig.pushing(first))
+    other = rig.pushing(second)
+    assert await other.recover() == 0, "the first one lives"
+
+    def run_out(conn: Connection) -> None:
+        over = database_clock(conn) - timedelta(hours=1)
+        conn.execute(update(schema.lease).where(schema.lease.c.owner == first.owner).values(until=over))
+
+    await rig.write(run_out)
+    assert await other.recover() == 1
+    rig.clock.forward(2 * LIMIT + DOUBT)
+    await rig.push(other)
+    assert await rig.states() == [("open", "done")]
+    assert rig.store.calls == ["open", "find"]

@@ -11,6 +11,7 @@ import pytest
 from gateway import desk
 from gateway.feeds import remarks, troubles
 from gateway.feeds.contract import Merged, Ref, Replied, Set, Vanished
+from gateway.store import tickets
 from gateway.store.database import Database
 from tests.gateway.conftest import FrozenClock
 from tests.gateway.feeds_desk import Rig, feeds_context
@@ -229,3 +230,18 @@ async def test_one_that_cannot_be_applied_stops_nothing(rig: Rig) -> None:
     assert (await rig.ticket(ticket)).status == "open"
     assert [event["what"] for event in await rig.events(ticket)] == ["opened", "not applied"]
     await quiet(rig)
+
+
+async def test_what_staff_write_there_goes_out_where_the_request_came_from(rig: Rig) -> None:
+    ticket = await opened(rig)
+    place = {"channel": "telegram", "account": "bot", "requester": "5001002003"}
+    await rig.write(lambda conn: tickets.update(conn, ticket, **place))
+    await rig.hear(Replied(text="Hello", public=True))
+    sent = [row for row in await rig.db.read(lambda conn: rows(conn, "outbox")) if row["kind"] == "reply"]
+    assert [(row["channel"], row["recipient"]) for row in sent] == [("telegram", "5001002003")]
+
+
+async def test_news_that_breaks_is_passed_and_told(rig: Rig) -> None:
+    ticket = await opened(rig)
+    await rig.hear(Set(field="assignee", value="\ud800", raw="broken"), status("open"))
+    assert (await rig.ticket(ticket)).status == "open"
