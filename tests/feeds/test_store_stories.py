@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
+import smtplib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from email.message import EmailMessage
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,10 +20,11 @@ from tests.feeds.faulty import Fault, Faulty, Way, faulty
 from tests.feeds.servers_redmine import Redmine
 from tests.feeds.servers_rt import Rt
 from tests.feeds.shelf import Shelf
-from tests.mailboxes.desk import running, until
+from tests.mailboxes.desk import child, running, until
 
 pytestmark = pytest.mark.timeout(300)
 LONG = 90.0
+CHILD = Path(__file__).with_name("child.py")
 RT = [pytest.mark.services("rt-setup-database-5"), pytest.mark.xdist_group("rt")]
 REDMINE = [pytest.mark.services("puma", "bundle"), pytest.mark.xdist_group("redmine")]
 CREATES = {"rt": r"/ticket$", "redmine": r"/issues\.json$"}
@@ -91,12 +95,11 @@ def staff(request: pytest.FixtureRequest) -> Staff:
 @asynccontextmanager
 async def desk(staff: Staff, folder: Path) -> AsyncIterator[tuple[PatientDesk, Faulty]]:
     """A gateway whose feed goes through the proxy."""
-    quick = ("smtp.port=0", "http.port=0", "workers.count=1", "outbox.backoff=1s", "outbox.debounce=0s")
-    brakes = ("caps.per_account_minute=1000000", "caps.per_address_minute=1000000", f"agents={AGENT}")
-    async with faulty(staff.server.url) as proxy:
-        feeds = f"feeds={json.dumps({'store': staff.feed(proxy.url, folder)})}"
-        async with running(folder / "var", (*quick, *brakes, feeds)) as gateway:
-            yield PatientDesk(var=folder / "var", store=cast(Shelf, None), running=gateway), proxy
+    async with (
+        faulty(staff.server.url) as proxy,
+        running(folder / "var", _settings(staff, proxy.url, folder)) as gateway,
+    ):
+        yield PatientDesk(var=folder / "var", store=cast(Shelf, None), running=gateway), proxy
 
 
 async def test_mail_in_a_ticket_there_and_staff_s_words_back(staff: Staff, tmp_path: Path) -> None:
@@ -140,6 +143,41 @@ async def test_a_store_that_is_down_delays_nobody_and_gets_everything_after(staf
         await it.until(it.is_quiet, "quiet")
         refs = {row[0] for row in it.rows("SELECT ref FROM feed_link")}
         assert len(refs) == 3 and await staff.doubles() == 0
+
+
+async def test_killed_between_the_store_s_answer_and_our_note_of_it(staff: Staff, tmp_path: Path) -> None:
+    """SIGKILL after the ticket was made there: the next start finds it by its key, and makes no other."""
+    var = tmp_path / "var"
+    settings = _settings(staff, staff.server.url, tmp_path, timeout="10s")
+    async with child(var, settings, "feed-pushed-unsettled", script=CHILD) as process:
+        listening = var / "listening.json"
+        await until(lambda: listening.exists() and listening.read_text().strip(), "the child", LONG)
+        host, _, port = json.loads(listening.read_text())["smtp"].rpartition(":")
+        await asyncio.to_thread(_post, host, int(port))
+        await asyncio.wait_for(process.wait(), LONG)
+        assert process.returncode == -signal.SIGKILL
+    async with running(var, settings) as gateway:
+        it = PatientDesk(var=var, store=cast(Shelf, None), running=gateway)
+        assert it.writes() == [("open", "sending")]
+        await it.opened()
+        await it.until(it.is_quiet, "quiet")
+        assert it.writes() == [("open", "done")]
+        assert await staff.doubles() == 0
+
+
+def _post(host: str, port: int) -> None:
+    mail = EmailMessage()
+    mail["From"], mail["To"], mail["Subject"] = "kate@client.example", "support@desk.example", "Killed"
+    mail["Message-ID"] = "<killed-1@client.example>"
+    mail.set_content("The lift is stuck.")
+    with smtplib.SMTP(host, port, timeout=LONG) as wire:
+        wire.send_message(mail)
+
+
+def _settings(staff: Staff, url: str, folder: Path, **over: Any) -> tuple[str, ...]:
+    quick = ("smtp.port=0", "http.port=0", "workers.count=1", "outbox.backoff=1s", "outbox.debounce=0s")
+    brakes = ("caps.per_account_minute=1000000", "caps.per_address_minute=1000000", f"agents={AGENT}")
+    return (*quick, *brakes, f"feeds={json.dumps({'store': {**staff.feed(url, folder), **over}})}")
 
 
 def _id(it: Desk) -> str:
