@@ -19,6 +19,8 @@ SEARCHED = "EffectiveId > 0"
 """Without these words RT's search passes over tickets that were merged. It always passes over deleted ones."""
 TURNS = 3
 """How often a change is tried on a ticket that others change at the same moment."""
+PROVEN = 100
+"""Tickets for which a queue is believed to keep our key after it was seen to."""
 _LONGEST_SUBJECT = 200
 _DENIED = "permission denied"
 
@@ -59,7 +61,7 @@ class Writing:
 
     def __init__(self, settings: RtSettings, rest: Rest) -> None:
         self._settings, self._rest, self._maps = settings, rest, settings.statuses()
-        self._kept: set[str] = set()
+        self._kept: dict[str, int] = {}
         self._keyless: dict[str, tuple[str, str]] = {}
 
     # -- what it should be ---------------------------------------------------------------
@@ -143,7 +145,8 @@ class Writing:
             words.append(f"status and owner: {error.answer.words()}")
             bare = {each: said for each, said in sent.items() if each not in {"Status", "Owner"}}
             made = await self._rest.calls.read(RtMade, "POST", "/ticket", json=bare)
-        if queue not in self._kept and (lost := await self._keeps(queue, made.id, write.ticket.key)):
+        self._kept[queue] = self._kept.get(queue, 0) - 1
+        if self._kept[queue] < 0 and (lost := await self._keeps(queue, made.id, write.ticket.key)):
             words.append(lost)
         return Pushed(outcome=Outcome.DONE, ref=self.ref(made.id), left_out=[*words, *unwritten])
 
@@ -246,7 +249,7 @@ class Writing:
 
     async def _loses_keys(self, queue: str) -> Pushed | None:
         """Why no ticket may be made in this queue: it would bear no key, and could come twice."""
-        if queue in self._kept:
+        if self._kept.get(queue, 0) > 0:
             return None
         key = self._settings.fields.key
         try:
@@ -273,7 +276,7 @@ class Writing:
         except (plain.NotGood, Unanswered, Unsent):
             return ""  # The ticket is made; the next one is looked at again.
         if ticket.value(name) == key:
-            self._kept.add(queue)
+            self._kept[queue] = PROVEN
             self._keyless.pop(queue, None)
             return ""
         self._keyless[queue] = (ref, key)

@@ -1,6 +1,6 @@
-"""A gateway beside a shelf that kills itself at a fail point.
+"""A gateway beside a store that kills itself at a fail point.
 
-Usage: child.py VAR SETTINGS POINT COUNT — SIGKILL when POINT is passed for the COUNT-th time.
+Usage: child.py VAR SETTINGS [POINT [COUNT]] — SIGKILL for the whole group when POINT is passed for the COUNT-th time (1).
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from tests.feeds.shelf_feed import register
 def main() -> None:
     """Run until SIGTERM, or until the point."""
     register()
-    point, left = sys.argv[3], int(sys.argv[4])
+    point, *count = *sys.argv[3:5], ""
+    left = int(count[0] or 1) if count else 1
 
     def failpoint(name: str) -> None:
         nonlocal left

@@ -1,0 +1,196 @@
+"""Tickets a second through the push of a feed, against the store's own interface in a bare loop.
+
+Both write the same tickets to the same real server, and rounds alternate. The bare loop sends
+what has to be sent to make a ticket and forgets; the feed also finds words, proves once that the store keeps its key,
+and says what the answer came to. Stores whose programs are absent are passed over.
+
+    python -m benchmarks.feeds [--rounds 5] [--tickets 24] [--at-once 1] [--only rt redmine] [--save]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import shutil
+import signal
+import statistics
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+
+import aiohttp
+
+sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from endtoend.machine import spin
+
+from gateway.feeds.contract import Open, Outcome
+from tests.feeds import redmine_desk, rt_desk
+from tests.feeds.servers_redmine import redmine_server
+from tests.feeds.servers_rt import request_tracker
+from tests.feeds.writes import opened, said, ticket
+
+RESULTS = Path(__file__).parent / "results"
+TEXT = "Не відкривається з 9:00, у всіх трьох офісах.\n" * 20
+_numbers = count(50000001)
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """The two ways to make one ticket."""
+
+    ours: Callable[[Open], Awaitable[None]]
+    bare: Callable[[Open], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """Tickets a second."""
+
+    ours: float
+    bare: float
+    spin: float
+
+
+@asynccontextmanager
+async def _rt() -> AsyncIterator[Pair]:
+    async with AsyncExitStack() as stack:
+        server = stack.enter_context(request_tracker())
+        feed = await stack.enter_async_context(rt_desk.feed_of(server))
+        token = (server.root / "token-gateway").read_text()
+        session = await stack.enter_async_context(aiohttp.ClientSession(headers={"Authorization": f"token {token}"}))
+
+        async def ours(write: Open) -> None:
+            _done((await feed.push(write)).outcome)
+
+        async def bare(write: Open) -> None:
+            sent = {
+                "Queue": "Engineers", "Subject": write.ticket.subject, "Requestor": write.ticket.requester.address,
+                "Cc": write.ticket.copies[0].address, "Content": write.first.text, "ContentType": "text/plain",
+                "CustomFields": {"GatewayKey": write.ticket.key, "SupportClass": "server", "SupportLine": "L2"},
+                "SquelchMailTo": write.ticket.requester.address,
+            }  # fmt: skip
+            async with session.post(f"{server.url}/REST/2.0/ticket", json=sent) as answer:
+                await answer.read()
+                answer.raise_for_status()
+
+        yield Pair(ours, bare)
+
+
+@asynccontextmanager
+async def _redmine() -> AsyncIterator[Pair]:
+    async with AsyncExitStack() as stack:
+        server = stack.enter_context(redmine_server())
+        feed = await stack.enter_async_context(redmine_desk.feed_of(server))
+        headers = {"X-Redmine-API-Key": server.key()}
+        session = await stack.enter_async_context(aiohttp.ClientSession(headers=headers))
+
+        async def ours(write: Open) -> None:
+            _done((await feed.push(write)).outcome)
+
+        async def bare(write: Open) -> None:
+            fields = {"GatewayKey": write.ticket.key, "Class": "server", "Contract": "A", "OnSite": "0"}
+            values = [{"id": server.field(name), "value": value} for name, value in fields.items()]
+            issue = {
+                "project_id": 2, "tracker_id": 3, "status_id": 1, "subject": write.ticket.subject,
+                "description": write.first.text, "custom_fields": values,
+            }  # fmt: skip
+            async with session.post(f"{server.url}/issues.json", json={"issue": issue}) as answer:
+                await answer.read()
+                answer.raise_for_status()
+
+        yield Pair(ours, bare)
+
+
+STORES = {"rt": (_rt, "rt-setup-database-5"), "redmine": (_redmine, "puma")}
+"""Kind -> how its pair is made, and the program that it needs."""
+
+
+def _done(outcome: Outcome) -> None:
+    if outcome is not Outcome.DONE:
+        raise RuntimeError(f"a ticket came to {outcome}")
+
+
+def writes(number: int) -> list[Open]:
+    """Tickets, no two alike."""
+    return [opened(ticket(str(next(_numbers))), said(text=TEXT)) for _ in range(number)]
+
+
+async def rate(make: Callable[[Open], Awaitable[None]], number: int, at_once: int) -> float:
+    """Tickets a second. Raises RuntimeError or ClientError when one is not made."""
+    waiting = writes(number)
+    begun = time.perf_counter()
+
+    async def work() -> None:
+        while waiting:
+            await make(waiting.pop())
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(at_once):
+            group.create_task(work())
+    return number / (time.perf_counter() - begun)
+
+
+async def measured(kind: str, rounds: int, number: int, at_once: int) -> list[Round]:
+    """Rounds by turns; the first of each, which loads the store's code, is not counted."""
+    async with STORES[kind][0]() as pair:
+        await rate(pair.bare, number, at_once)
+        await rate(pair.ours, number, at_once)
+        found = list[Round]()
+        for turn in range(rounds):
+            speed = spin()
+            ways = {"ours": pair.ours, "bare": pair.bare}
+            order = sorted(ways, reverse=turn % 2 == 1)
+            got = {way: await rate(ways[way], number, at_once) for way in order}
+            found.append(Round(ours=got["ours"], bare=got["bare"], spin=speed))
+        return found
+
+
+def shown(kind: str, rounds: list[Round]) -> str:
+    """The line of the table: medians, and the ratio of paired rounds."""
+    ratios = [each.ours / each.bare for each in rounds]
+    ours, bare = statistics.median(each.ours for each in rounds), statistics.median(each.bare for each in rounds)
+    speed = statistics.median(each.spin for each in rounds)
+    return (
+        f"{kind}: {ours:.1f} tickets a second, bare {bare:.1f}, x {statistics.median(ratios):.2f}"
+        f" ({min(ratios):.2f}-{max(ratios):.2f}); spin {speed:.1f} ms"
+    )
+
+
+def main() -> None:
+    """Print a line for each store; with --save also write benchmarks/results/feeds-<time>.json."""
+    parser = argparse.ArgumentParser(description="creations a second through feeds")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--tickets", type=int, default=24, help="of a round")
+    parser.add_argument(
+        "--at-once", type=int, default=1, help="both databases are SQLite, where Redmine locks itself out"
+    )
+    parser.add_argument("--only", nargs="*", choices=sorted(STORES), default=sorted(STORES))
+    parser.add_argument("--save", action="store_true", help="write benchmarks/results/feeds-*.json")
+    given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers are stopped, too
+    results: dict[str, list[Mapping[str, float]]] = {}
+    for kind in given.only:
+        if shutil.which(STORES[kind][1]) is None:
+            print(f"{kind}: passed over, {STORES[kind][1]} is not installed (make services)")
+            continue
+        rounds = asyncio.run(measured(kind, given.rounds, given.tickets, given.at_once))
+        print(shown(kind, rounds), flush=True)
+        results[kind] = [asdict(each) for each in rounds]
+    if given.save:
+        RESULTS.mkdir(exist_ok=True)
+        now = datetime.now(UTC)
+        path = RESULTS / f"feeds-{now:%Y%m%d-%H%M%S}.json"
+        path.write_text(json.dumps({"at": now.isoformat(), "at_once": given.at_once, **results}, indent=1) + "\n")
+        print(f"written to {path}")
+
+
+if __name__ == "__main__":
+    main()
