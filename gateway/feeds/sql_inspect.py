@@ -31,14 +31,14 @@ _TEXTUAL = frozenset(
 )
 
 
-def propose(conn: Connection, settings: SqlSettings, url: str) -> str:
+def propose(conn: Connection, settings: SqlSettings) -> str:
     """The settings of a feed, with comments. Raises FeedError where nothing looks like tickets."""
     tables = _tables(conn, settings.schema_)
     found = _tickets(tables)
     if found is None:
         raise FeedError(f"none of the {len(tables)} tables that we may see looks like tickets", again=False)
     tickets, others = found
-    guess = Guess(url=url, schema=settings.schema_, tickets=_found(conn, tables, tickets, names.TICKET_COLUMNS))
+    guess = Guess(schema=settings.schema_, tickets=_found(conn, tables, tickets, names.TICKET_COLUMNS))
     guess.others = others
     guess.changed = _named(tickets, names.CHANGED, _timely)
     guess.tickets.demanded.pop(guess.changed or "", None)

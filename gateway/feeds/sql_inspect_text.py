@@ -7,8 +7,6 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from sqlalchemy.engine import make_url
-
 from gateway.feeds import sql_inspect_words as names
 
 GAP = "FILL-IN"
@@ -54,7 +52,6 @@ class Tied:
 class Guess:
     """Everything."""
 
-    url: str
     schema: str | None
     tickets: Found
     others: list[str] = field(default_factory=list)
@@ -85,11 +82,7 @@ def written(guess: Guess) -> str:
 
 def _head(guess: Guess) -> Iterator[str]:
     yield "kind: sql"
-    url = make_url(guess.url)
-    if url.password is None:
-        yield f"url: {_quoted(guess.url)}"
-    else:
-        yield "url: env:DESK_DATABASE_URL  # the whole URL, with the password"
+    yield "url: env:DESK_DATABASE_URL  # or file:PATH: what holds the whole URL, with the password"
     if guess.schema is not None:
         yield f"schema: {_quoted(guess.schema)}"
     yield "timezone: UTC  # of columns that hold a time without a zone: as in Europe/Kyiv"

@@ -287,7 +287,7 @@ class SqlFeed:
 
         def work() -> str:
             with reading(self._connected()) as conn:
-                return sql_inspect.propose(conn, self._settings, self._url)
+                return sql_inspect.propose(conn, self._settings)
 
         return await self._asked(work)
 

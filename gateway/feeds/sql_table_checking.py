@@ -6,7 +6,9 @@ Rights are asked for with EXPLAIN: the database looks whether we may and does no
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
@@ -22,6 +24,7 @@ from gateway.feeds.sql_table_settings import SqlSettings
 from gateway.feeds.sql_table_shape import Bound, Mismapped, Shape, Slot, bind
 from gateway.feeds.sql_table_values import Words
 
+_APART = timedelta(minutes=5)
 KEYS = {"tickets": 24, "messages": 40}
 """Characters of the longest key of ours that is likely."""
 
@@ -114,7 +117,7 @@ def _mapping(conn: Connection, shape: Shape, settings: SqlSettings) -> Iterator[
             "a table knows no transactions (MyISAM)",
             "ask the desk to convert it to InnoDB; a broken write is gone on with",
         )
-    yield from _times(shape, settings)
+    yield from _times(conn, shape, settings)
     yield from _words(conn, shape, settings.map)
 
 
@@ -156,13 +159,23 @@ def _heard(shape: Shape, messages: Bound, settings: SqlSettings) -> Iterator[Fin
         yield Finding(good=False, what="messages cannot be heard: their key is no number", mend="map a column to `at`")
 
 
-def _times(shape: Shape, settings: SqlSettings) -> Iterator[Finding]:
+def _times(conn: Connection, shape: Shape, settings: SqlSettings) -> Iterator[Finding]:
     slots = [slot for bound in (*shape.places(), shape.messages) if bound is not None for slot in bound.slots]
     walls = [slot.column for slot in slots if slot.form.kind in (Kind.WALL, Kind.DAY)]
-    if walls and settings.timezone == "UTC":
+    if not walls or conn.dialect.name == "sqlite":
+        return
+    # A zone that is wrong by hours makes us look for changes at the wrong times, and miss them.
+    asked = "localtimestamp(0), EXTRACT(EPOCH FROM now())"
+    if conn.dialect.name == "mysql":
+        asked = "NOW(), UNIX_TIMESTAMP()"
+    row = conn.execute(sa.text(f"SELECT {asked}")).one()
+    here = datetime.fromtimestamp(float(row[1]), ZoneInfo(settings.timezone)).replace(tzinfo=None)
+    if abs(here - row[0]) > _APART:
         names = ", ".join(f"{each.table.name}.{each.name}" for each in walls)
         yield _warning(
-            f"{names} hold times without a zone, and are taken as UTC", "set `timezone` if the desk's are local"
+            f"it is {row[0]:%H:%M} by the server's clock and {here:%H:%M} in {settings.timezone}, and {names} hold"
+            " times without a zone",
+            "set `timezone` to the one that the desk's program writes them in: else what it changes is not heard",
         )
 
 

@@ -207,7 +207,7 @@ class SqlSettings(FeedSettings):
     """This one."""
     url: SecretStr
     """`env:NAME` or `file:PATH` that holds `postgresql://user:password@host/name`, `mysql://…` or
-    `sqlite:////path/to/file`; one without a password may stand here itself."""
+    `sqlite:////path/to/file`."""
     schema_: str | None = Field(default=None, alias="schema")
     """Of the tables, on PostgreSQL; empty: where the user looks first."""
     timezone: str = "UTC"

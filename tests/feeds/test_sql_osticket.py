@@ -244,3 +244,11 @@ async def test_clocks_turned_back_lose_nothing(maria: Maria) -> None:
         clock.passes(minutes=4)
         maria.run("UPDATE ost_ticket SET status_id = 2, updated = '2026-10-25 03:01:30' WHERE ticket_id = 2")
         assert await there.changes() == [Set(field="status", value="waiting", raw="Waiting")]
+
+
+async def test_a_zone_that_is_not_the_servers_is_told(maria: Maria) -> None:
+    async with desk(maria.settings()) as there:
+        [warned] = [each for each in await there.feed.check() if "server's clock" in each.what]
+        assert warned.warning and "Europe/Kyiv" in warned.what and "ost_ticket.created" in warned.what
+    async with desk(maria.settings(timezone="UTC")) as there:
+        assert not [each for each in await there.feed.check() if "server's clock" in each.what]
