@@ -15,7 +15,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from gateway.feeds.contract import FeedError, File, Outcome, Person, Pushed, Said, Ticket
 from gateway.feeds.wire import Answer, Unanswered, Unsent, Wire, not_reached
-from normalizer.mail.markup import CUT, QUOTED, render
 
 MOST_DETAIL = 500
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
@@ -147,6 +146,9 @@ def heading(ticket: Ticket) -> str:
 
 def from_html(html: str) -> str:
     """The text of HTML that an editor in a browser made."""
+    # Loads the parsers of mails, which the main process does without until somebody writes HTML.
+    from normalizer.mail.markup import CUT, QUOTED, render
+
     marked = render(html, []).marked
     return marked.replace(CUT, "").replace(QUOTED, "").strip()
 

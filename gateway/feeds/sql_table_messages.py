@@ -15,12 +15,12 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 
 from gateway.feeds.contract import File, Heard, Replied
+from gateway.feeds.plain import from_html
 from gateway.feeds.sql_table_files import listed_files
 from gateway.feeds.sql_table_settings import SqlSettings
 from gateway.feeds.sql_table_shape import Bound, Shape
 from gateway.feeds.sql_table_state import State
 from gateway.feeds.sql_table_values import Words
-from normalizer.mail.markup import render
 
 PAGE = 200
 """Messages in one page."""
@@ -151,7 +151,7 @@ class MessageReader:
         )
         text = str(said["text"] or "")
         if self._word(bound, "format", said) == "html":
-            text = render(text, []).text
+            text = from_html(text)
         change = Replied(text=text, public=self._public(bound, said), files=tuple(self._files(ids)))
         ref = self._shape.ref(row[len(bound.ids) : len(bound.ids) + len(self._shape.tickets.ids)])
         return Heard(

@@ -1,6 +1,7 @@
 """A gateway beside a store that kills itself at a fail point.
 
-Usage: child.py VAR SETTINGS [POINT [COUNT]] — SIGKILL for the whole group when POINT is passed for the COUNT-th time (1).
+Usage: child.py VAR SETTINGS [POINT [COUNT]] — SIGKILL for the whole group when POINT is passed
+for the COUNT-th time (1).
 """
 
 from __future__ import annotations
