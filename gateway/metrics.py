@@ -135,7 +135,7 @@ class Metrics:
     def feed_tried(self, feed: str, result: str, seconds: float) -> None:
         """A try to write to a ticket store came to this state."""
         self._feed_tries.labels(feed, result).inc()
-        self._feed_seconds.labels(feed).observe(seconds)
+        self._feed_seconds.observe((feed,), (seconds,))
 
     def feed_heard(self, feed: str, outcome: str, many: int = 1) -> None:
         """News of a ticket store: applied, or a look that failed."""

@@ -22,6 +22,7 @@ COUNTED: list[tuple[Callable[[Metrics], None], str]] = [
         lambda m: m.request("/x/{y}", "GET", 200, 0.1),
         'http_requests_total{method="GET",route="/x/{y}",status="200"} 1.0',
     ),
+    (lambda m: m.feed_tried("rt", "sent", 0.3), 'feed_try_seconds_sum{feed="rt"} 0.3'),
     (lambda m: m.alert("disk"), 'alerts_total{kind="disk"} 1.0'),
 ]
 
