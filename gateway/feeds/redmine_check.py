@@ -29,7 +29,8 @@ class Checking:
             return [_refused(error)]
         found = [_good(f"connection and key: {self._rest.calls.host}, user {me.login or me.id}")]
         try:
-            found += [each async for each in self._all(me)]
+            async for each in self._all(me):
+                found.append(each)  # one by one: what was found stands when the next call fails
         except (Unsent, Unanswered, NotGood) as error:
             found.append(_bad(f"the check broke off: {error}", "try again"))
         return found
