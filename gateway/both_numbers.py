@@ -20,7 +20,7 @@ from gateway.ticket_numbers import is_number
 MOST = 20
 """Numbers of one message that are looked at."""
 _IN_TEXT = re.compile(
-    r"(?<![\w/+.-])(?:#|№ ?)([A-Za-z0-9][A-Za-z0-9-]{0,15})(?![\w/])|(?<![\w/+.#-])(\d{7,12})(?![\w/.-])"
+    r"(?<![\w/+.-])(?:#|№ ?)([A-Za-z0-9][A-Za-z0-9-]{0,15})(?![\w/])|(?<![\w/+.#-])(\d{7,12})(?![\w/-]|\.\w)"
 )
 """A number as people write it in a short message: #1234, № 1234, or seven digits and more."""
 

@@ -15,12 +15,11 @@ from pathlib import Path
 
 from gateway.app import Gateway
 from gateway.settings_files import load
-from tests.feeds.shelf_feed import register
+from tests.feeds.shelf_feed import registered
 
 
 def main() -> None:
     """Run until SIGTERM, or until the point."""
-    register()
     point, *count = *sys.argv[3:5], ""
     left = int(count[0] or 1) if count else 1
 
@@ -37,7 +36,8 @@ def main() -> None:
         configuration = load(Path("config"), overrides=json.loads(sys.argv[2]))
         await Gateway(configuration, var=Path(sys.argv[1]), failpoint=failpoint).run(stop)
 
-    asyncio.run(run())
+    with registered():
+        asyncio.run(run())
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from tests.feeds.shelf import Shelf, shelf
-from tests.feeds.shelf_feed import register
+from tests.feeds.shelf_feed import registered
 from tests.mailboxes.desk import Running, running, until
 
 T = TypeVar("T")
@@ -142,9 +142,9 @@ def _text(mail: EmailMessage) -> str:
 @asynccontextmanager
 async def beside(store: Shelf, var: Path, *more: str, feed: Mapping[str, Any] | None = None) -> AsyncIterator[Desk]:
     """A gateway beside a store that is there."""
-    register()
-    async with running(var, settings(store, *more, feed=feed)) as gateway:
-        yield Desk(var=var, store=store, running=gateway)
+    with registered():
+        async with running(var, settings(store, *more, feed=feed)) as gateway:
+            yield Desk(var=var, store=store, running=gateway)
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""The feed of the tests' own store: the shortest one that keeps the contract. `register` makes its kind known."""
+"""The feed of the tests' own store: the shortest one that keeps the contract. `registered` makes its kind known."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import base64
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any, cast
@@ -220,6 +221,12 @@ def _build(_name: str, settings: FeedSettings, _wiring: Wiring) -> ShelfFeed:
     return ShelfFeed(settings)
 
 
-def register() -> None:
-    """Make the kind `shelf` known in this process."""
-    cast("dict[str, Kind]", FEEDS)["shelf"] = Kind(settings=ShelfSettings, build=_build)
+@contextmanager
+def registered() -> Iterator[None]:
+    """The kind `shelf` is known in this process."""
+    kinds = cast("dict[str, Kind]", FEEDS)
+    kinds["shelf"] = Kind(settings=ShelfSettings, build=_build)
+    try:
+        yield
+    finally:
+        del kinds["shelf"]

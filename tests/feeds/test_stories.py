@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.feeds.desk import Desk, desk, feed_of, settings
 from tests.feeds.shelf import shelf
-from tests.feeds.shelf_feed import register
+from tests.feeds.shelf_feed import registered
 from tests.mailboxes.desk import running
 
 
@@ -89,13 +89,13 @@ async def test_both_numbers_lead_to_the_ticket_and_what_staff_do_here_is_there(t
 
 async def test_two_stores_by_contract(tmp_path: Path) -> None:
     async with shelf(tmp_path) as one, shelf(tmp_path / "two") as two:
-        register()
-        feeds = {"one": feed_of(one), "two": feed_of(two, contracts=["example"])}
-        options = (*settings(one), f"feeds={json.dumps(feeds)}")
-        async with running(tmp_path / "var", options) as gateway:
-            it = Desk(var=tmp_path / "var", store=one, running=gateway)
-            await it.mail(subject="Covered")
-            await it.mail(subject="Stranger", sender="zoe@nowhere.example")
-            await it.opened(2)
-            assert [row["subject"] for row in one.tickets()] == ["Stranger"]
-            assert [row["subject"] for row in two.tickets()] == ["Covered"]
+        with registered():
+            feeds = {"one": feed_of(one), "two": feed_of(two, contracts=["example"])}
+            options = (*settings(one), f"feeds={json.dumps(feeds)}")
+            async with running(tmp_path / "var", options) as gateway:
+                it = Desk(var=tmp_path / "var", store=one, running=gateway)
+                await it.mail(subject="Covered")
+                await it.mail(subject="Stranger", sender="zoe@nowhere.example")
+                await it.opened(2)
+                assert [row["subject"] for row in one.tickets()] == ["Stranger"]
+                assert [row["subject"] for row in two.tickets()] == ["Covered"]

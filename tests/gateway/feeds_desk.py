@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -161,21 +162,27 @@ class MemoryFeed:
         return Pushed(outcome=Outcome.DONE, ref=ref)
 
 
-def register() -> None:
-    """Make the kind known."""
+@contextmanager
+def _registered() -> Iterator[None]:
+    """The kind is known: settings are read by it."""
 
     def build(_name: str, _settings: FeedSettings, _wiring: Wiring) -> MemoryFeed:
         return MemoryFeed(MemoryStore())
 
-    cast("dict[str, Kind]", FEEDS)[NAME] = Kind(settings=FeedSettings, build=build)
+    kinds = cast("dict[str, Kind]", FEEDS)
+    kinds[NAME] = Kind(settings=FeedSettings, build=build)
+    try:
+        yield
+    finally:
+        del kinds[NAME]
 
 
 def feeds_context(**feed: Any) -> Context:
     """A desk with one store."""
-    register()
     rules = {"backoff": "30s", "backoff_limit": "1h", "debounce": "0s"}
     known = {"kind": NAME, "timeout": "1m", "doubt": "1m", **feed}
-    return desk_context(outbox=rules, feeds={"store": known})
+    with _registered():
+        return desk_context(outbox=rules, feeds={"store": known})
 
 
 @dataclass
