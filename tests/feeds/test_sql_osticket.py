@@ -208,6 +208,7 @@ async def test_merged_and_deleted_tickets_are_heard(maria: Maria) -> None:
 
 
 async def test_pushes_at_the_same_time_make_one_ticket(maria: Maria) -> None:
+    maria.run("ALTER TABLE ost_thread_entry DROP INDEX extra")  # so that no unique key helps
     async with desk(maria.settings()) as one, desk(maria.settings()) as two:
         writes = [opening(number, first=said(number)) for number in (1000005, 1000013, 1000021)]
         done = await asyncio.gather(*(each.feed.push(write) for write in writes for each in (one, two, one)))
@@ -252,3 +253,15 @@ async def test_a_zone_that_is_not_the_servers_is_told(maria: Maria) -> None:
         assert warned.warning and "Europe/Kyiv" in warned.what and "ost_ticket.created" in warned.what
     async with desk(maria.settings(timezone="UTC")) as there:
         assert not [each for each in await there.feed.check() if "server's clock" in each.what]
+
+
+async def test_a_server_that_is_not_strict_changes_no_value_silently(maria: Maria) -> None:
+    mode = maria.run("SELECT @@GLOBAL.sql_mode")[0][0]
+    maria.server.run("SET GLOBAL sql_mode = ''")
+    try:
+        async with desk(maria.settings(MAPPING.replace("ivan: 5", "ivan: 99999999999"))) as there:
+            refused = await there.feed.push(opening(assignee="ivan"))
+            assert refused.outcome is Outcome.REFUSED and "staff_id" in refused.detail
+    finally:
+        maria.run("SET GLOBAL sql_mode = %s", mode)
+    assert maria.run("SELECT count(*) FROM ost_ticket") == [(1,)]
