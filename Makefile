@@ -45,7 +45,7 @@ SERVICES := strace openssl chromium dovecot-imapd dovecot-lmtpd postfix nginx-li
 
 # Bundler since 2.3.27 believes in no gem without a folder of its own, which many of Debian's have not: without these
 # empty folders the package redmine fails to be configured.
-APT = DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install
+APT = DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends $(APT_OPTIONS) install
 GEMS = { ruby -rfileutils -e 'Gem::Specification.each { |gem| FileUtils.mkdir_p(gem.full_gem_path) unless gem.default_gem? }' && dpkg --configure -a; }
 
 services: ## install the real programs that some tests use (Debian, as root)
