@@ -9,12 +9,14 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from tests.once import parse_once
 from tests.postgres import Server, with_template
 from tests.services.root import as_root
 
 # How long an example takes on a busy machine says nothing about what it shows.
 settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")
+parse_once()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
