@@ -198,6 +198,8 @@ class Turn(Asked):
         missed = reason == "silent" and self.ctx.calls.missed == "ticket"
         if (reason in LEFT or missed) and self.ticket_id() is None:
             self._leave(state, reason)
+        elif reason == "put_through":
+            self._tell_talk(state)
         if self.ticket_id() is None:
             outcome = NO_TICKET if reason in SETTLED else reason
         else:
@@ -233,24 +235,39 @@ class Turn(Asked):
         if reason != "put_through":
             self._write(notes.about(self, state, notes.words[self.unheard_end]), state)
             return
-        talk, number = self.event.happening, state.rung[-1] if state.rung else ""
-        seconds = talk.seconds if isinstance(talk, Connected) else 0
-        ends = notes.say("ticket_put_through", number=number, length=length(seconds))
-        self._write(notes.about(self, state, ends), state, tags=(PUT_THROUGH,))
+        self._write(notes.about(self, state, self._talk(state)[2]), state, tags=(PUT_THROUGH,))
         ticket_id = self.ticket_id()
         if ticket_id is not None:
             self._note(ticket_id, notes.words["ticket_to_complete"])
-            self._tell_answer(ticket_id, number, seconds)
+            self._tell_answer(ticket_id, state)
 
-    def _tell_answer(self, ticket_id: int, number: str, seconds: int) -> None:
-        """Somebody of staff spoke to the caller: nobody waits for a first answer any more."""
+    def _talk(self, state: ivr.State) -> tuple[str, int, str]:
+        """(whom they were put through to, seconds, both in words)."""
+        talk, number = self.event.happening, state.rung[-1] if state.rung else ""
+        seconds = talk.seconds if isinstance(talk, Connected) else 0
+        return number, seconds, notes_of(self).say("ticket_put_through", number=number, length=length(seconds))
+
+    def _tell_talk(self, state: ivr.State) -> None:
+        """They were put through in a call that had its ticket before."""
+        ticket = tickets.get(self.conn, calls.get(self.conn, self.call.id).ticket_id)
+        if not self._tell_answer(ticket.id, state):
+            return
+        if PUT_THROUGH not in ticket.tags:
+            tickets.update(self.conn, ticket.id, tags=[*ticket.tags, PUT_THROUGH])
+        for said in (self._talk(state)[2], notes_of(self).words["ticket_to_complete"]):
+            self._note(ticket.id, said)
+
+    def _tell_answer(self, ticket_id: int, state: ivr.State) -> bool:
+        """Somebody of staff spoke to the caller: nobody waits for a first answer any more. False when it is known."""
+        number, seconds, _ = self._talk(state)
         agent = self.ctx.settings.agent_by_address(number)
         data = {"seconds": seconds, "number": number, "call": self.call.call}
-        tickets.add_event(
+        new = tickets.add_event(
             self.conn, ticket_id, at=self.entry.raw.received_at, actor=f"agent:{agent or 'telephone'}", kind="call",
             data=data, key=f"call_answered:{self.call.id}",
         )  # fmt: skip
         clocks.recompute(self.conn, self.ctx, ticket_id, self.now)
+        return new is not None
 
     # -- a mark -----------------------------------------------------------------------------
 

@@ -116,7 +116,7 @@ def _begun(plan: Plan, state: State, event: Known) -> Step:
 def _ended(state: State) -> Step:
     if state.node == "over":
         return state, ()
-    return replace(state, node="over"), (Close(reason=left_behind(state)),)
+    return replace(state, node="over", left=state.node), (Close(reason=left_behind(state)),)
 
 
 def _end(state: State, reason: str, *said: str) -> Step:
@@ -125,6 +125,19 @@ def _end(state: State, reason: str, *said: str) -> Step:
 
 
 def _over(plan: Plan, state: State, event: object) -> Step:
+    if isinstance(event, Connected) and event.answered:
+        # The end of the call was told before the end of the talk in it.
+        return state, (Close(reason="put_through"), Bye())
+    if not state.left:
+        return state, (Bye(),)
+    # So with keys: what was asked for with them is done, and nobody hears any more of it.
+    keyed, actions = _NODES[state.left](plan, replace(state, node=state.left, left=""), event)
+    state = replace(state, left="")
+    for action in actions:
+        if isinstance(action, Vote):
+            return replace(state, score=keyed.score), (action,)
+        if isinstance(action, CallBack | NoMoreCalls):
+            return state, (action, Bye())
     return state, (Bye(),)
 
 
@@ -268,11 +281,13 @@ def _back(plan: Plan, state: State, event: object) -> Step:
             return state, (CallBack(), *actions)
         case "2":
             return _ask_back_number(plan, state)
-        case "*" if state.tries + 1 < plan.attempts:
-            state, _ = _tried(plan, state)
-            return _filed(plan, state, Filed(number=state.told))
-        case _:
+        case "0":
+            return _ring_people(plan, state)
+        case "":
             return _end(state, "ticket", "goodbye")
+        case _:
+            state, last = _tried(plan, state)
+            return _end(state, "ticket", "goodbye") if last else _filed(plan, state, Filed(number=state.told))
 
 
 def _ask_back_number(plan: Plan, state: State, *before: Prompt) -> Step:
@@ -288,6 +303,8 @@ def _back_number(plan: Plan, state: State, event: object) -> Step:
     if number.isascii() and number.isdigit() and PHONE_DIGITS[0] <= len(number) <= PHONE_DIGITS[1]:
         state, actions = _end(state, "ticket", "call_back_taken", "goodbye")
         return state, (CallBack(number=number), *actions)
+    if number == PERSON:
+        return _ring_people(plan, state)
     state, last = _tried(plan, state)
     return _end(state, "ticket", "goodbye") if last or not number else _ask_back_number(plan, state)
 
@@ -346,24 +363,47 @@ def _rating(plan: Plan, state: State, event: object) -> Step:
         state = replace(state, score=int(key))
         return state, (Vote(survey=state.survey, score=state.score),)
     if key == STOP_CALLS and state.rates:
-        state, actions = _end(state, left_behind(state), "no_more_calls", "goodbye")
-        return state, (NoMoreCalls(), *actions)
+        return _stop_calls(state)
     if key == PERSON and not state.rates:
-        return _ring_people(plan, state)
+        return _ring_behind_mark(plan, state)
     state, last = _tried(plan, state)
     return _end(state, left_behind(state), "goodbye") if last else _ask_mark(plan, state)
 
 
+def _stop_calls(state: State) -> Step:
+    state, actions = _end(state, left_behind(state), "no_more_calls", "goodbye")
+    return state, (NoMoreCalls(), *actions)
+
+
+def _ring_behind_mark(plan: Plan, state: State) -> Step:
+    """What is said from here on is no comment on the mark, which counts all the same."""
+    return _ring_people(plan, replace(state, score=0))
+
+
 def _counted(plan: Plan, state: State, event: Counted) -> Step:
+    if state.node == "over":
+        return _end(state, "rated") if event.counts else (replace(state, score=0), (Bye(),))
     if not event.counts:
         return _end(replace(state, score=0), "status" if state.told else "silent", "survey_over", "goodbye")
+    return _ask_to_confirm(plan, replace(state, low=event.low))
+
+
+def _ask_to_confirm(plan: Plan, state: State) -> Step:
     said = Prompt(text="confirm", variables={"score": state.score, "key": CHANGE})
-    return _goto(replace(state, low=event.low), "confirm"), (Ask(prompts=(said,), seconds=plan.wait),)
+    return _goto(state, "confirm"), (Ask(prompts=(said,), seconds=plan.wait),)
 
 
 def _confirm(plan: Plan, state: State, event: object) -> Step:
-    if _digits(event) == CHANGE:
+    key = _digits(event)
+    if key == CHANGE:
         return _ask_mark(plan, state)
+    if key == STOP_CALLS and state.rates:
+        return _stop_calls(state)
+    if key == PERSON and not state.rates:
+        return _ring_behind_mark(plan, state)
+    state, last = _tried(plan, state)
+    if key == REPEAT and not last:
+        return _ask_to_confirm(plan, state)
     if state.low:
         said = Listen(prompts=(Prompt(text="low_score"),), longest=plan.longest, silence=plan.silence)
         return _goto(state, "comment"), (said,)

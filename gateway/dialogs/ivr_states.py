@@ -63,6 +63,8 @@ class State:
     """One call. Everything that the next step depends on, and nothing that can be read elsewhere."""
 
     node: Node = "start"
+    left: Node | Literal[""] = ""
+    """The node in which the caller hung up; "" where the call ended otherwise, or goes on."""
     language: str = ""
     """"" until it is known."""
     tries: int = 0
@@ -285,7 +287,7 @@ def from_json(kept: object) -> State:
             taken[each.name] = tuple(value)
         elif isinstance(usual, Mapping) and isinstance(value, Mapping) and _is_text([*value, *value.values()]):
             taken[each.name] = dict(value)
-        elif type(value) is type(usual) and (each.name != "node" or value in get_args(Node)):
+        elif type(value) is type(usual) and (each.name not in ("node", "left") or value in get_args(Node)):
             taken[each.name] = value
     return State(**taken)  # type: ignore[arg-type]
 
