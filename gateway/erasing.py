@@ -17,7 +17,7 @@ from sqlalchemy import Row
 
 from channels.contract import Clock, Erases, Fetcher, FetchFailed, Unavailable
 from gateway.log import get_logger
-from gateway.store import erasures
+from gateway.store import erasures, hold
 from gateway.store.database import Database
 from gateway.waiting import wait_for_any
 
@@ -64,7 +64,9 @@ class Erasing:
             await wait_for_any(stop, self._woken, seconds=pause)
 
     async def once(self) -> int:
-        """Do what is due now. Returns how many are deleted; raises Unavailable."""
+        """Do what is due now, unless everything outbound is held. Returns how many are deleted; raises Unavailable."""
+        if await self._db.read(hold.get) is not None:
+            return 0  # a restored copy may be a second one, and what it lacks may be had again from there alone
         now, gone = self._clock(), 0
         for (channel, account), fetcher in self._fetchers().items():
             if not isinstance(fetcher, Erases) or fetcher.erase_after is None:

@@ -12,7 +12,7 @@ from sqlalchemy import Row, select
 
 from channels.contract import Fetcher, FetchFailed
 from gateway.erasing import FIRST, LAST, WORTH_TELLING, Erasing
-from gateway.store import erasures, schema
+from gateway.store import erasures, hold, schema
 from gateway.store.blobs import Blobs
 from gateway.store.database import Database
 from gateway.store.failpoints import FETCHING
@@ -128,3 +128,13 @@ async def test_the_same_file_is_put_once(desk: ErasingDesk, clock: FrozenClock) 
     now = clock()
     put = [await desk.do(lambda conn: erasures.put(conn, *ACCOUNT, "one", due_at=now, now=now)) for _ in range(2)]
     assert put == [True, False]
+
+
+async def test_while_everything_is_held_nothing_is_deleted(desk: ErasingDesk, clock: FrozenClock) -> None:
+    await desk.with_files(photo())
+    await desk.once()
+    clock.forward(DAY)
+    await desk.db.write(lambda conn: hold.put(conn, "restored", clock()))
+    assert await desk.erasing.once() == 0 and desk.side.erased == []
+    await desk.db.write(hold.release)
+    assert await desk.erasing.once() == 1 and desk.side.erased == ["photo"]
