@@ -30,7 +30,9 @@ AGAIN, SETTLED = "rating_call_again", "rating_call_settled"
 CALLS = 2
 """At most, for one survey."""
 APART = timedelta(hours=20)
-"""One number is called about one survey only within this."""
+"""One number is called about one survey only within this; another one waits."""
+LOOKED_BACK = timedelta(days=10)
+"""Calls that were put so long ago may still have waited for their hours until lately."""
 UNTOLD = timedelta(hours=6)
 """Time after which a call is over whose end nobody told us."""
 WENT: tuple[State, ...] = ("sent", "unknown")
@@ -62,12 +64,12 @@ def _hours(ctx: Context, ticket: Found[Any]) -> call_hours.CallHours:
     return call_hours.hours_of(ctx.policy, ticket.contract, ctx.settings.account(ticket.channel, ticket.account))
 
 
-def check_first(conn: Connection, ctx: Context, timer: Timer, now: datetime) -> str:
+def check_first(conn: Connection, ctx: Context, timer: Timer, now: datetime) -> str | datetime:
     """Call, if it is still resolved, and the person may be called and was not asked in another way."""
     return _checked(conn, ctx, timer, now, number=1)
 
 
-def check_again(conn: Connection, ctx: Context, timer: Timer, now: datetime) -> str:
+def check_again(conn: Connection, ctx: Context, timer: Timer, now: datetime) -> str | datetime:
     """The same after a call that nobody answered."""
     return _checked(conn, ctx, timer, now, number=2)
 
@@ -86,7 +88,7 @@ def check_settled(conn: Connection, ctx: Context, timer: Timer, now: datetime) -
     return "nothing was heard of it"
 
 
-CHECKS: Mapping[str, Callable[[Connection, Context, Timer, datetime], str]] = {
+CHECKS: Mapping[str, Callable[[Connection, Context, Timer, datetime], str | datetime]] = {
     RATING_CALL: check_first,
     AGAIN: check_again,
     SETTLED: check_settled,
@@ -94,27 +96,37 @@ CHECKS: Mapping[str, Callable[[Connection, Context, Timer, datetime], str]] = {
 """Kind of timer -> check, for the table in `gateway.checks`."""
 
 
-def _checked(conn: Connection, ctx: Context, timer: Timer, now: datetime, *, number: int) -> str:
+def _checked(conn: Connection, ctx: Context, timer: Timer, now: datetime, *, number: int) -> str | datetime:
     ticket = tickets.get(conn, timer.ticket_id)
     if ticket.status not in survey_asking.ASKABLE or ticket.resolutions != timer.version:
         return "not resolved any more"
     if refused := why_not(conn, ctx, ticket, now):
-        return refused
+        return _refused(conn, timer, number, refused, now)
     known = surveys.of_resolution(conn, ticket.id, ticket.requester_id, ticket.resolutions)
     if known is not None and (over := _over(conn, known, now)):
         return over
     if known is not None and _asked_elsewhere(conn, ticket.id, known.id):
         return "asked another way"
-    if _called_lately(conn, ticket, now):
-        return "called about something else"
+    if (free_at := _free_at(conn, ticket, now)) > now:
+        may = _hours(ctx, ticket).next_time(free_at)
+        last = (ticket.resolved_at or now) + ctx.surveys.expires
+        return may if may is not None and may < last else _refused(conn, timer, number, "called about others", now)
     if not within_caps(conn, ctx, ticket.channel, ticket.account, ticket.requester, now):
-        return "cap"
+        return _refused(conn, timer, number, "cap", now)
     due_at = _hours(ctx, ticket).next_time(now)
     survey = known.id if known is not None else survey_asking.open_survey(conn, ctx, ticket, now)
     if survey is None or due_at is None:
-        return "nobody may be called"
+        return _refused(conn, timer, number, "nobody may be called", now)
     _put(conn, ctx, ticket, survey, number, due_at, now)
     return "called"
+
+
+def _refused(conn: Connection, timer: Timer, number: int, why: str, now: datetime) -> str:
+    """Nobody is called, and the ticket's history has the reason."""
+    data = {"call": number, "state": "not_made", "detail": why}
+    key = f"{timer.kind}:{timer.ticket_id}:{timer.version}"
+    tickets.add_event(conn, timer.ticket_id, at=now, actor="gateway", kind=RATING_CALL, data=data, key=key)
+    return why
 
 
 def why_not(conn: Connection, ctx: Context, ticket: Found[Any], now: datetime) -> str:
@@ -148,11 +160,14 @@ def _asked_elsewhere(conn: Connection, ticket_id: int, survey: int) -> bool:
     )
 
 
-def _called_lately(conn: Connection, ticket: Found[Any], now: datetime) -> bool:
-    return any(
-        row.recipient == ticket.requester and row.ticket_id != ticket.id and row.state not in notices.GONE
-        for row in outbox.of_kind(conn, RATING_CALL, now - APART)
+def _free_at(conn: Connection, ticket: Found[Any], now: datetime) -> datetime:
+    """When this number may be called about this ticket, as far as calls about others go."""
+    others = (
+        max(row.created_at, row.due_at) + APART
+        for row in outbox.of_kind(conn, RATING_CALL, now - LOOKED_BACK)
+        if row.recipient == ticket.requester and row.ticket_id != ticket.id and row.state not in notices.GONE
     )
+    return max(others, default=now)
 
 
 def _put(

@@ -23,8 +23,8 @@ from gateway.waiting import wait_for_any
 
 __all__ = ["Check", "Timer", "Timers", "put"]
 
-Check: TypeAlias = Callable[[Connection, Context, Timer, datetime], str]
-"""Reads the condition again, acts in this transaction or not, and says what it found."""
+Check: TypeAlias = Callable[[Connection, Context, Timer, datetime], str | datetime]
+"""Reads the condition again, acts in this transaction or not, and says what it found, or when to look again."""
 
 BATCH = 100
 SHORTEST, LONGEST = 1.0, 60.0
@@ -89,6 +89,9 @@ class Timers:
         if timer is None:
             return "fired before"
         outcome = self._checks[timer.kind](conn, self.ctx, timer, now)
+        if isinstance(outcome, datetime):
+            timers.postpone(conn, timer, outcome, {})
+            return f"put off until {outcome.isoformat()}"
         timers.fired(conn, timer.id, outcome, now)
         return outcome
 
