@@ -18,7 +18,8 @@ LINE_CHARS = 500
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 _HIDDEN_NUMBERS = frozenset({"+266696687", "+7378742833", "+2562533", "+8656696", "+86282452253"})
 """ANONYMOUS, RESTRICTED, BLOCKED, UNKNOWN and UNAVAILABLE as a telephone's letters."""
-_HIDDEN = frozenset({"", "anonymous", "restricted", "blocked", "unknown", "unavailable", "private"})
+_HIDDEN = frozenset({"", "anonymous", "restricted", "blocked", "unknown", "unavailable", "private", "withheld"})
+_SCHEME = re.compile(r"^(?:sips?|tel|client):")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,8 +85,12 @@ def is_reachable(number: str) -> bool:
 
 
 def is_hidden(number: str) -> bool:
-    """The network does not say who it is from."""
-    return number.lower() in _HIDDEN or number in _HIDDEN_NUMBERS
+    """The network does not say who it is from: by a word, by a number that stands for one (with a plus sign or
+    without), or by an address of SIP with either in it (RFC 3323 section 4.1.1.3)."""
+    user, _, host = _SCHEME.sub("", number.strip().lower()).partition("@")
+    host = host.partition(";")[0].partition(":")[0]
+    user = user.partition(";")[0].partition(":")[0]
+    return host == "anonymous.invalid" or user in _HIDDEN or f"+{user.removeprefix('+')}" in _HIDDEN_NUMBERS
 
 
 def _form(content: bytes, odd: list[str]) -> dict[str, str]:

@@ -83,7 +83,12 @@ def test_a_step_that_is_none_of_ours_is_in_nobodys_turn(query: str) -> None:
     assert call("main", f"{query}&t=1").step == -1
 
 
-@pytest.mark.parametrize("number", ["+266696687", "anonymous", "Restricted", "", "+7378742833"])
+@pytest.mark.parametrize(
+    "number",
+    ["+266696687", "anonymous", "Restricted", "", "+7378742833", "266696687", "withheld", "client:Anonymous",
+     "sip:anonymous@anonymous.invalid", "sip:+266696687@sip.example;user=phone", "sip:unknown@pbx.example:5060",
+     "sips:7@anonymous.invalid"],
+)  # fmt: skip
 def test_who_hides_the_number_has_none(number: str) -> None:
     assert call(From=number).caller.address == ""
 
