@@ -1,7 +1,7 @@
 """What a store says, made fit to be shown: one line where people expect one, names of files without a path, no NUL.
 
-A store's words end in subjects, histories, downloads and alerts; who may write there is not for us to know. What its
-interface calls things (`Ref.id`, `Heard.id`) is left as it is: only the feed reads it.
+A store's words end in subjects, histories, downloads and alerts; who may write there is not for us to know. Of what its
+interface calls things (`Ref.id`, `Heard.id`) only that is changed which no database of ours takes.
 """
 
 from __future__ import annotations
@@ -10,13 +10,16 @@ from dataclasses import replace
 
 from gateway.feeds import plain
 from gateway.feeds.contract import Change, Existing, File, Heard, Merged, Person, Pushed, Ref, Replied, Set
+from gateway.store.dialect import clean_text
 
 LONGEST = 1000
 
 
 def ref(one: Ref) -> Ref:
     """A ticket of the store: its number may be typed, and stands in subjects."""
-    return replace(one, number=plain.one_line(one.number, 64), url=plain.one_line(one.url, LONGEST))
+    return replace(
+        one, id=clean_text(one.id), number=plain.one_line(one.number, 64), url=plain.one_line(one.url, LONGEST)
+    )
 
 
 def pushed(one: Pushed) -> Pushed:
@@ -26,7 +29,8 @@ def pushed(one: Pushed) -> Pushed:
 
 def heard(one: Heard) -> Heard:
     """One change."""
-    return replace(one, actor=plain.one_line(one.actor, 200), change=_change(one.change))
+    named = {"id": clean_text(one.id), "ref": clean_text(one.ref)}
+    return replace(one, **named, actor=plain.one_line(one.actor, 200), change=_change(one.change))
 
 
 def _change(change: Change) -> Change:
