@@ -29,8 +29,10 @@ def pushed(one: Pushed) -> Pushed:
 
 def heard(one: Heard) -> Heard:
     """One change."""
-    named = {"id": clean_text(one.id), "ref": clean_text(one.ref)}
-    return replace(one, **named, actor=plain.one_line(one.actor, 200), change=_change(one.change))
+    return replace(
+        one, id=clean_text(one.id), ref=clean_text(one.ref), actor=plain.one_line(one.actor, 200),
+        change=_change(one.change),
+    )  # fmt: skip
 
 
 def _change(change: Change) -> Change:
