@@ -32,8 +32,10 @@ LOOK_BACK = timedelta(days=60)
 DAY_MICROSECONDS = timedelta(days=1) // timedelta(microseconds=1)
 CHANNEL = "gateway"
 """Channel of the desk's own records."""
-MOVED: tuple[Table, ...] = (schema.entry, schema.ticket, schema.event, schema.message, schema.outbox)
-"""Tables whose ids go out in numbers, Message-IDs and reply addresses."""
+MOVED: tuple[Table, ...] = (
+    schema.entry, schema.ticket, schema.event, schema.message, schema.outbox, schema.feed_write,
+)  # fmt: skip
+"""Tables whose ids go out in numbers, Message-IDs, reply addresses and keys of writes to ticket stores."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +140,8 @@ def gap_of(conn: Connection, made_at: datetime, now: datetime) -> int:
     """How many ids to leave out: ten times the busiest day's rows, for each day since the backup was taken."""
     days = max(0, (now - made_at).days) + 1
     stamped = ((schema.entry, schema.entry.c.accepted_at), (schema.event, schema.event.c.at),
-               (schema.outbox, schema.outbox.c.created_at))  # fmt: skip
+               (schema.outbox, schema.outbox.c.created_at),
+               (schema.feed_write, schema.feed_write.c.created_at))  # fmt: skip
     busiest = 0
     for table, at in stamped:
         day = type_coerce(at, BigInteger).op("/")(DAY_MICROSECONDS)
@@ -180,6 +183,10 @@ def move_on(conn: Connection, gap: int, made_at: datetime, numbering: Numbering,
             "recipient": "", "language": "en", "template": "", "variables": {}, "repeatable": False,
             "automatic": True, "state": "suppressed", "created_at": now, "due_at": now, "settled_at": now,
             "detail": "a mark of the restoration; it was never to go out",
+        },
+        schema.feed_write: {
+            "feed": "", "ticket_id": of_ticket, "key": key, "kind": "alter", "fields": {}, "state": "skipped",
+            "created_at": now, "due_at": now, "settled_at": now, "detail": "a mark of the restoration",
         },
     }  # fmt: skip
     for table, row in rows.items():

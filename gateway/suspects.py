@@ -5,10 +5,11 @@ A wrong `public_url` or secret refuses every message of an account; none of them
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 from sqlalchemy import Row
 
@@ -19,6 +20,10 @@ from gateway.store import suspects
 from gateway.store.database import Database
 from normalizer.message import RawMessage
 
+FEED = "feed"
+"""The channel of what ticket stores send; the account is the feed's name."""
+News: TypeAlias = Callable[[str, Unverified, datetime], Awaitable[int | str]]
+"""(feed, request, when it came) -> how many changes it brought, or why it is not believed. Raises Unavailable."""
 PER_MINUTE = 600
 AT_ONCE = 20
 """Requests that are read at a time when they are looked at again."""
@@ -76,7 +81,12 @@ class Rechecked:
 
 
 async def recheck(
-    db: Database, webhooks: Mapping[tuple[str, str], Webhook], intake: Intake, *, account: str | None = None
+    db: Database,
+    webhooks: Mapping[tuple[str, str], Webhook],
+    intake: Intake,
+    *,
+    account: str | None = None,
+    news: News | None = None,
 ) -> Rechecked:
     """Look again at every request that is kept, of one account where named, the oldest first.
 
@@ -89,17 +99,33 @@ async def recheck(
     some = partial(suspects.some, account=account, until=until, limit=AT_ONCE)
     while rows := await db.read(partial(some, after=after)):
         for row in rows:
-            raws = _believed(webhooks.get((row.channel, row.account)), row)
-            if isinstance(raws, str):
-                still.append(Still(id=row.id, channel=row.channel, account=row.account, why=raws))
+            brought = await _again(row, webhooks, intake, news)
+            if isinstance(brought, str):
+                still.append(Still(id=row.id, channel=row.channel, account=row.account, why=brought))
                 continue
-            accepted = await intake(raws) if raws else ()
             await db.write(partial(suspects.drop, request_id=row.id))
             believed += 1
-            messages += sum(not one.duplicate for one in accepted)
+            messages += brought
         after = rows[-1].id
     log.info("requests looked at again", believed=believed, messages=messages, still=len(still))
     return Rechecked(believed=believed, messages=messages, still=tuple(still))
+
+
+async def _again(
+    row: Row[Any], webhooks: Mapping[tuple[str, str], Webhook], intake: Intake, news: News | None
+) -> int | str:
+    """How much that is new the request brings, or why it is not believed."""
+    if row.channel == FEED and news is not None and not row.reason.endswith(suspects.CUT):
+        return await news(row.account, _request(row), row.at)
+    raws = _believed(webhooks.get((row.channel, row.account)), row)
+    if isinstance(raws, str):
+        return raws
+    accepted = await intake(raws) if raws else ()
+    return sum(not one.duplicate for one in accepted)
+
+
+def _request(row: Row[Any]) -> Unverified:
+    return Unverified(method=row.method, path=row.path, headers=row.headers, body=bytes(row.body), reason=row.reason)
 
 
 def _believed(webhook: Webhook | None, row: Row[Any]) -> list[RawMessage] | str:
@@ -110,9 +136,8 @@ def _believed(webhook: Webhook | None, row: Row[Any]) -> list[RawMessage] | str:
         return "the configuration has no such account"
     if not isinstance(webhook, Rechecks):
         return "this channel cannot look again"
-    request = Unverified(method=row.method, path=row.path, headers=row.headers, body=bytes(row.body), reason=row.reason)
     try:
-        return list(webhook.recheck(request))
+        return list(webhook.recheck(_request(row)))
     except PermissionError as error:
         return str(error) or str(row.reason)
     except Exception as error:

@@ -68,6 +68,8 @@ def compose(conn: Connection, ctx: Context, blobs: Blobs, row: Row, now: datetim
     ref = _ref(link)
     if ref is None or message is None:
         return Needless(why="there is nothing to say" if ref is not None else "the ticket is not there")
+    if not (ctx.settings.feeds[row.feed].notes or is_public(message)):
+        return Needless(why="it is for staff alone by now, and `notes` is off")
     return _with_message(conn, ctx, blobs, row, ticket, message, now, lambda said: Say(
         key=said.key, ticket=told, ref=ref, said=said))  # fmt: skip
 
@@ -156,7 +158,7 @@ def _with_message(
     make: Callable[[Said], Write],
 ) -> Made | NotNow:
     fields = fields_of(ticket)
-    if message is None:
+    if message is None or (row.kind == "open" and not is_public(message)):
         nobody = Said(
             key=f"{ticket_key(ctx, ticket.number)}-0", author=Person(address=ticket.requester, channel=ticket.channel),
             text=ticket.subject, at=ticket.opened_at, public=True, inward=True,

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from channels.registry import identity_kind
 from gateway.context import Context
 from gateway.coverage import contract_of
+from gateway.feeds import tidy
 from gateway.feeds.contract import Existing, Page
 from gateway.feeds.queueing import fields_of
 from gateway.identities import Identity
@@ -39,7 +40,7 @@ def take_over(
     their requesters are answered from."""
     taken = known = 0
     passed: list[str] = []
-    for one in page.tickets:
+    for one in map(tidy.existing, page.tickets):
         if store.links_to(conn, feed, one.ref.id):
             known += 1
         elif why := _why_not(ctx, one):

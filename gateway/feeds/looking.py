@@ -31,7 +31,7 @@ async def _one(name: str, feed: Feed, settings: Settings) -> list[Finding]:
         await feed.close()
     if isinstance(findings, NoAnswer):
         return [Finding(what=what, trouble=findings.detail)]
-    shown: list[Finding] = []
+    shown = [Finding(what=what, good=f"it works, but {said}") for said in _pilots(name, settings)]
     for each in findings:
         mend = f"; {each.mend}" if each.mend else ""
         if each.good:
@@ -41,3 +41,17 @@ async def _one(name: str, feed: Feed, settings: Settings) -> list[Finding]:
         else:
             shown.append(Finding(what=what, trouble=f"{each.what}{mend}"))
     return shown
+
+
+def _pilots(name: str, settings: Settings) -> list[str]:
+    """An account that writes to nobody is a pilot's as a rule, and a pilot writes into no desk's store."""
+    silent = [
+        f"{channel}.{account}"
+        for channel, accounts in settings.channels.items()
+        for account, one in accounts.items()
+        if one.outbound != "on"
+    ]
+    if not silent or not settings.feeds[name].push:
+        return []
+    named = ", ".join(silent)
+    return [f"tickets of {named}, which writes to nobody, are written there; in a pilot say `push: no` and `read: no`"]

@@ -20,7 +20,7 @@ from channels.contract import CannotTell, Clock, Unavailable
 from gateway.circuit import Circuit
 from gateway.context import Context
 from gateway.despatch import NoAnswer, limited
-from gateway.feeds import queueing, settling
+from gateway.feeds import queueing, settling, tidy
 from gateway.feeds.composing import Made, Needless, NotNow, compose
 from gateway.feeds.contract import Alter, Feed, Outcome, Pushed, Ref
 from gateway.feeds.settings import FeedSettings
@@ -207,7 +207,7 @@ class Pushing:
             answer = Pushed(outcome=Outcome.RETRY, detail=answer.detail, uncertain=True)
         elif answer.outcome is Outcome.RETRY and not answer.uncertain:
             row = _certain(row)
-        return self._judged(row, Tried(pushed=answer, made=made, began=began), rules)
+        return self._judged(row, Tried(pushed=tidy.pushed(answer), made=made, began=began), rules)
 
     async def _composed(self, row: Row) -> Made | Settled:
         try:
@@ -239,7 +239,7 @@ class Pushing:
             case None:
                 return None
             case Ref():
-                done = Pushed(outcome=Outcome.DONE, ref=found, detail="an earlier try had done it")
+                done = Pushed(outcome=Outcome.DONE, ref=tidy.ref(found), detail="an earlier try had done it")
                 return Tried(pushed=done, made=made, began=began, found=True)
             case CannotTell() | NoAnswer():
                 log.info("a store cannot tell yet", write=row.id)

@@ -101,9 +101,13 @@ def _queue_messages(
     due_at = now if ticket.conversation is None else now + ctx.settings.outbox.chat_acknowledgement_delay
     for message in _unsaid(conn, link):
         if not opened:
-            key, opened = f"open:{ticket.id}", True
-            store.put(conn, link, key=key, kind="open", now=now, due_at=due_at, message_id=message.id)
-        elif feed.notes or is_public(message):
+            # What opens a ticket there is read by its requester as a rule: a note is never that, it comes after.
+            key, opened, shown = f"open:{ticket.id}", True, is_public(message)
+            first = message.id if shown else None
+            store.put(conn, link, key=key, kind="open", now=now, due_at=due_at, message_id=first)
+            if shown:
+                continue
+        if feed.notes or is_public(message):
             _queue_say(conn, link, message, now, due_at)
     if not opened:
         store.put(conn, link, key=f"open:{ticket.id}", kind="open", now=now, due_at=due_at)
@@ -130,7 +134,8 @@ def _unsaid(conn: Connection, link: Link) -> Sequence[Row[Any]]:
 def _queue_say(conn: Connection, link: Link, message: Row[Any], now: datetime, due_at: datetime) -> None:
     """A newer reading (an edit, a replay) takes the place of one that has not begun to go."""
     older = _older_reading(conn, link, message)
-    if older is not None and older.state == "waiting" and older.attempts == 0:
+    fits = older is not None and (older.kind != "open" or is_public(message))
+    if older is not None and fits and older.state == "waiting" and older.attempts == 0:
         store.change(conn, older.write_id, message_id=message.id)
         return
     row_id = store.put(
@@ -150,7 +155,7 @@ def _older_reading(conn: Connection, link: Link, message: Row[Any]) -> Row[Any] 
     if not same:
         return None
     wanted: Select[Any] = (
-        select(write.c.id.label("write_id"), write.c.state, write.c.attempts, said.c.visible_text)
+        select(write.c.id.label("write_id"), write.c.kind, write.c.state, write.c.attempts, said.c.visible_text)
         .join_from(said, write, write.c.message_id == said.c.id)
         .where(said.c.ticket_id == link.ticket_id, write.c.feed == link.feed, or_(*same))
         .order_by(said.c.id.desc())

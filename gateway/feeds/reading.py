@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import TypeVar
 
 from sqlalchemy import Connection
 
 from channels.contract import Clock, Cursor, Unavailable
 from gateway.context import Context
 from gateway.despatch import NoAnswer, limited
-from gateway.feeds import remarks
+from gateway.feeds import remarks, tidy
 from gateway.feeds.applying import Applied, News, apply, is_applied
 from gateway.feeds.contract import Changes, Feed, FeedError, File, Heard, Replied, Sweeps
 from gateway.feeds.settings import FeedSettings
@@ -40,6 +42,8 @@ IN_ROW = 64 * 1024
 """Bytes of a file that is kept in its row; a bigger one becomes a blob."""
 FILE_TRIES = 5
 DAY = timedelta(days=1)
+SWEEP_AGAIN = timedelta(hours=1)
+T = TypeVar("T")
 
 log = get_logger(__name__)
 
@@ -65,6 +69,7 @@ class Reading:
         self._metrics, self._after, self._leases = metrics, after, leases
         self._troubles: dict[str, str] = {}
         self._lost_files: dict[tuple[str, str], int] = {}
+        self._sweep_at: dict[str, datetime] = {}
         self._woken = asyncio.Event()
 
     @property
@@ -97,9 +102,9 @@ class Reading:
             pause = self._settings(name).poll.total_seconds()
             try:
                 again = await self.look(name)
-                await self.sweep(name)
                 failures, pause = 0, SOON if again else pause
                 self._troubles.pop(name, None)
+                await self._swept(name)
             except (FeedError, Unavailable) as error:
                 failures += 1
                 if isinstance(error, FeedError):
@@ -137,16 +142,15 @@ class Reading:
         self._metrics.feed_read(name, began.timestamp())
         return page.more or bool(applied.held)
 
-    async def _bounded(self, name: str, work: object) -> Changes:
+    async def _bounded(self, name: str, work: Awaitable[T]) -> T:
         raised: list[FeedError] = []
 
-        async def kept() -> Changes | None:
+        async def kept() -> T | None:
             try:
-                found: Changes = await work  # type: ignore[misc]
+                return await work
             except FeedError as error:
                 raised.append(error)
                 return None
-            return found
 
         found = await limited(kept(), self._settings(name).timeout.total_seconds())
         if raised:
@@ -157,6 +161,7 @@ class Reading:
 
     async def take(self, name: str, page: Changes, *, since: datetime, cursor: str | None) -> Applied:
         """Apply what was heard, with the cursor; without one for a webhook. Raises FeedError, Unavailable."""
+        page = replace(page, heard=[tidy.heard(one) for one in page.heard])
         wanted = await self._db.read(lambda conn: self._wanted(conn, name, page.heard))
         news = [await self._news(name, heard) if heard.id in wanted else News(heard=heard) for heard in page.heard]
         try:
@@ -263,6 +268,17 @@ class Reading:
 
     # -- doubles ----------------------------------------------------------------------------
 
+    async def _swept(self, name: str) -> None:
+        """A sweep that fails holds up no news; it is tried again in an hour, and operators hear of it."""
+        if self._clock() < self._sweep_at.get(name, datetime.min.replace(tzinfo=UTC)):
+            return
+        try:
+            await self.sweep(name)
+        except FeedError as error:
+            self._sweep_at[name] = self._clock() + SWEEP_AGAIN
+            log.warning("doubles cannot be looked for", feed=name, why=str(error)[:300])
+            await self._remember(name, [f"looking for doubles: {error}"])
+
     async def sweep(self, name: str) -> None:
         """Once a day, look for tickets of the store that bear one key of ours. Raises FeedError, Unavailable."""
         feed, now = self._feeds[name], self._clock()
@@ -271,7 +287,7 @@ class Reading:
         last = await self._db.read(lambda conn: cursors.get(conn, CHANNEL, name, SWEPT))
         if last is not None and now - datetime.fromisoformat(last) < DAY:
             return
-        found = await feed.doubles()
+        found = await self._bounded(name, feed.doubles())
         things = {key: ", ".join(f"#{ref.number}" for ref in refs) for key, refs in found.items() if len(refs) > 1}
 
         def job(conn: Connection) -> None:

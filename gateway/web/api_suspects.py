@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 
 from sqlalchemy import Connection
 
 from gateway import suspects
 from gateway.store import suspects as store
-from gateway.web import cursors
+from gateway.web import cursors, feed_hooks
 from gateway.web.api_asked import Limit
 from gateway.web.frame import ApiModel, Asked, Call, Job
 from gateway.web.problems import Problem
@@ -89,7 +90,10 @@ async def replay(call: Call) -> Job:
     services = call.services
     if services.intake is None:
         raise Problem(409, "this server takes nothing in")
-    done = await suspects.recheck(services.db, services.webhooks, services.intake, account=call.body.account)
+    done = await suspects.recheck(
+        services.db, services.webhooks, services.intake, account=call.body.account,
+        news=partial(feed_hooks.again, services),
+    )  # fmt: skip
     found = Rechecked(
         believed=done.believed,
         messages=done.messages,

@@ -1,13 +1,21 @@
-"""`POST /feeds/<name>`: a ticket store tells what happened there. Answered after the commit, like any webhook."""
+"""`POST /feeds/<name>`: a ticket store tells what happened there. Answered after the commit, like any webhook.
+
+What is not believed is kept, and looked at again when somebody mended the configuration (rule 5).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import datetime
+from urllib.parse import parse_qsl, urlsplit
+
 from aiohttp import web
 
-from channels.contract import Unavailable
+from channels.contract import Unavailable, Unverified
 from gateway.feeds.contract import FeedError, Forged, Hears, Unreadable
 from gateway.feeds.running import Feeds
 from gateway.log import get_logger
+from gateway.suspects import FEED, StoreSuspects
 from gateway.web.services import Services
 
 PATTERN = "/feeds/{feed}"
@@ -18,6 +26,7 @@ log = get_logger(__name__)
 
 def routes(services: Services, feeds: Feeds) -> list[web.RouteDef]:
     """What the site mounts where there are feeds."""
+    keep = StoreSuspects(services.db, services.clock, services.metrics)
 
     async def heard(request: web.Request) -> web.StreamResponse:
         name = request.match_info["feed"]
@@ -29,8 +38,14 @@ def routes(services: Services, feeds: Feeds) -> list[web.RouteDef]:
         try:
             page = await feed.heard(dict(request.headers), dict(request.query), body, now)
         except Forged as error:
-            services.metrics.unverified("feed", name)
-            log.warning("request not believed", channel="feed", account=name, reason=str(error)[:300])
+            doubted = Unverified(
+                method=request.method, path=request.raw_path, headers=_kept(request.headers), body=body,
+                reason=str(error)[:300],
+            )  # fmt: skip
+            try:
+                await keep(FEED, name, doubted)
+            except Unavailable:
+                raise web.HTTPServiceUnavailable(headers=AGAIN) from None
             raise web.HTTPForbidden(text="not believed") from None
         except Unreadable as error:
             log.warning("request cannot be read", channel="feed", account=name, reason=str(error)[:300])
@@ -46,3 +61,24 @@ def routes(services: Services, feeds: Feeds) -> list[web.RouteDef]:
         return web.json_response({"applied": applied.done})
 
     return [web.post(PATTERN, heard)]
+
+
+def _kept(headers: Mapping[str, str]) -> dict[str, str]:
+    """Those that a signature may stand in; no tokens and no cookies."""
+    return {name.lower(): value for name, value in headers.items() if name.lower().startswith(("webhook-", "x-"))}
+
+
+async def again(services: Services, name: str, request: Unverified, at: datetime) -> int | str:
+    """Look again at a request that came at `at` and was not believed. Returns how many changes it brought, or why it
+    is not believed now, either. Raises Unavailable."""
+    feeds = services.feeds
+    feed: object = feeds.by_name.get(name) if feeds is not None else None
+    if feeds is None or not isinstance(feed, Hears):
+        return "the configuration has no such feed"
+    try:
+        # Of the time when it came: what was too old then is too old now.
+        page = await feed.heard(request.headers, dict(parse_qsl(urlsplit(request.path).query)), request.body, at)
+        applied = await feeds.reading.take(name, page, since=services.clock(), cursor=None)
+    except (Forged, Unreadable, FeedError) as error:
+        return str(error)[:300]
+    return "a write of ours to this ticket is on its way; look again" if applied.held else applied.done

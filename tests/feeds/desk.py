@@ -49,6 +49,7 @@ class Desk:
     async def mail(
         self, text: str = "The printer is broken.", *, subject: str = "Printer", sender: str = "anna@client.example",
         files: Mapping[str, bytes] | None = None, answers: str = "", to: str = "support@desk.example",
+        headers: Mapping[str, str] | None = None,
     ) -> str:  # fmt: skip
         """A mail comes in by SMTP. Returns its Message-ID."""
         self.sent += 1
@@ -57,6 +58,8 @@ class Desk:
         mail["Message-ID"] = f"<feeds-{self.sent}@client.example>"
         if answers:
             mail["In-Reply-To"] = f"<{answers}>"
+        for name, value in (headers or {}).items():
+            mail[name] = value
         mail.set_content(text)
         for name, body in (files or {}).items():
             mail.add_attachment(body, maintype="application", subtype="octet-stream", filename=name)

@@ -116,6 +116,21 @@ async def test_check_online_names_what_is_missing(tmp_path: Path) -> None:
     assert "wrong" not in done.stdout
 
 
+async def test_check_online_reminds_of_a_pilot_that_would_write_into_the_store(tmp_path: Path) -> None:
+    pilot = ("--set", "channels.mail.support.outbound=off")
+    async with receiver(NOW) as hook:
+        hook.now = None
+        webhook = {"kind": "webhook", "url": hook.url, "secret": "env:OUT_SECRET", "read": False}
+        said = [
+            (await asyncio.to_thread(
+                gateway, "check", "--online", *feeds(hook={**webhook, "push": push}), *pilot, var=tmp_path, code=None,
+                OUT_SECRET=OUT,
+            )).stdout
+            for push in (True, False)
+        ]  # fmt: skip
+    assert ["in a pilot say `push: no`" in one for one in said] == [True, False]
+
+
 async def test_inspect_says_what_it_cannot_look_at(tmp_path: Path) -> None:
     done = await asyncio.to_thread(gateway, "feeds", "inspect", "nonsense", var=tmp_path, code=2)
     assert "no URL of a database" in done.stderr

@@ -10,9 +10,11 @@ import urllib.error
 import urllib.request
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.feeds import shelf_feed
 from tests.feeds.desk import Desk, desk
 from tests.feeds.shelf import Mishap
 from tests.feeds.shelf_feed import SECRET
@@ -146,3 +148,23 @@ async def test_a_webhook_is_believed_by_its_signature_and_once(tmp_path: Path) -
         assert await asyncio.to_thread(post, it, body, signed) == 200
         assert await asyncio.to_thread(post, it, body, signed) == 200
         assert len(it.events("reply")) == 1
+
+
+async def test_news_that_was_not_believed_is_kept_and_looked_at_again(tmp_path: Path, monkeypatch: Any) -> None:
+    async with desk(tmp_path, feed={**QUICK, "poll": "10m"}) as it:
+        await it.mail()
+        await it.opened()
+        said = {"id": "w-1", "ticket": 1, "at": "2026-11-22T12:00:00+00:00", "actor": "olga", "kind": "reply",
+                "data": {"text": "Signed by the new key", "public": True, "files": []}}  # fmt: skip
+        body = json.dumps([said]).encode()
+        signed = hmac.new(b"new", body, hashlib.sha256).hexdigest()
+        for _ in range(3):
+            assert await asyncio.to_thread(post, it, body, signed) == 403
+        [kept, *_] = (await it.api("GET", "/unverified"))["items"]
+        assert (kept["channel"], kept["account"]) == ("feed", "store")
+        assert (await it.api("POST", "/unverified/replay", {}))["believed"] == 0
+        monkeypatch.setattr(shelf_feed, "SECRET", b"new")  # somebody mends the configuration
+        found = await it.api("POST", "/unverified/replay", {})
+        assert (found["believed"], found["still"]) == (3, [])
+        assert len(it.events("reply")) == 1
+        await it.until(lambda: any("Signed by the new key" in text for text in it.said_to()), "the reply")

@@ -68,6 +68,10 @@ class MemoryStore:
     page: list[Heard] = field(default_factory=list)
     gate: asyncio.Event | None = None
     """A push waits for it."""
+    doubled: Mapping[str, Sequence[Ref]] | Exception | None = None
+    """What a look for doubles finds; None: it never ends."""
+    sweeps: int = 0
+    swept: asyncio.Event = field(default_factory=asyncio.Event)
     dying: bool = False
     """The process ends before it hears what the store did."""
 
@@ -154,6 +158,15 @@ class MemoryFeed:
     async def changes(self, cursor: str | None) -> Changes:
         page, start = self.store.page, int(cursor or 0)
         return Changes(heard=tuple(page[start:]), cursor=str(len(page)))
+
+    async def doubles(self) -> Mapping[str, Sequence[Ref]]:
+        self.store.sweeps += 1
+        self.store.swept.set()
+        if isinstance(self.store.doubled, Exception):
+            raise self.store.doubled
+        if self.store.doubled is None:
+            await asyncio.Event().wait()
+        return self.store.doubled or {}
 
     async def check(self) -> Sequence[Finding]:
         return ()

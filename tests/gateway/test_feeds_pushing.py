@@ -12,11 +12,12 @@ from sqlalchemy import Connection, select, update
 from gateway import desk
 from gateway.feeds import queueing
 from gateway.leases import Leases
-from gateway.store import feeds, hold, schema
+from gateway.store import feeds, hold, schema, tickets
 from gateway.store.database import Database, open_database
 from gateway.store.dialect import database_clock
 from tests.gateway.conftest import FrozenClock
 from tests.gateway.feeds_desk import Rig, feeds_context
+from tests.gateway.outgoing import open_ticket
 from tests.gateway.staffed import rows
 
 LIMIT, DOUBT = timedelta(minutes=1), timedelta(minutes=1)
@@ -285,3 +286,38 @@ async def _taken_over(rig: Rig) -> None:
     await rig.push(other)
     assert await rig.states() == [("open", "done")]
     assert rig.store.calls == ["open", "find"]
+
+
+async def test_what_is_for_staff_alone_never_opens_a_ticket_there(rig: Rig) -> None:
+    """Neither a note nor a message that could not be read, nor a reading that is not believed any more."""
+
+    def note(conn: Connection) -> int:
+        ticket = open_ticket(conn, rig.clock())
+        tickets.add_message(
+            conn, ticket, direction="note", kind="note", author="agent:olena", text="Between us", at=rig.clock()
+        )
+        queueing.ticket_changed(conn, rig.ctx, ticket, rig.clock())
+        return ticket
+
+    first = await rig.write(note)
+    await rig.say(first, "It is broken")
+    pushing = rig.pushing()
+    await rig.push(pushing)
+    second = await rig.open("Doubted later")
+    doubted = update(schema.message).where(schema.message.c.ticket_id == second).values(verified=False)
+    await rig.write(lambda conn: conn.execute(doubted))
+    await rig.push(pushing)
+    said = [[(one["public"], one["text"]) for one in kept["said"].values()] for kept in rig.store.tickets]
+    subject = (await rig.ticket(first)).subject
+    assert said == [[(True, subject), (False, "Between us"), (True, "It is broken")], [(True, subject)]]
+
+
+async def test_without_notes_nothing_for_staff_alone_is_written(rig: Rig) -> None:
+    rig.ctx = feeds_context(notes=False)
+    ticket = await rig.open()
+    await rig.say(ticket, "Between us", direction="note")
+    await rig.say(ticket, "Doubted later")
+    doubted = update(schema.message).where(schema.message.c.text == "Doubted later").values(verified=False)
+    await rig.write(lambda conn: conn.execute(doubted))
+    await rig.push(rig.pushing())
+    assert rig.store.texts() == ["It is broken"]

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from gateway import desk
 from gateway.feeds import remarks, troubles
-from gateway.feeds.contract import Merged, Ref, Replied, Set, Vanished
+from gateway.feeds.contract import FeedError, Heard, Merged, Name, Ref, Replied, Set, Vanished
 from gateway.store import tickets
 from gateway.store.database import Database
 from tests.gateway.conftest import FrozenClock
@@ -243,5 +244,49 @@ async def test_what_staff_write_there_goes_out_where_the_request_came_from(rig: 
 
 async def test_news_that_breaks_is_passed_and_told(rig: Rig) -> None:
     ticket = await opened(rig)
-    await rig.hear(Set(field="assignee", value="\ud800", raw="broken"), status("open"))
+    await rig.hear(Set(field=cast("Name", "colour"), value="red", raw="red"), status("open"))
     assert (await rig.ticket(ticket)).status == "open"
+
+
+async def test_names_that_no_database_takes_stop_nothing(rig: Rig) -> None:
+    ticket = await opened(rig)
+    odd = Heard(id="\ud800\0", ref="0", at=rig.clock(), actor="ol\0ga", ours=False, change=status("waiting"))
+    rig.store.page.append(odd)
+    await rig.hear(Replied(text="Half a \ud83d", public=True))
+    assert [event["what"] for event in await rig.events(ticket)] == ["opened"]
+    assert (await rig.ticket(ticket)).status == "waiting"
+
+
+async def test_doubles_are_looked_for_once_a_day_and_operators_hear_of_them(rig: Rig) -> None:
+    reading = rig.reading()
+    rig.store.doubled = {"k-1": [Ref(id="1", number="M1"), Ref(id="2", number="M2")]}
+    await reading.sweep("store")
+    await reading.sweep("store")
+    assert rig.store.sweeps == 1
+    said = await rig.db.read(lambda conn: troubles.found(conn, rig.ctx, rig.clock()))
+    assert said["feed doubles store"] == "tickets of ours are in the store store more than once: k-1 (#M1, #M2)"
+    rig.clock.forward(timedelta(days=1))
+    rig.store.doubled = {"k-1": [Ref(id="1", number="M1")]}
+    await reading.sweep("store")
+    assert await rig.db.read(lambda conn: troubles.found(conn, rig.ctx, rig.clock())) == {}
+
+
+async def test_a_look_for_doubles_that_fails_or_hangs_holds_up_no_news(rig: Rig) -> None:
+    rig.ctx = feeds_context(timeout="1s")
+    ticket = await opened(rig)
+    for trouble in (FeedError("no right to search"), None):
+        rig.store.doubled, rig.store.sweeps, rig.store.swept = trouble, 0, asyncio.Event()
+        reading, stop = rig.reading(), asyncio.Event()
+        loop = asyncio.create_task(reading.run(stop))
+        try:
+            await asyncio.wait_for(rig.store.swept.wait(), 30)
+            rig.store.page.append(rig.heard(status("waiting" if trouble else "open")))
+            while (await rig.ticket(ticket)).status != ("waiting" if trouble else "open"):
+                reading.wake()
+                await asyncio.sleep(0.01)
+            assert reading.troubles == {} and rig.store.sweeps == 1
+        finally:
+            stop.set()
+            await asyncio.wait_for(loop, 30)
+    said = await rig.db.read(lambda conn: troubles.found(conn, rig.ctx, rig.clock()))
+    assert "looking for doubles: no right to search" in said["feed failed store"]
