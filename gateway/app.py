@@ -270,10 +270,12 @@ class Gateway:
             timers_soon()
             files_soon()
 
-        core.calls.after = filed
+        # Most answers to callers leave nothing to carry out.
+        core.calls.after = gathered(filed, UNHURRIED)
         pipeline = Pipeline(
             db=db, blobs=core.blobs, pool=core.pool, ctx=ctx, clock=self._clock, metrics=core.metrics,
             failpoint=self._failpoint, after=filed, owner=core.leases.owner if core.leases else None,
+            answering=core.calls.answering,
         )  # fmt: skip
         trend = Trend(var / "disk-trend.json", lambda: health.free_bytes(var), self._clock)
         # Operators hear of these long before readiness says no, or although it never does.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import fields
 from typing import Any
 
 from normalizer.call import Act, Collect, Connect, HangUp, Line, Piece, Record, Speak
@@ -13,11 +13,20 @@ KINDS: Mapping[str, type[Act]] = {
     "speak": Speak, "collect": Collect, "record": Record, "connect": Connect, "hang_up": HangUp,
 }  # fmt: skip
 _NAMES = {kind: name for name, kind in KINDS.items()}
+_REST = {kind: tuple(each.name for each in fields(kind) if each.name != "lines") for kind in KINDS.values()}
+"""Kind of act -> its fields beside what is said."""
 
 
 def as_json(act: Act) -> dict[str, Json]:
     """What `from_json` reads."""
-    return {"kind": _NAMES[type(act)], **asdict(act)}
+    kind = type(act)
+    rest = {name: getattr(act, name) for name in _REST[kind]}
+    return {"kind": _NAMES[kind], "lines": [_line_as_json(line) for line in act.lines], **rest}
+
+
+def _line_as_json(line: Line) -> dict[str, Json]:
+    pieces: list[Json] = [{"words": piece.words, "name": piece.name} for piece in line.pieces]
+    return {"language": line.language, "words": line.words, "pieces": pieces}
 
 
 def from_json(kept: Mapping[str, Any]) -> Act:

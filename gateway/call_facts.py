@@ -42,7 +42,8 @@ class Asked:
     @property
     def plan(self) -> ivr.Plan:
         """How calls are led now."""
-        return replace(self.ctx.calls.plan(), other_numbers=bool(self.ctx.settings.feeds))
+        plan = self.ctx.calls.plan()
+        return replace(plan, other_numbers=True) if self.ctx.settings.feeds else plan
 
 
 def caller_of(event: CallEvent) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeAlias
 
@@ -70,6 +71,11 @@ class CallPolicy(BaseModel):
 
     def plan(self) -> Plan:
         """As the steps of a call want it."""
+        return self._plan
+
+    @cached_property
+    def _plan(self) -> Plan:
+        # Every answer to a caller asks for it.
         return Plan(**self.model_dump(exclude={"missed", "hours"}))
 
 

@@ -82,8 +82,11 @@ class Turn(Asked):
 
     def ticket_id(self) -> int | None:
         """The call's ticket as of now."""
-        found: int | None = calls.get(self.conn, self.call.id).ticket_id
-        return found
+        return self.ticket()[0]
+
+    def ticket(self) -> tuple[int | None, str]:
+        """The same with its number; (None, "") where there is none."""
+        return calls.ticket_of(self.conn, self.call.id)
 
     def keep_recording(self, state: ivr.State) -> bool:
         """Put what was recorded into the call's ticket, behind a mark into that of the survey; False when it is there,
@@ -161,9 +164,7 @@ class Turn(Asked):
 
     def _filed(self, state: ivr.State) -> ivr.Filed:
         self.keep_recording(state)
-        ticket_id = self.ticket_id()
-        number = tickets.get(self.conn, ticket_id).number if ticket_id is not None else ""
-        return ivr.Filed(number=number, sms=is_texted(self), hidden=is_hidden(self.call.caller))
+        return ivr.Filed(number=self.ticket()[1], sms=is_texted(self), hidden=is_hidden(self.call.caller))
 
     def _call_back(self, number: str) -> None:
         ticket_id = self.ticket_id()

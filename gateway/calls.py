@@ -50,6 +50,8 @@ class Calls:
         self._failpoint, self._within = failpoint, WITHIN if within is None else within
         self.after: Callable[[], object] = lambda: None
         """Called when something was filed: there may be notices and files."""
+        self.answering: set[int] = set()
+        """Entries that are being filed here: the pipeline has no work with them meanwhile."""
 
     async def __call__(
         self, channel: str, account: str, accepted: Accepted, /, *, ours: bool = False
@@ -57,6 +59,7 @@ class Calls:
         """What is done next; never raises."""
         self._failpoint("call-unanswered")
         ctx, now = self.ctx, self._clock()
+        self.answering.add(accepted.entry)
         try:
             async with asyncio.timeout(self._within):
                 act = await self._db.write(lambda conn: answered(conn, ctx, self._blobs, accepted.entry, now))
@@ -69,6 +72,10 @@ class Calls:
             # pending, so the pipeline meets the same fault, counts the attempt and keeps it in quarantine.
             log.error("a caller is recorded", channel=channel, account=account, exc_info=error)
             return self._unanswered(channel, account, "fault", ours)
+        finally:
+            self.answering.discard(accepted.entry)
+        if not accepted.duplicate:
+            self._metrics.processed("call", (self._clock() - now).total_seconds())
         self._failpoint("call-unsaid")
         self.after()
         return act if isinstance(act, Again) else [act]
@@ -91,23 +98,23 @@ def answered(conn: Connection, ctx: Context, blobs: Blobs, entry_id: int, now: d
     A hang-up for what is no request of a call's, or not in its turn. Raises Unavailable for a body that is not in the
     row: it is for the pipeline.
     """
-    kept = journal.load(conn, [entry_id], blobs)
-    if not kept:
+    asked = journal.load_one(conn, entry_id, blobs)
+    if asked is None:
         return HangUp()
-    asked = kept[0]
     if not isinstance(asked.raw.body, InlineBody):
         raise Unavailable("the request is too big to be read here")
-    waiting = calls.unfiled(conn, asked.raw.channel, asked.raw.peer, entry_id)
-    for each in journal.load(conn, waiting, blobs):
-        file_entry(conn, ctx, each, Parsed(event=READ[each.raw.format](each.raw)), now)
     event = READ[asked.raw.format](asked.raw)
+    waiting = calls.unfiled(conn, asked.raw.channel, asked.raw.peer, entry_id)
+    for each in journal.load(conn, [one for one in waiting if one != entry_id], blobs):
+        file_entry(conn, ctx, each, Parsed(event=READ[each.raw.format](each.raw)), now)
+    if entry_id in waiting:
+        file_entry(conn, ctx, asked, Parsed(event=event), now)
     if not isinstance(event, CallEvent):
         return HangUp()
-    call = calls.find(conn, asked.raw.channel, asked.raw.account, event.call)
+    call = calls.said(conn, asked.raw.channel, asked.raw.account, event.call, event.step)
     if call is None or call.caller != call_facts.caller_of(event):
         return HangUp()
     if event.step == 0 and call.step > 0:
         # The address for failures carries no step: whatever failed, the caller hears the last answer once more.
         return Again(step=call.step)
-    said = calls.answer(conn, call.id, event.step)
-    return HangUp() if said is None else call_answers.from_json(said)
+    return HangUp() if call.answer is None else call_answers.from_json(call.answer)

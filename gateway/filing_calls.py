@@ -20,7 +20,7 @@ from gateway.dialogs.ivr import left_behind, step
 from gateway.facts import desk_name
 from gateway.filing_case import Filed
 from gateway.filing_robots import may_wait, put_back
-from gateway.store import calls, tickets
+from gateway.store import calls
 from gateway.store.journal import Entry
 from normalizer.call import Ended, Recorded, Transcribed
 from normalizer.message import CallEvent
@@ -29,6 +29,7 @@ OUTCOMES = 10
 """Outcomes of one request; each step has one at most, and none leads back."""
 LISTENS = ("recording", "comment")
 """Where a recording is expected."""
+_FIRST = ivr.as_json(ivr.State())
 
 
 def file_call(conn: Connection, ctx: Context, entry: Entry, event: CallEvent, now: datetime) -> Filed:
@@ -38,7 +39,7 @@ def file_call(conn: Connection, ctx: Context, entry: Entry, event: CallEvent, no
         return put_back(conn, entry, now)
     row = calls.lock(
         conn, raw.channel, raw.account, event.call, caller=caller, called=event.called,
-        state=ivr.as_json(ivr.State()), now=raw.received_at, entry_id=entry.id,
+        state=_FIRST, now=raw.received_at, entry_id=entry.id,
     )  # fmt: skip
     if row.caller != caller and not event.aside:
         if row.step != calls.UNASKED or not call_facts.is_hidden(row.caller):
@@ -48,8 +49,7 @@ def file_call(conn: Connection, ctx: Context, entry: Entry, event: CallEvent, no
         row = calls.get(conn, row.id)
     turn = Turn(conn=conn, ctx=ctx, entry=entry, event=event, call=row, now=now)
     because = _aside(turn) if event.aside else _asked(turn)
-    ticket_id = turn.ticket_id()
-    number = tickets.get(conn, ticket_id).number if ticket_id is not None else ""
+    ticket_id, number = turn.ticket()
     return Filed(kind="call", ticket_id=ticket_id, number=number, because=because)
 
 
@@ -83,7 +83,8 @@ def is_over(turn: Turn) -> ivr.State:
 def _asked(turn: Turn) -> str:
     """The line waits for what comes next."""
     event, call = turn.event, turn.call
-    if calls.answer(turn.conn, call.id, event.step) is not None:
+    # An answer is kept in one transaction with its step.
+    if event.step <= call.step and calls.answer(turn.conn, call.id, event.step) is not None:
         return "repeated"
     state = ivr.from_json(call.state)
     if event.step != call.step + 1:
@@ -93,7 +94,7 @@ def _asked(turn: Turn) -> str:
     happening = event.happening
     if event.step == 0:
         turn.keep_recording(state)
-        state, wire = _carried_out(turn, *_stepped(turn, state, call_facts.known(turn)))
+        heard: Any = call_facts.known(turn)
     else:
         if isinstance(happening, Recorded) and happening.recording:
             if state.node == "over":
@@ -101,11 +102,11 @@ def _asked(turn: Turn) -> str:
             elif state.node not in LISTENS:
                 # We could not answer for a moment, and the caller was recorded.
                 state = replace(state, node="recording")
-        state, wire = _carried_out(turn, *_stepped(turn, state, happening))
+        heard = happening
+    state, wire = _carried_out(turn, *_stepped(turn, state, heard), step=event.step)
     language = state.language or turn.plan.languages[0]
     account = turn.ctx.settings.account(call.channel, call.account)
     said = call_words.act(wire, turn.ctx.texts, language=language, desk=desk_name(turn.ctx, account))
-    calls.change(turn.conn, call.id, step=event.step)
     calls.keep_answer(turn.conn, call.id, event.step, call_answers.as_json(said), turn.now)
     return ""
 
@@ -114,8 +115,11 @@ def _stepped(turn: Turn, state: ivr.State, event: Any) -> tuple[ivr.State, tuple
     return step(turn.plan, state, event)
 
 
-def _carried_out(turn: Turn, state: ivr.State, actions: tuple[ivr.Action, ...]) -> tuple[ivr.State, ivr.Wire]:
-    """Do what was decided, and what its outcomes lead to. Returns what the caller hears."""
+def _carried_out(
+    turn: Turn, state: ivr.State, actions: tuple[ivr.Action, ...], **columns: int
+) -> tuple[ivr.State, ivr.Wire]:
+    """Do what was decided, and what its outcomes lead to; keep where the call stands then, with more columns of it.
+    Returns what the caller hears."""
     wire: ivr.Wire = ivr.Bye()
     for _ in range(OUTCOMES):
         outcome: ivr.Event | None = None
@@ -128,5 +132,5 @@ def _carried_out(turn: Turn, state: ivr.State, actions: tuple[ivr.Action, ...]) 
         if outcome is None:
             break
         state, actions = step(turn.plan, state, outcome)
-    calls.change(turn.conn, turn.call.id, state=ivr.as_json(state))
+    calls.change(turn.conn, turn.call.id, state=ivr.as_json(state), **columns)
     return state, wire

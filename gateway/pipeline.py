@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, assert_never
@@ -72,12 +72,14 @@ class Pipeline:
         failpoint: FailPoint = nowhere,
         after: Callable[[], object] = lambda: None,
         owner: str | None = None,
+        answering: Collection[int] = (),
     ) -> None:
         """`after` is called when something was filed: there may be notices and timers.
 
+        `answering`: entries that others are filing at this moment, because somebody waits for the answer.
         `owner` claims entries in the name of this node, where several work at one database.
         """
-        self._owner = owner
+        self._owner, self._answering = owner, answering
         self._db, self._blobs, self._pool, self.ctx, self._clock = db, blobs, pool, ctx, clock
         self._metrics = metrics or Metrics()
         self._failpoint = failpoint
@@ -213,7 +215,7 @@ class Pipeline:
 
     async def _choose(self, limit: int) -> list[Entry]:
         """Entries to work on: on one server what is pending, among several nodes what this one has claimed."""
-        now, busy, owner = self._clock(), tuple(self._busy), self._owner
+        now, busy, owner = self._clock(), (*self._busy, *self._answering), self._owner
         if owner is None:
             return await self._db.read(
                 lambda conn: journal.pending(conn, blobs=self._blobs, now=now, limit=limit, exclude=busy)

@@ -7,8 +7,9 @@ messages. Staff's word comes before everything that is seen.
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Row
 
 from channels.registry import CHANNELS, identity_kind
 from gateway.context import Context
@@ -35,7 +36,7 @@ called has hung up."""
 def why_shared(conn: Connection, ctx: Context, number: str) -> str:
     """Why this telephone number is no one person's, in words for staff; "" when it may be."""
     known = phones.find(conn, number)
-    if several := why_several_peoples(conn, ctx, number):
+    if several := _why_several_peoples(ctx, number, known):
         return several
     if known is not None:
         return "no mobile, as the network says" if known.why == "no mobile" else ""
@@ -45,7 +46,10 @@ def why_shared(conn: Connection, ctx: Context, number: str) -> str:
 def why_several_peoples(conn: Connection, ctx: Context, number: str) -> str:
     """Why more than one person answers at this number; "" when we know of one at most. That it is no mobile says
     nothing of that."""
-    known = phones.find(conn, number)
+    return _why_several_peoples(ctx, number, phones.find(conn, number))
+
+
+def _why_several_peoples(ctx: Context, number: str, known: Row[Any] | None) -> str:
     if known is not None and known.why == "staff":
         return "staff say so" if known.shared else ""
     contract = ctx.policy.covers.get(normal(number, "sms"))

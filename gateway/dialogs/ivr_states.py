@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
-from typing import Literal, TypeAlias, get_args
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, TypeAlias, get_args
 
 from normalizer.call import Answered, Connected, Ended, Pressed, Recorded
 from normalizer.message import Json
@@ -269,26 +269,40 @@ Action: TypeAlias = Wire | SetLanguage | File | Find | CallBack | Vote | Comment
 
 # -- as the store keeps it ----------------------------------------------------------------
 
+_USUAL: Mapping[str, Any] = {each.name: getattr(State(), each.name) for each in fields(State)}
+"""Field of a state -> what stands in it when a call begins."""
+_NODES = frozenset(get_args(Node))
+
 
 def as_json(state: State) -> dict[str, Json]:
     """What `from_json` reads."""
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(state).items()}
+    return {name: _as_json(getattr(state, name)) for name in _USUAL}
+
+
+def _as_json(value: Any) -> Json:
+    match value:
+        case tuple():
+            return list(value)
+        case Mapping():
+            return dict(value)
+        case _:
+            plain: Json = value
+            return plain
 
 
 def from_json(kept: object) -> State:
     """The state; what an older version wrote and nobody understands any more is the first state."""
     if not isinstance(kept, Mapping):
         return State()
-    empty = State()
     taken: dict[str, object] = {}
-    for each in fields(State):
-        usual, value = getattr(empty, each.name), kept.get(each.name)
+    for name, usual in _USUAL.items():
+        value = kept.get(name)
         if isinstance(usual, tuple) and isinstance(value, list) and _is_text(value):
-            taken[each.name] = tuple(value)
+            taken[name] = tuple(value)
         elif isinstance(usual, Mapping) and isinstance(value, Mapping) and _is_text([*value, *value.values()]):
-            taken[each.name] = dict(value)
-        elif type(value) is type(usual) and (each.name not in ("node", "left") or value in get_args(Node)):
-            taken[each.name] = value
+            taken[name] = dict(value)
+        elif type(value) is type(usual) and (name not in ("node", "left") or value in _NODES):
+            taken[name] = value
     return State(**taken)  # type: ignore[arg-type]
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, func, select, update
+from sqlalchemy import Connection, Row, Table, and_, bindparam, delete, func, select, update
 
 from gateway.store.dialect import add_new, insert_new, is_one_of
 from gateway.store.prepared import Prepared
-from gateway.store.schema import call, call_recording, call_step, entry
+from gateway.store.schema import call, call_recording, call_step, entry, ticket
 
 NO_END = "no_end"
 """Outcome of a call of which we never heard that it was over."""
@@ -20,25 +21,52 @@ UNASKED = -1
 # Made once: somebody waits on the line for each of them.
 _PENDING = is_one_of(entry.c.state, "pending")
 _CALL = Prepared(select(call).where(call.c.id == bindparam("of_call")))
-_PLACED = Prepared(
-    select(call).where(
-        call.c.channel == bindparam("of_channel"),
-        call.c.account == bindparam("of_account"),
-        call.c.call == bindparam("of_call"),
-    )
+_PLACE = (
+    call.c.channel == bindparam("of_channel"),
+    call.c.account == bindparam("of_account"),
+    call.c.call == bindparam("of_call"),
+)
+_PLACED = Prepared(select(call).where(*_PLACE))
+_LOCK = Prepared(select(call).where(*_PLACE).with_for_update())
+_LOCK_KNOWN = Prepared(select(call).where(call.c.id == bindparam("of_call")).with_for_update())
+_TICKET = Prepared(
+    select(call.c.ticket_id, ticket.c.number)
+    .outerjoin(ticket, ticket.c.id == call.c.ticket_id)
+    .where(call.c.id == bindparam("of_call"))
+)
+_SAID = Prepared(
+    select(call.c.caller, call.c.step, call_step.c.answer)
+    .outerjoin(call_step, and_(call_step.c.call_id == call.c.id, call_step.c.step == bindparam("of_step")))
+    .where(*_PLACE)
 )
 _ANSWER = Prepared(
     select(call_step.c.answer).where(
         call_step.c.call_id == bindparam("of_call"), call_step.c.step == bindparam("of_step")
     )
 )
+# The few entries that are pending are looked through: an index on the channel finds every call that there ever was.
 _UNFILED = Prepared(
     select(entry.c.id)
-    .where(_PENDING, entry.c.channel == bindparam("of_channel"), entry.c.peer == bindparam("of_peer"))
+    .where(_PENDING, entry.c.channel.concat("") == bindparam("of_channel"), entry.c.peer == bindparam("of_peer"))
     .where(entry.c.id <= bindparam("until"))
     .order_by(entry.c.id)
 )
 _WAITS = Prepared(select(entry.c.id).where(_PENDING, entry.c.id == bindparam("of_entry")))
+_MINE = (call_recording.c.call_id == bindparam("of_call"), call_recording.c.recording == bindparam("of_recording"))
+_RECORDING = Prepared(select(call_recording).where(*_MINE))
+
+
+@lru_cache(maxsize=64)
+def _changed(table: Table, names: tuple[str, ...]) -> Prepared:
+    """An UPDATE of these columns of one call, or of one of its recordings."""
+    mine = _MINE if table is call_recording else (call.c.id == bindparam("of_call"),)
+    values = {name: bindparam(f"new_{name}", type_=table.c[name].type) for name in names}
+    return Prepared(update(table).where(*mine).values(values))
+
+
+def _change(conn: Connection, table: Table, key: Mapping[str, Any], columns: Mapping[str, Any]) -> None:
+    new = {f"new_{name}": value for name, value in columns.items()}
+    _changed(table, tuple(columns)).run(conn, {**key, **new})
 
 
 def lock(
@@ -46,19 +74,22 @@ def lock(
     now: datetime, entry_id: int | None = None,
 ) -> Row[Any]:  # fmt: skip
     """The call's row, made when missing (`entry_id` tells of it), locked until the transaction ends."""
+    place = {"of_channel": channel, "of_account": account, "of_call": sid}
+    known = _LOCK.first(conn, place)
+    if known is not None:
+        return known
     new = {
         "channel": channel, "account": account, "call": sid, "caller": caller[:320], "called": called[:320],
         "state": dict(state), "step": UNASKED, "outcome": "", "begun_at": now, "seconds": 0,
         "entry_id": entry_id,
     }  # fmt: skip
     insert_new(conn, call, new)
-    place = (call.c.channel == channel, call.c.account == account, call.c.call == sid)
-    return conn.execute(select(call).where(*place).with_for_update()).one()
+    return _LOCK.one(conn, place)
 
 
 def change(conn: Connection, call_id: int, **columns: Any) -> None:
     """Set columns of a call."""
-    conn.execute(update(call).where(call.c.id == call_id).values(columns))
+    _change(conn, call, {"of_call": call_id}, columns)
 
 
 def get(conn: Connection, call_id: int) -> Row[Any]:
@@ -68,7 +99,13 @@ def get(conn: Connection, call_id: int) -> Row[Any]:
 
 def lock_known(conn: Connection, call_id: int) -> Row[Any]:
     """The call's row, locked until the transaction ends. Raises NoResultFound."""
-    return conn.execute(select(call).where(call.c.id == call_id).with_for_update()).one()
+    return _LOCK_KNOWN.one(conn, {"of_call": call_id})
+
+
+def ticket_of(conn: Connection, call_id: int) -> tuple[int | None, str]:
+    """(id, number) of the call's ticket as of now; (None, "") while it has none. Raises NoResultFound."""
+    row = _TICKET.one(conn, {"of_call": call_id})
+    return row.ticket_id, row.number or ""
 
 
 def find(conn: Connection, channel: str, account: str, sid: str) -> Row[Any] | None:
@@ -80,6 +117,12 @@ def answer(conn: Connection, call_id: int, step: int) -> Mapping[str, Any] | Non
     """What this step was answered; None: it was not."""
     found: Mapping[str, Any] | None = _ANSWER.scalar(conn, {"of_call": call_id, "of_step": step})
     return found
+
+
+def said(conn: Connection, channel: str, account: str, sid: str, step: int) -> Row[Any] | None:
+    """Who calls (`caller`), the last step that was answered (`step`), and what this one was (`answer`, None: it was
+    not); None for a call that nobody knows."""
+    return _SAID.first(conn, {"of_channel": channel, "of_account": account, "of_call": sid, "of_step": step})
 
 
 def keep_answer(conn: Connection, call_id: int, step: int, said: Mapping[str, Any], now: datetime) -> None:
@@ -98,14 +141,12 @@ def add_recording(conn: Connection, call_id: int, recording: str, *, source: str
 
 def recording_of(conn: Connection, call_id: int, recording: str) -> Row[Any] | None:
     """What is known of a recording, or None."""
-    mine = (call_recording.c.call_id == call_id, call_recording.c.recording == recording)
-    return conn.execute(select(call_recording).where(*mine)).one_or_none()
+    return _RECORDING.first(conn, {"of_call": call_id, "of_recording": recording})
 
 
 def change_recording(conn: Connection, call_id: int, recording: str, **columns: Any) -> None:
     """Set columns of a recording."""
-    mine = (call_recording.c.call_id == call_id, call_recording.c.recording == recording)
-    conn.execute(update(call_recording).where(*mine).values(columns))
+    _change(conn, call_recording, {"of_call": call_id, "of_recording": recording}, columns)
 
 
 def about_ticket(conn: Connection, ticket_id: int) -> Row[Any] | None:

@@ -220,20 +220,20 @@ def named(conn: Connection, channel: str, external_id: str) -> tuple[int, str] |
 # Made once: building them takes as long as running them, and they run for every few entries.
 _UNREAD = ("variant", "dedupe", "not_before", "failing_since", "error", "outcome", "processed_at")
 """Columns that nobody who files an entry looks at."""
-_LOAD: Select[Any] = (
+_LOADED: Select[Any] = (
     select(*(column for column in entry.c if column.name not in _UNREAD), raw_table.c.content)
     .outerjoin(raw_table, raw_table.c.entry_id == entry.c.id)
-    .where(
-        entry.c.id.in_(bindparam("ids", expanding=True)),
-        or_(raw_table.c.entry_id.is_not(None), entry.c.blob.is_not(None)),
-    )
+    .where(or_(raw_table.c.entry_id.is_not(None), entry.c.blob.is_not(None)))
     .order_by(entry.c.id)
 )
-_DELIVERIES = (
-    select(delivery.c.entry_id, delivery.c.account, delivery.c.recipient)
-    .where(delivery.c.entry_id.in_(bindparam("ids", expanding=True)))
-    .order_by(delivery.c.account, delivery.c.recipient)
+_LOAD = _LOADED.where(entry.c.id.in_(bindparam("ids", expanding=True)))
+_DELIVERED = select(delivery.c.entry_id, delivery.c.account, delivery.c.recipient).order_by(
+    delivery.c.account, delivery.c.recipient
 )
+_DELIVERIES = _DELIVERED.where(delivery.c.entry_id.in_(bindparam("ids", expanding=True)))
+# Somebody waits on the line for the one that they ask with.
+_LOAD_ONE = Prepared(_LOADED.where(entry.c.id == bindparam("of_entry")))
+_DELIVERIES_OF_ONE = Prepared(_DELIVERED.where(delivery.c.entry_id == bindparam("of_entry")))
 
 
 def pending(
@@ -261,6 +261,15 @@ def load(conn: Connection, ids: Sequence[int], blobs: Blobs) -> list[Entry]:
     for entry_id, account, recipient in conn.execute(_DELIVERIES, {"ids": ids}):
         deliveries.setdefault(entry_id, []).append((account, recipient))
     return [_entry(row, tuple(deliveries.get(row.id, ())), blobs) for row in conn.execute(_LOAD, {"ids": ids})]
+
+
+def load_one(conn: Connection, entry_id: int, blobs: Blobs) -> Entry | None:
+    """One entry with its raw message; None when there is none, or its bytes were dropped."""
+    row = _LOAD_ONE.first(conn, {"of_entry": entry_id})
+    if row is None:
+        return None
+    told = _DELIVERIES_OF_ONE.all(conn, {"of_entry": entry_id})
+    return _entry(row, tuple((each.account, each.recipient) for each in told), blobs)
 
 
 def _entry(row: Row[Any], deliveries: tuple[tuple[str, str], ...], blobs: Blobs) -> Entry:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Row, String, and_, bindparam, delete, insert, select, update
 
 from gateway.store.dialect import add_new
 from gateway.store.prepared import Prepared
@@ -36,6 +36,12 @@ _MARKED = (
     unreachable.c.kind == bindparam("of_kind"),
     unreachable.c.value == bindparam("of_value"),
     unreachable.c.channel == bindparam("of_channel"),
+)
+_IDENTITIES = Prepared(
+    select(identity).where(identity.c.contact_id == bindparam("of_id")).order_by(identity.c.kind, identity.c.value)
+)
+_SET_LANGUAGE = Prepared(
+    update(contact).where(contact.c.id == bindparam("of_id")).values(language=bindparam("new_language", type_=String()))
 )
 _REACHABLE = Prepared(delete(unreachable).where(*_MARKED))
 _GONE = Prepared(select(unreachable).where(*_MARKED))
@@ -99,11 +105,7 @@ def find(conn: Connection, kind: str, value: str) -> Row[Any] | None:
 
 def identities(conn: Connection, contact_id: int) -> list[Row[Any]]:
     """Every identity of a contact, by kind and value."""
-    return list(
-        conn.execute(
-            select(identity).where(identity.c.contact_id == contact_id).order_by(identity.c.kind, identity.c.value)
-        )
-    )
+    return list(_IDENTITIES.all(conn, {"of_id": contact_id}))
 
 
 def set_name_if_none(conn: Connection, contact_id: int, name: str) -> None:
@@ -113,7 +115,7 @@ def set_name_if_none(conn: Connection, contact_id: int, name: str) -> None:
 
 def set_language(conn: Connection, contact_id: int, language: str | None) -> None:
     """Remember the person's own choice (None: forget it). Never call it with a guess."""
-    conn.execute(update(contact).where(contact.c.id == contact_id).values(language=language))
+    _SET_LANGUAGE.run(conn, {"of_id": contact_id, "new_language": language})
 
 
 def set_no_surveys(conn: Connection, contact_id: int, wish: bool) -> None:
