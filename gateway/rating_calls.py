@@ -19,7 +19,7 @@ from gateway import call_hours, facts, next_channel, notices, shared_numbers, su
 from gateway.automatic import within_caps
 from gateway.context import Context
 from gateway.notices import Change, Scene
-from gateway.store import calls, consents, outbox, people, surveys, tickets, timers
+from gateway.store import calls, consents, outbox, people, surveys, threads, tickets, timers
 from gateway.store.outbox import Row, State
 from gateway.store.timers import Timer
 from normalizer.call import CallState
@@ -107,6 +107,8 @@ def _checked(conn: Connection, ctx: Context, timer: Timer, now: datetime, *, num
         return over
     if known is not None and _asked_elsewhere(conn, ticket.id, known.id):
         return "asked another way"
+    # Another node may look at another ticket of this number at this moment.
+    threads.lock_conversation(conn, ticket.channel, ticket.account, ticket.requester)
     if (free_at := _free_at(conn, ticket, now)) > now:
         may = _hours(ctx, ticket).next_time(free_at)
         last = (ticket.resolved_at or now) + ctx.surveys.expires

@@ -33,7 +33,6 @@ from gateway.dialogs.ivr_states import (
     SetLanguage,
     State,
     Vote,
-    Way,
 )
 from gateway.dialogs.ivr_states import File as FileIt
 from gateway.ticket_numbers import is_number
@@ -180,10 +179,6 @@ def _language(plan: Plan, state: State, event: object) -> Step:
     return _listen(plan, first, "nothing_pressed") if last else _ask_language(plan, state)
 
 
-def _ways(plan: Plan, state: State) -> Mapping[str, Way]:
-    return {str(key): way for key, way in enumerate(plan.closed_menu if state.closed else plan.menu, 1)}
-
-
 def _ask_menu(plan: Plan, state: State, *before: Prompt) -> Step:
     said = [*before]
     if state.incident:
@@ -194,16 +189,18 @@ def _ask_menu(plan: Plan, state: State, *before: Prompt) -> Step:
         said.append(Prompt(text="announcement", variables={"announcement": words}))
     if state.closed:
         said.append(Prompt(text="closed"))
-    said += [Prompt(text=f"option_{way}", variables={"key": key}) for key, way in _ways(plan, state).items()]
+    ways = plan.closed_menu if state.closed else plan.menu
+    said += [Prompt(text=f"option_{way}", variables={"key": str(key)}) for key, way in enumerate(ways, 1)]
     said += [Prompt(text="option_person", variables={"key": PERSON}), Prompt(text="option_repeat")]
-    return _goto(replace(state, incident={}), "menu"), (Ask(prompts=tuple(said), seconds=plan.wait),)
+    return _goto(replace(state, incident={}, offered=ways), "menu"), (Ask(prompts=tuple(said), seconds=plan.wait),)
 
 
 def _menu(plan: Plan, state: State, event: object) -> Step:
     key = _digits(event)
-    way: Way | None = "person" if key == PERSON else _ways(plan, state).get(key)
-    if way is not None:
-        return _WAYS[way](plan, replace(state, chosen=(*state.chosen, way)))
+    offered = {str(number): way for number, way in enumerate(state.offered, 1)}
+    way = "person" if key == PERSON else offered.get(key, "")
+    if (leads := _WAYS.get(way)) is not None:
+        return leads(plan, replace(state, chosen=(*state.chosen, way)))
     if key == OTHER_LANGUAGE and len(plan.languages) > 1:
         return _ask_language(plan, state)
     state, last = _tried(plan, state)
@@ -424,6 +421,6 @@ _NODES: Mapping[Node, _Handler] = {
     "number": _number, "told": _back, "back": _back, "back_number": _back_number, "rating": _rating,
     "confirm": _confirm, "comment": _comment, "over": _over,
 }  # fmt: skip
-_WAYS: Mapping[Way, Callable[[Plan, State], Step]] = {
+_WAYS: Mapping[str, Callable[[Plan, State], Step]] = {
     "urgent": _ring_at_once, "report": _ask_to_speak, "status": _ask_number, "person": _ring_people,
 }  # fmt: skip

@@ -71,6 +71,8 @@ class State:
     """How often this node has asked in vain, or was asked to say it again."""
     steps: int = 0
     """Answers of the caller so far."""
+    offered: tuple[str, ...] = ()
+    """What the keys of the menu that was said lead to, whatever the plan says by now."""
     chosen: tuple[str, ...] = ()
     """What was chosen in menus, in order; it goes on the ticket."""
     rung: tuple[str, ...] = ()

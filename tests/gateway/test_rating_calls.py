@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -9,13 +12,13 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, text
 
 from gateway import rating_calls, surveys
 from gateway.checks import CHECKS
 from gateway.store import consents, outbox, people, schema, tickets, timers
 from gateway.store.blobs import Blobs
-from gateway.store.database import Database
+from gateway.store.database import Database, open_database
 from gateway.store.outbox import Row, Settlement
 from gateway.survey_policy import SurveyPolicy
 from normalizer.call import CallState
@@ -52,20 +55,25 @@ class Phones(Desk):
         await self.act("resolve", ticket, result="Cable.")
         return ticket
 
-    async def fire(self, kind: str) -> list[str]:
+    async def fire(self, kind: str) -> list[str | datetime]:
         """What the due timers of a kind come to."""
 
-        def job(conn: Connection) -> list[str]:
-            now, outcomes = self.clock(), list[str]()
-            for timer_id in timers.due(conn, now, 100):
-                timer = timers.unfired(conn, timer_id)
-                if timer is not None and timer.kind == kind:
-                    outcomes.append(CHECKS[kind](conn, self.ctx, timer, now))
-                    timers.fired(conn, timer_id, outcomes[-1], now)
-            return outcomes
+        def job(conn: Connection) -> list[str | datetime]:
+            due = [timers.unfired(conn, timer_id) for timer_id in timers.due(conn, self.clock(), 100)]
+            return [self.check(conn, timer) for timer in due if timer is not None and timer.kind == kind]
 
-        found: list[str] = await self.do(job)
+        found: list[str | datetime] = await self.do(job)
         return found
+
+    def check(self, conn: Connection, timer: timers.Timer) -> str | datetime:
+        """As the loop of timers does it."""
+        now = self.clock()
+        outcome = CHECKS[timer.kind](conn, self.ctx, timer, now)
+        if isinstance(outcome, datetime):
+            timers.postpone(conn, timer, outcome, {})
+        else:
+            timers.fired(conn, timer.id, outcome, now)
+        return outcome
 
     async def due(self, kind: str) -> list[datetime]:
         table = schema.timer.c
@@ -211,13 +219,77 @@ async def test_what_would_not_help_is_not_tried_again(phones: Phones, state: Cal
     assert await phones.due(rating_calls.AGAIN) == []
 
 
-async def test_one_number_is_not_called_about_two_tickets_a_day(phones: Phones) -> None:
-    await phones.asked()
-    phones.at(4, 12, 30)
-    await phones.asked()
+async def test_one_number_is_not_called_about_two_tickets_a_day_and_the_second_is_asked_about_the_next(
+    phones: Phones,
+) -> None:
+    for minute in (0, 10, 20):
+        phones.at(4, 12, minute)
+        await phones.asked()
     phones.at(4, 14)
-    assert await phones.fire(RATING_CALL) == ["called", "called about something else"]
-    assert len(await phones.calls()) == 1
+    morning = datetime(2026, 5, 5, 10, tzinfo=KYIV)
+    assert await phones.fire(RATING_CALL) == ["called", morning, morning]
+    phones.at(5, 10)
+    assert await phones.fire(RATING_CALL) == ["called", datetime(2026, 5, 6, 10, tzinfo=KYIV)]
+    phones.at(6, 10)
+    assert await phones.fire(RATING_CALL) == ["called"] and await phones.due(RATING_CALL) == []
+
+
+async def test_a_call_that_waited_for_its_hours_counts_from_when_it_is_made(phones: Phones) -> None:
+    await phones.asked()
+    phones.at(4, 12, 10)
+    await phones.asked()
+    # A Friday evening: nobody looked before, and the first one waits for Monday.
+    phones.at(8, 20)
+    assert await phones.fire(RATING_CALL) == ["called", datetime(2026, 5, 12, 10, tzinfo=KYIV)]
+    (row,) = await phones.calls()
+    assert row.due_at.astimezone(KYIV) == datetime(2026, 5, 11, 10, tzinfo=KYIV)
+
+
+async def test_whom_nobody_calls_any_more_has_the_reason_in_the_history(phones: Phones) -> None:
+    for minute in (0, 10):
+        phones.at(4, 12, minute)
+        second = await phones.asked()
+    policy = SurveyPolicy(calls=True, expires=timedelta(hours=12))
+    phones.ctx = replace(phones.ctx, surveys=policy)
+    phones.at(4, 14)
+    assert await phones.fire(RATING_CALL) == ["called", "called about others"]
+    history = await phones.do(lambda conn: tickets.history(conn, second))
+    assert [event.data for event in history if event.kind == RATING_CALL] == [
+        {"call": 1, "state": "not_made", "detail": "called about others"}
+    ]
+
+
+async def test_two_nodes_at_once_call_one_number_once(phones: Phones, pg_url: str) -> None:
+    nodes = [Phones(open_database(pg_url), phones.blobs, phones.clock, phones.ctx) for _ in range(2)]
+    first, second = nodes
+    looked, beside = threading.Event(), threading.Event()
+    try:
+        for node in nodes:
+            await node.asked()
+        phones.at(4, 14)
+        one, other = await first.do(lambda conn: [timers.unfired(conn, each) for each in timers.due(conn, MONDAY
+                                                  + timedelta(hours=2), 9)])  # fmt: skip
+
+        def ahead(conn: Connection) -> str | datetime:
+            found = first.check(conn, one)
+            looked.set()
+            waits = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+            until = time.monotonic() + 30
+            while not beside.wait(0.05) and not conn.scalar(waits):
+                assert time.monotonic() < until
+            return found
+
+        def behind(conn: Connection) -> str | datetime:
+            assert looked.wait(30)
+            found = second.check(conn, other)
+            beside.set()
+            return found
+
+        ends = await asyncio.gather(first.do(ahead), second.do(behind))
+        assert ends == ["called", datetime(2026, 5, 5, 10, tzinfo=KYIV)] and len(await first.calls()) == 1
+    finally:
+        for node in nodes:
+            await node.db.close()
 
 
 async def test_what_is_reopened_takes_its_call_back(phones: Phones) -> None:

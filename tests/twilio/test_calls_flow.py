@@ -13,7 +13,7 @@ from gateway.demo.twilio_api import Leave, Press, Talk
 from gateway.demo.twilio_api.calls_person import Rung
 from gateway.dialogs.ivr import spoken
 from tests.twilio.call_house import DUTY, LISTED, House, house
-from tests.twilio.provider import ANNA
+from tests.twilio.provider import ANNA, OURS
 
 BORIS = "+380670000002"
 LANDLINE = "+380442000001"
@@ -134,10 +134,19 @@ async def test_the_number_is_said_twice_in_pairs_and_sent_by_text_message_where_
         assert [row[0] for row in notes] == [f"[перезвонить: {who}]" for who in (ANNA, LANDLINE, LISTED)]
 
 
-async def test_who_said_stop_is_told_no_number_by_text_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with house(tmp_path, monkeypatch, sms={"outbound": "capture"}) as desk:
+@pytest.mark.parametrize("outbound", ["on", "capture"])
+async def test_who_said_stop_or_calls_a_desk_that_writes_to_nobody_is_promised_no_text_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, outbound: str
+) -> None:
+    async with house(tmp_path, monkeypatch, sms={"outbound": outbound}) as desk:
+        if outbound == "on":
+            desk.gateway.store.change(
+                "INSERT INTO consent (channel, endpoint, peer, wish, how, at) VALUES"
+                f" ('sms', '{OURS}', '{ANNA}', 'stop', 'word', 1)"
+            )
         call = await desk.call(Press(keys="2"), Press(keys="2"), Talk(seconds=5), Press(keys="1"))
-        assert "SMS" not in call.words and desk.texts_to(ANNA) == []
+        await desk.outcomes("ticket")
+        assert "Номер вашей заявки" in call.words and "SMS" not in call.words and desk.texts_to(ANNA) == []
 
 
 async def test_a_tickets_state_is_a_state_and_a_date_and_nothing_more(

@@ -45,7 +45,8 @@ BEYOND = 8
 """Calls above the most that are taken, so that the stack lets us refuse and count them."""
 REGISTER_AGAIN = (5.0, 300.0)
 STOPPING = 5.0
-_ID = re.compile(r"^(?:call-id|i)[ \t]*:[ \t]*(\S+)", re.IGNORECASE | re.MULTILINE)
+_ID = re.compile(r"^(?:call-id|i)[ \t]*:(?:[ \t]|\r?\n[ \t])*([^\s]+)", re.IGNORECASE | re.MULTILINE)
+"""Also on a line of its own (RFC 3261 section 7.3.1)."""
 _FROM = re.compile(r"RX \S+ (?P<host>\S+):\d+ -> ")
 log = logging.getLogger("sip.phone")
 
@@ -62,6 +63,7 @@ class Sources(logging.Handler):
         """One message of the wire."""
         first, _, rest = record.getMessage().partition("\n")
         sent = _FROM.match(first)
+        rest = rest.lstrip("\r\n")  # RFC 3261 section 7.5
         if sent is None or not rest.startswith("INVITE "):
             return
         head = rest.partition("\r\n\r\n")[0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from gateway.dialogs.ivr_states import Ask, Bye, CallBack, Counted, Filed, Found, Listen, NoMoreCalls, Ring, Vote
@@ -126,3 +128,18 @@ def test_a_wish_counts_although_the_end_of_the_call_was_told_before_it() -> None
     menu = hung_up(Call(language="uk"))
     menu.press("1")
     assert isinstance(menu.heard, Bye) and not menu.said()
+
+
+def test_a_menu_that_is_changed_while_it_is_heard_means_what_was_said() -> None:
+    call = Call(language="uk")
+    call.plan = replace(PLAN, menu=("status", "report"))
+    call.press("2")
+    assert isinstance(call.heard, Listen) and call.state.chosen == ("report",)
+    other = Call(language="uk")
+    other.plan = replace(PLAN, menu=("status", "report"))
+    other.press("1")
+    assert isinstance(other.heard, Ring) and other.state.chosen == ("urgent",)
+    again = Call(language="uk")
+    again.plan = replace(PLAN, menu=("status", "report"))
+    again.press("*", "1")
+    assert isinstance(again.heard, Ask) and again.said() == ["enter_number"]
