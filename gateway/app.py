@@ -55,6 +55,7 @@ from gateway.trend import check as disk_full
 from gateway.vault import StoreVault
 from gateway.waiting import gathered
 from gateway.web.application import open_site
+from gateway.web.closing import close
 from gateway.web.services import Services
 from gateway.web.upload import UploadAnswers
 from gateway.workers import Limits, WorkerPool
@@ -456,7 +457,7 @@ class Gateway:
 
     async def _site(self, stack: AsyncExitStack, services: Services, bound: socket.socket) -> None:
         runner = await open_site(services)
-        stack.push_async_callback(runner.cleanup)
+        stack.push_async_callback(close, runner, bound)
         await web.SockSite(runner, bound).start()
 
     async def _begin(self, loops: _Loops, listener: Listener) -> Close:

@@ -18,6 +18,9 @@ settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")
 parse_once()
 
+LONG = 100.0
+"""A test that may take so many seconds is one of the long ones."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--kills N`: how long the kill test is."""
@@ -41,13 +44,24 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Groups of tests for one worker: pytest-xdist 3.8 writes them where pytest 9.2 does not look any more."""
+    """Groups of tests for one worker: pytest-xdist 3.8 writes them where pytest 9.2 does not look any more.
+
+    It hands out the largest groups first; of what is in none, long stories go first, so that none is left at the end
+    with one processor idle.
+    """
     if not getattr(config.option, "loadgroup", False):
         return
+    items.sort(key=lambda item: -(_limit(item) >= LONG))
     for item in items:
         groups = sorted({str(mark.args[0]) for mark in item.iter_markers("xdist_group")})
         if groups and "@" not in item.nodeid:
             item._id = type(item._id).parse(f"{item.nodeid}@{'_'.join(groups)}")
+
+
+def _limit(item: pytest.Item) -> float:
+    """Seconds that a test of its own account may take; 0: as long as any."""
+    mark = item.get_closest_marker("timeout")
+    return float(mark.args[0]) if mark is not None and mark.args else 0.0
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

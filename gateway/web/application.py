@@ -33,7 +33,7 @@ def build_site(services: Services) -> web.Application:
 
 
 async def open_site(services: Services) -> web.AppRunner:
-    """The site, not yet listening; its `cleanup` ends it."""
+    """The site, not yet listening; `closing.close` ends it."""
     runner = web.AppRunner(build_site(services), access_log=None, shutdown_timeout=SHUTDOWN)
     await runner.setup()
     assert runner.server is not None

@@ -37,7 +37,7 @@ from gateway.workers import Limits, WorkerPool
 from tests.services.dovecot import Dovecot
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 20.0
+PATIENCE = 45.0
 MAILBOX_CHILD = Path(__file__).with_name("child.py")
 T = TypeVar("T")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -18,6 +19,7 @@ from gateway.demo.bot_api.calls import ApiError, Call, Method, RawJson, Upload, 
 from gateway.demo.bot_api.faults import Fault, Gone, Kind, answered, before, give, refused
 from gateway.demo.bot_api.files import Files
 from gateway.demo.bot_api.webhooks import Deliverer
+from gateway.web.closing import close
 
 FILE = "file"
 """Stands for a method where a file is fetched: in the plan and in the record."""
@@ -117,9 +119,9 @@ class BotApi:
         # A client that hangs up ends its long poll.
         runner = web.AppRunner(site, access_log=None, handler_cancellation=True, shutdown_timeout=1.0)
         await runner.setup()
-        server = web.TCPSite(runner, "127.0.0.1", self.port)
-        await server.start()
-        self.port = runner.addresses[0][1]
+        port = socket.create_server(("127.0.0.1", self.port))
+        await web.SockSite(runner, port).start()
+        self.port = port.getsockname()[1]
         self._closing.clear()
         try:
             async with aiohttp.ClientSession() as self._client:
@@ -131,7 +133,7 @@ class BotApi:
                     await self._end()
         finally:
             self._client = None
-            await runner.cleanup()
+            await close(runner, port)
 
     async def _end(self) -> None:
         self._closing.set()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hmac
+import socket
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -34,6 +35,7 @@ from gateway.demo.twilio_api.messages_checks import (
 )
 from gateway.demo.twilio_api.network import Network
 from gateway.demo.twilio_api.reports import Reporter, Reports
+from gateway.web.closing import close
 
 Kind: TypeAlias = Literal["too_many", "error", "server", "html", "empty", "reset", "never", "late", "lost", "half",
                           "mute", "broken"]  # fmt: skip
@@ -161,20 +163,16 @@ class TwilioApi:
         runner = web.AppRunner(site, access_log=None, handler_cancellation=True, shutdown_timeout=1.0)
         await runner.setup()
         self._closing.clear()
+        port = socket.create_server(("127.0.0.1", self.port))
         try:
-            port = web.TCPSite(runner, "127.0.0.1", self.port)
-            await port.start()
-            self.port = runner.addresses[0][1]
+            await web.SockSite(runner, port).start()
+            self.port = port.getsockname()[1]
             yield self
-            await port.stop()
-            # What was accepted last becomes a connection within these turns of the loop, and is closed with the others.
-            for _ in range(3):
-                await asyncio.sleep(0)
         finally:
             self._closing.set()
             await self.reporter.end()
             await self.outgoing.end()
-            await runner.cleanup()
+            await close(runner, port)
 
     # -- the wire ---------------------------------------------------------------------------
 

@@ -142,13 +142,13 @@ def _configure(folder: Path, port: int, next_port: int, *, lines: tuple[str, str
 def _stop(folder: Path) -> None:
     try:
         _run("postfix", "-c", str(folder / "etc"), "stop")
-    except subprocess.CalledProcessError:
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
         _run("postfix", "-c", str(folder / "etc"), "abort")
 
 
 def _run(*command: str) -> bytes:
     """Run it as root; its output. Raises CalledProcessError."""
-    return subprocess.run([*(as_root() or ()), *command], check=True, capture_output=True, timeout=60).stdout
+    return subprocess.run([*(as_root() or ()), *command], check=True, capture_output=True, timeout=90).stdout
 
 
 def _open(port: int) -> bool:
