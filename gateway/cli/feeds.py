@@ -90,7 +90,9 @@ def inspect(
     try:
         settings = kind.settings.model_validate({"kind": "sql", "url": url})
     except ValidationError as error:
-        said = (each["msg"].removeprefix("Value error, ") for each in error.errors(include_url=False, include_input=False))
+        said = (
+            each["msg"].removeprefix("Value error, ") for each in error.errors(include_url=False, include_input=False)
+        )
         raise Misused("; ".join(said)) from None
     feed = _built("inspect", settings, public_url="")
     try:
