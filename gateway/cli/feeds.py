@@ -90,7 +90,10 @@ def inspect(
     try:
         settings = kind.settings.model_validate({"kind": "sql", "url": url})
     except ValidationError as error:
-        raise Misused("; ".join(each["msg"] for each in error.errors(include_url=False, include_input=False))) from None
+        said = (
+            each["msg"].removeprefix("Value error, ") for each in error.errors(include_url=False, include_input=False)
+        )
+        raise Misused("; ".join(said)) from None
     feed = _built("inspect", settings, public_url="")
     try:
         typer.echo(asyncio.run(_proposed(feed)))

@@ -167,7 +167,7 @@ class Pushing:
         now = self._clock()
         reopens = {name: self._circuits[name].reopens_at or now for name in self._names()}
         running = [name for name, at in reopens.items() if at <= now]
-        due_at = await self._db.read(lambda conn: store.next_due(conn, running)) if running else None
+        due_at = await self._db.read(lambda conn: store.next_due(conn, running, now)) if running else None
         times = [at for at in (due_at, *reopens.values()) if at is not None and at > now]
         left = min(((at - now).total_seconds() for at in times), default=LONGEST)
         return min(max(left, SHORTEST), LONGEST)

@@ -88,6 +88,11 @@ class Settled:
     """Nothing was tried: the attempt does not count."""
 
 
+def _unsettled() -> ColumnElement[bool]:
+    """As the partial index says it, word for word: without this a look reads all that was ever written to a store."""
+    return is_one_of(feed_write.c.state, *BLOCKING)
+
+
 def row_of(row: Mapping[Any, Any]) -> Row:
     """A row of the table as a write."""
     return Row(**row)
@@ -199,7 +204,8 @@ def _claimable(now: datetime) -> ColumnElement[bool]:
         older.c.id < feed_write.c.id,
         is_one_of(older.c.state, *BLOCKING),
     )
-    return and_(is_one_of(feed_write.c.state, "waiting"), feed_write.c.due_at <= now, ~blocked, not_held())
+    waiting = is_one_of(feed_write.c.state, "waiting")
+    return and_(_unsettled(), waiting, feed_write.c.due_at <= now, ~blocked, not_held())
 
 
 def due(conn: Connection, feed: str, now: datetime, limit: int) -> list[int]:
@@ -229,8 +235,11 @@ def claim(conn: Connection, ids: Sequence[int], owner: str, now: datetime) -> li
     return sorted((row_of(row) for row in conn.execute(taken).mappings()), key=lambda row: row.id)
 
 
-def next_due(conn: Connection, feeds: Collection[str]) -> datetime | None:
-    """When the next write of these stores is due whose turn it would be; None when nothing waits."""
+def next_due(conn: Connection, feeds: Collection[str], now: datetime) -> datetime | None:
+    """When, after `now`, the next write of these stores is due whose turn it would be; None: none is.
+
+    What is due by now is not looked at: that is for `due`, and may be a backlog of thousands.
+    """
     older = feed_write.alias("older")
     blocked = exists().where(
         older.c.feed == feed_write.c.feed,
@@ -239,7 +248,9 @@ def next_due(conn: Connection, feeds: Collection[str]) -> datetime | None:
         is_one_of(older.c.state, *BLOCKING),
     )
     waiting = is_one_of(feed_write.c.state, "waiting")
-    wanted = select(func.min(feed_write.c.due_at)).where(waiting, feed_write.c.feed.in_(list(feeds)), ~blocked)
+    wanted = select(func.min(feed_write.c.due_at)).where(
+        _unsettled(), waiting, feed_write.c.due_at > now, feed_write.c.feed.in_(list(feeds)), ~blocked
+    )
     found: datetime | None = conn.scalar(wanted)
     return found
 
@@ -268,7 +279,7 @@ def forsake(conn: Connection, owner: str, pauses: Mapping[str, timedelta], now: 
     SENDING that is not `owner`'s is a dead server's; else what no living node has.
     """
     sending = is_one_of(feed_write.c.state, "sending")
-    others = [sending, feed_write.c.owner != owner]
+    others = [_unsettled(), sending, feed_write.c.owner != owner]
     if not alone:
         others.append(feed_write.c.owner.not_in(leases.living(conn).scalar_subquery()))
     wanted = select(feed_write.c.id, feed_write.c.feed, feed_write.c.sending_at).where(*others)
@@ -282,14 +293,15 @@ def forsake(conn: Connection, owner: str, pauses: Mapping[str, timedelta], now: 
 
 def put_back(conn: Connection, owner: str, known: Collection[int]) -> int:
     """Rows that are SENDING in our name and were never handed to us wait again: nothing was sent. Returns how many."""
-    mine = and_(feed_write.c.owner == owner, is_one_of(feed_write.c.state, "sending"))
+    mine = and_(feed_write.c.owner == owner, _unsettled(), is_one_of(feed_write.c.state, "sending"))
     statement = update(feed_write).where(mine, feed_write.c.id.not_in(list(known)))
     return conn.execute(statement.values(state="waiting", owner=None, attempts=feed_write.c.attempts - 1)).rowcount
 
 
 def hurry(conn: Connection, feed: str, now: datetime) -> int:
     """The store is back: what only waited for that is due now. What is in doubt keeps its time. Returns how many."""
-    waiting = (feed_write.c.feed == feed, is_one_of(feed_write.c.state, "waiting"), feed_write.c.attempts > 0)
+    waiting = (feed_write.c.feed == feed, _unsettled(), is_one_of(feed_write.c.state, "waiting"),
+               feed_write.c.attempts > 0)  # fmt: skip
     statement = update(feed_write).where(*waiting, ~feed_write.c.uncertain, feed_write.c.due_at > now)
     return conn.execute(statement.values(due_at=now)).rowcount
 
@@ -300,7 +312,7 @@ def in_doubt(conn: Connection, feed: str, *, kind: Kind) -> bool:
         is_one_of(feed_write.c.state, "sending"),
         and_(is_one_of(feed_write.c.state, "waiting"), feed_write.c.uncertain),
     )
-    wanted = select(feed_write.c.id).where(feed_write.c.feed == feed, feed_write.c.kind == kind, doubt)
+    wanted = select(feed_write.c.id).where(feed_write.c.feed == feed, feed_write.c.kind == kind, _unsettled(), doubt)
     return conn.execute(wanted.limit(1)).first() is not None
 
 
