@@ -66,9 +66,10 @@ class Running:
     ) -> None:
         self.db, self.pool = db, pool
         self.filed = asyncio.Event()
+        self.answering: set[int] = set()
         self.pipeline = Pipeline(
             db=db, blobs=blobs, pool=pool, ctx=ctx, clock=lambda: datetime.now(UTC), after=self.filed.set,
-            failpoint=failpoint,
+            failpoint=failpoint, answering=self.answering,
         )  # fmt: skip
         self._stop = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -129,6 +130,20 @@ async def test_what_is_accepted_becomes_tickets(db: Database, blobs: Blobs) -> N
         tickets = await db.read(lambda conn: conn.execute(select(schema.ticket.c.requester)).scalars().all())
         assert sorted(tickets) == sorted(f"p{number}@client.example" for number in range(100))
         assert story.filed.is_set()
+
+
+async def test_what_others_are_filing_is_left_to_them_until_they_are_done(db: Database, blobs: Blobs) -> None:
+    async with running(db, blobs) as story:
+        [theirs] = await story.pipeline.accept([message("theirs")])
+        story.answering.add(theirs.entry)
+        story.start()
+        await story.pipeline.accept([message("ours")])
+        rows = await story.until(lambda rows: rows["ours"].state == "done")
+        assert rows["theirs"].state == "pending"
+        story.answering.clear()
+        story.pipeline.wake()
+        rows = await story.settled()
+        assert rows["theirs"].outcome["kind"] == "opened"
 
 
 async def test_filing_gives_way_to_messages_that_come_in(

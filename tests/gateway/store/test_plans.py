@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine, event, select, update
 
-from gateway.store import cursors, journal, media
+from gateway.store import calls, cursors, journal, media
 from gateway.store.blob_sweep import unreferenced
 from gateway.store.blobs import Blobs
 from gateway.store.dialect import is_one_of
@@ -142,6 +142,22 @@ def test_accepting_many_at_once_scans_nothing(tmp_path: Path, blobs: Blobs) -> N
     engine.dispose()
     assert not [step for step in plans if "SCAN entry" in step]
     assert any(step.startswith("SEARCH entry USING COVERING INDEX entry_external") for step in plans)
+
+
+def test_what_waits_of_a_call_is_looked_for_among_what_waits_and_not_among_all_calls(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'calls.db'}"
+    migrate(url, backup_to=tmp_path)
+    told: list[str] = []
+    engine = make_engine(url, "writer", busy_timeout=1.0)
+    with engine.connect() as conn:
+        raw = driver_connection(conn)
+        raw.set_trace_callback(told.append)
+        calls.unfiled(conn, "voice", "CA1", 1)
+        raw.set_trace_callback(None)
+        [asked] = [text for text in told if text.startswith("SELECT")]
+        plan = [str(row[3]) for row in raw.execute(f"EXPLAIN QUERY PLAN {asked}")]
+    engine.dispose()
+    assert plan == ["SEARCH entry USING INDEX entry_pending (id<?)"]
 
 
 def test_looking_for_files_to_fetch_walks_over_none_that_is_here(engine: Engine) -> None:
