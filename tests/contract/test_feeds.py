@@ -89,15 +89,15 @@ async def test_what_was_opened_is_found_by_its_key_and_nothing_else_is(store: Fe
 
 
 @every()
-async def test_the_same_ticket_twice_is_one(store: FeedStore) -> None:
+async def test_the_same_ticket_twice_is_one(store: FeedStore, name: str) -> None:
     """By the engine's way: `find` first, and where it says none, once more under the same key."""
     write = opening()
     async with store.feed() as feed:
         first = await pushed(feed, write)
         found = await feed.find(write)
-        again = found if found is not None else await pushed(feed, write)
-    assert isinstance(again, Ref)
-    assert again.number == first.number or "webhook" in type(store).__name__.lower()
+        assert found == (first if "finds" in FEED_ADAPTERS[name].has else None)
+        if found is None:
+            await pushed(feed, write)
     assert await store.keys(write.key) == 1
 
 
@@ -114,11 +114,9 @@ async def test_messages_go_with_their_files_and_private_ones_stay_private(store:
     texts = [(("Не відкривається" in text, "Дивимось" in text, "між нами" in text), public)
              for text, public in shown.said]  # fmt: skip
     assert texts == [((True, False, False), True), ((False, True, False), True), ((False, False, True), False)]
-    assert "«зараз» 📎" in shown.said[1][0] or "«зараз»" in shown.said[1][0]
+    assert "«зараз»" in shown.said[1][0]
     left = " ".join(done[0].left_out)
     assert "second.txt" in shown.files or "attachment" in left, (shown, left)
-    for text, _ in shown.said[:2]:
-        assert "між нами" not in text
 
 
 @every("files")
@@ -262,7 +260,7 @@ async def test_reading_begins_now(store: FeedStore) -> None:
     async with store.feed() as feed:
         await pushed(feed, opening())
         first = await store.changes(feed, None)
-    assert first.heard == () or list(first.heard) == []
+    assert not first.heard
     assert isinstance(first.cursor, str)
 
 
@@ -276,8 +274,12 @@ async def test_what_staff_do_is_heard_once_and_what_we_do_is_ours(store: FeedSto
         await store.write(ref, "Спробуйте інший кабель", public=True)
         await store.write(ref, "клієнт знову плутає", public=False)
         await store.resolve(ref)
-        heard, cursor = await news(store, feed, cursor, ref)
+        start = cursor
+        heard, cursor = await news(store, feed, start, ref)
         assert len({each.id for each in heard}) == len(heard)
+        if "asks" in FEED_ADAPTERS[name].has:
+            twice, _ = await news(store, feed, start, ref)
+            assert [each.id for each in twice] == [each.id for each in heard], "another name for the same change"
         theirs = [each.change for each in heard if not each.ours]
         replies = [change for change in theirs if isinstance(change, Replied)]
         assert [(change.text.strip(), change.public) for change in replies] == [
