@@ -232,11 +232,20 @@ async def odd_server(answers: Sequence[tuple[int, str]]) -> AsyncIterator[str]:
 
 
 @every("wire")
-async def test_a_store_that_is_something_else_breaks_nothing(store: FeedStore) -> None:
+async def test_a_store_that_is_something_else_breaks_nothing(store: FeedStore, name: str) -> None:
     write, ref = opening(), Ref(id="1", number="1")
-    for nonsense in [*([one] for one in NONSENSE), list(NONSENSE)]:
+    writes: list[Write] = [
+        write,
+        saying(write, ref, 2, "знову", files=[file()]),
+        alter(ref, ["status"], fresh()),
+    ]
+    rounds = [*([one] for one in NONSENSE), list(NONSENSE)]
+    if FEED_ADAPTERS[name].kind == "sql":
+        # A database's client does not get as far as the answer, and waits for a greeting.
+        writes, rounds = writes[:1], rounds[:1]
+    for nonsense in rounds:
         async with odd_server(nonsense) as url, store.odd(url) as feed:
-            for each in (write, saying(write, ref, 2, "знову", files=[file()]), alter(ref, ["status"], fresh())):
+            for each in writes:
                 came = await feed.push(each)
                 assert isinstance(came, Pushed), nonsense
                 found = await feed.find(each)

@@ -81,7 +81,7 @@ class TableStore:
         return built("sql", settings(self.mapping, **{"url": self._hidden(self._url), **over}))
 
     def _at(self, port: int) -> AbstractAsyncContextManager[Feed]:
-        return self.feed(url=self._hidden(f"{self._url.partition(':')[0]}://gw:x@127.0.0.1:{port}/desk"))
+        return self.feed(timeout="1s", url=self._hidden(f"{self._url.partition(':')[0]}://gw:x@127.0.0.1:{port}/desk"))
 
     def away(self) -> AbstractAsyncContextManager[Feed]:
         return self._at(free_port())
