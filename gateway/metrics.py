@@ -56,6 +56,10 @@ class Metrics:
             "gateway_feed_oldest_seconds", "Age of the oldest write that waits for a ticket store.", ["feed"],
             registry=self.registry,
         )  # fmt: skip
+        self._feed_doubles = Gauge(
+            "gateway_feed_doubles", "Tickets of ours that a ticket store has more than once, by its last look.",
+            ["feed"], registry=self.registry,
+        )  # fmt: skip
         self._alerts = self._counter("alerts", "Alerts raised for operators.", "kind")
         self._gauges: dict[str, Gauge] = {}
         # What comes in is counted many at a time: one by one it would cost as much as reading a message.
@@ -150,6 +154,10 @@ class Metrics:
         for state, many in states.items():
             self._feed_waiting.labels(feed, state).set(many)
         self._feed_oldest.labels(feed).set(oldest)
+
+    def feed_doubles(self, feed: str, many: int) -> None:
+        """How many keys of ours more than one ticket of a store has."""
+        self._feed_doubles.labels(feed).set(many)
 
     def show(self, gauges: Mapping[str, float]) -> bytes:
         """All of it in the text format of Prometheus; `gauges` are set first, name -> value."""

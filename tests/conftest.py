@@ -9,9 +9,12 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from tests.feeds.stores import mariadb, redmine, rt
 from tests.once import parse_once
 from tests.postgres import Server, with_template
 from tests.services.root import as_root
+
+__all__ = ["mariadb", "redmine", "rt"]
 
 # How long an example takes on a busy machine says nothing about what it shows.
 settings.register_profile("no deadline", deadline=None)

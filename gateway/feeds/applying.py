@@ -199,6 +199,10 @@ def _set(
         record(conn, link, heard, "same", key, now)
         return
     agreed = link.told.get(change.field)
+    if agreed is not None and setting.means_the_same(change.field, agreed, change.value):
+        # Nobody there changed it since: ours is newer, and still on its way.
+        record(conn, link, heard, "same", key, now)
+        return
     if agreed is not None and agreed != present and setting.ours_stays(conn, link, heard, change):
         setting.tell(conn, link, {change.field: change.value})
         record(conn, link, heard, "kept ours", key, now, ours=present)

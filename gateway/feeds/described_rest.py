@@ -195,7 +195,8 @@ class DescribedRest:
                 if why := failed(self._settings.ping, _said(answer, always=False)):
                     raise FeedError(why)
             else:
-                found = await self.changes(shapes.instant(self._clock()))
+                # Where reading begins: a cursor need not be a time.
+                found = await self.changes((await self.changes(None)).cursor)
                 if found.odd:
                     raise FeedError(found.odd[0])
         except (Unsent, Unanswered) as error:

@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
 
@@ -34,6 +34,7 @@ from gateway.store.database import Database
 from gateway.waiting import wait_for_any
 from normalizer.message import Attachment
 
+T = TypeVar("T")
 CHANNEL, NAME, SWEPT = "feed", "changes", "swept"
 SOON = 1.0
 """Seconds before news that was put off is read again."""
@@ -42,8 +43,10 @@ IN_ROW = 64 * 1024
 """Bytes of a file that is kept in its row; a bigger one becomes a blob."""
 FILE_TRIES = 5
 DAY = timedelta(days=1)
-SWEEP_AGAIN = timedelta(hours=1)
-T = TypeVar("T")
+SWEEP_PAUSE = 3600.0
+"""Seconds between two looks at whether it is time to search for doubles, and after a search that failed."""
+SWEEP_CALLS = 10
+"""A search is many calls: so many times the limit of one try."""
 
 log = get_logger(__name__)
 
@@ -69,7 +72,6 @@ class Reading:
         self._metrics, self._after, self._leases = metrics, after, leases
         self._troubles: dict[str, str] = {}
         self._lost_files: dict[tuple[str, str], int] = {}
-        self._sweep_at: dict[str, datetime] = {}
         self._woken = asyncio.Event()
 
     @property
@@ -88,6 +90,9 @@ class Reading:
         """Read until `stop` is set. Raises what a loop of a store raises."""
         names = [name for name in self._feeds if self._settings(name).read]
         loops = [by_one_node(self._leases, f"feed:{name}", partial(self._poll, name)) for name in names]
+        # Apart from the polls: a big store takes its time over it.
+        swept = [name for name, feed in self._feeds.items() if isinstance(feed, Sweeps)]
+        loops += [by_one_node(self._leases, f"feed sweep:{name}", partial(self._sweeps, name)) for name in swept]
         if not loops:
             await stop.wait()
             return
@@ -104,7 +109,6 @@ class Reading:
                 again = await self.look(name)
                 failures, pause = 0, SOON if again else pause
                 self._troubles.pop(name, None)
-                await self._swept(name)
             except (FeedError, Unavailable) as error:
                 failures += 1
                 if isinstance(error, FeedError):
@@ -142,7 +146,8 @@ class Reading:
         self._metrics.feed_read(name, began.timestamp())
         return page.more or bool(applied.held)
 
-    async def _bounded(self, name: str, work: Awaitable[T]) -> T:
+    async def _bounded(self, name: str, work: Awaitable[T], *, times: int = 1) -> T:
+        """Within so many times the limit of one try. Raises FeedError."""
         raised: list[FeedError] = []
 
         async def kept() -> T | None:
@@ -152,7 +157,7 @@ class Reading:
                 raised.append(error)
                 return None
 
-        found = await limited(kept(), self._settings(name).timeout.total_seconds())
+        found = await limited(kept(), times * self._settings(name).timeout.total_seconds())
         if raised:
             raise raised[0]
         if found is None or isinstance(found, NoAnswer):
@@ -268,16 +273,29 @@ class Reading:
 
     # -- doubles ----------------------------------------------------------------------------
 
-    async def _swept(self, name: str) -> None:
-        """A sweep that fails holds up no news; it is tried again in an hour, and operators hear of it."""
-        if self._clock() < self._sweep_at.get(name, datetime.min.replace(tzinfo=UTC)):
-            return
+    async def _sweeps(self, name: str, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            try:
+                await self._swept(name, stop)
+            except Exception as error:  # noqa: BLE001  neither it nor our database may end the others
+                log.error("searching a store for doubles broke", feed=name, error=type(error).__name__)
+            await wait_for_any(stop, seconds=SWEEP_PAUSE)
+
+    async def _swept(self, name: str, stop: asyncio.Event) -> None:
+        """A search that fails is made again later, and operators hear of it; at the end of the gateway it is left."""
+        search = asyncio.create_task(self.sweep(name))
+        over = asyncio.create_task(stop.wait())
         try:
-            await self.sweep(name)
-        except FeedError as error:
-            self._sweep_at[name] = self._clock() + SWEEP_AGAIN
-            log.warning("doubles cannot be looked for", feed=name, why=str(error)[:300])
-            await self._remember(name, [f"looking for doubles: {error}"])
+            await asyncio.wait({search, over}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            over.cancel()
+            search.cancel()
+            [ended, _] = await asyncio.gather(search, over, return_exceptions=True)
+        if isinstance(ended, FeedError):
+            log.warning("a store was not searched for doubles", feed=name, why=str(ended)[:300])
+            await self._remember(name, [f"looking for doubles: {ended}"])
+        elif isinstance(ended, Exception):
+            raise ended
 
     async def sweep(self, name: str) -> None:
         """Once a day, look for tickets of the store that bear one key of ours. Raises FeedError, Unavailable."""
@@ -287,7 +305,7 @@ class Reading:
         last = await self._db.read(lambda conn: cursors.get(conn, CHANNEL, name, SWEPT))
         if last is not None and now - datetime.fromisoformat(last) < DAY:
             return
-        found = await self._bounded(name, feed.doubles())
+        found = await self._bounded(name, feed.doubles(), times=SWEEP_CALLS)
         things = {key: ", ".join(f"#{ref.number}" for ref in refs) for key, refs in found.items() if len(refs) > 1}
 
         def job(conn: Connection) -> None:
@@ -295,5 +313,6 @@ class Reading:
             cursors.put(conn, Cursor(channel=CHANNEL, account=name, name=SWEPT, value=now.isoformat()))
 
         await self._db.write(job)
+        self._metrics.feed_doubles(name, len(things))
         if things:
             log.warning("a store has doubles", feed=name, keys=len(things))

@@ -80,7 +80,7 @@ class Desk:
 
     def said_to(self, to: str = "anna@client.example") -> list[str]:
         """Their texts."""
-        return [_text(mail) for mail in self.letters(to)]
+        return [text_of(mail) for mail in self.letters(to)]
 
     def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         return self.running.store.rows(query, *values)
@@ -137,7 +137,8 @@ class Desk:
         await self.until(lambda: len(self.rows(wanted, kind)) >= count, f"{count} x {kind}")
 
 
-def _text(mail: EmailMessage) -> str:
+def text_of(mail: EmailMessage) -> str:
+    """What it says."""
     body = mail.get_body(("plain",))
     return body.get_content() if body is not None else ""
 

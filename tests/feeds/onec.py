@@ -3,6 +3,7 @@ come with 200, times without a zone. It keeps everything in SQLite, and can be t
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import sqlite3
@@ -14,7 +15,7 @@ from typing import Any, Literal, TypeAlias
 from aiohttp import web
 
 USER, PASSWORD = "Шлюз", "пароль-1"
-Fault: TypeAlias = Literal["500", "429", "html", "refuse", "done and cut", "cut", "half"]
+Fault: TypeAlias = Literal["500", "429", "html", "refuse", "done and cut", "cut", "half", "hang"]
 SCHEMA = """
 CREATE TABLE request (id TEXT PRIMARY KEY, number TEXT, key TEXT, data TEXT, state TEXT);
 CREATE TABLE said (request TEXT, key TEXT, data TEXT);
@@ -121,7 +122,7 @@ async def onec() -> AsyncIterator[Store]:
         web.get("/hs/desk/requests/{id}/messages", store.find_message),
         web.get("/hs/desk/changes", store.changes),
     ])  # fmt: skip
-    runner = web.AppRunner(site)
+    runner = web.AppRunner(site, shutdown_timeout=0.1, handler_cancellation=True)
     await runner.setup()
     try:
         one = web.TCPSite(runner, "127.0.0.1", 0)
@@ -159,6 +160,9 @@ async def _failing(request: web.Request, fault: Fault) -> web.StreamResponse:
             return web.Response(text="<html>it works</html>", content_type="text/html")
         case "refuse":
             return _answer({"Ошибка": "Период закрыт"})
+        case "hang":
+            await asyncio.sleep(3600)
+            return web.Response()
         case "half":
             answer = web.StreamResponse(headers={"Content-Length": "100"})
             await answer.prepare(request)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -15,7 +16,7 @@ from gateway.feeds.contract import Forged
 from gateway.feeds.signing import key_of, verify
 
 OUT, BACK = "whsec_" + "b3V0" * 8, "whsec_" + "YmFj" * 8
-Fault: TypeAlias = Literal["done and 500", "done and cut", "500", "429", "403", "410", "html", "redirect"]
+Fault: TypeAlias = Literal["done and 500", "done and cut", "500", "429", "403", "410", "html", "redirect", "hang"]
 
 
 @dataclass(slots=True)
@@ -37,6 +38,8 @@ class Receiver:
         match fault:
             case "500" | "429" | "403" | "410":
                 return web.Response(status=int(fault), headers={"Retry-After": "3"}, text="not now")
+            case "hang":
+                await asyncio.sleep(3600)
             case "redirect":
                 raise web.HTTPFound("/elsewhere")
             case _:
@@ -73,7 +76,7 @@ async def receiver(now: datetime) -> AsyncIterator[Receiver]:
     made = Receiver(now=now)
     site = web.Application(client_max_size=100 * 1024 * 1024)
     site.add_routes([web.post("/hook", made.take)])
-    runner = web.AppRunner(site)
+    runner = web.AppRunner(site, shutdown_timeout=0.1, handler_cancellation=True)
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()

@@ -42,7 +42,7 @@ class Shelf:
 
     path: Path
     mishaps: list[tuple[str, Mishap]] = field(default_factory=list)
-    """(which write: open, say, alter, find, changes; what befalls it)."""
+    """(which call: open, say, alter, find, changes, doubles; what befalls it)."""
     down: bool = False
     url: str = ""
     port: int = 0
@@ -222,11 +222,21 @@ class Shelf:
     async def last(self, _request: web.Request) -> web.StreamResponse:
         return web.json_response(self.db.execute("SELECT coalesce(max(id), 0) FROM change").fetchone()[0])
 
+    async def doubles(self, request: web.Request) -> web.StreamResponse:
+        def do() -> dict[str, list[int]]:
+            found: dict[str, list[int]] = {}
+            for one in self.tickets():
+                found.setdefault(one["key"], []).append(one["id"])
+            return {key: ids for key, ids in found.items() if key and len(ids) > 1}
+
+        return await self._befallen("doubles", request, do)
+
     def routes(self) -> list[web.RouteDef]:
         return [
             web.post("/tickets", self.open), web.post("/tickets/{ticket}/messages", self.say),
             web.patch("/tickets/{ticket}", self.alter), web.get("/find", self.find),
             web.get("/changes", self.changes), web.get("/last", self.last),
+            web.get("/doubles", self.doubles),
         ]  # fmt: skip
 
 

@@ -45,6 +45,8 @@ from gateway.feeds.wire import Answer, Unanswered, Unsent, Wire, not_reached
 from tests.feeds.shelf import GATEWAY
 
 SECRET = b"shelf"
+NONSENSE = (ValueError, KeyError, TypeError, AttributeError)
+"""What reading an answer of something else comes to."""
 
 
 class ShelfSettings(FeedSettings):
@@ -72,6 +74,8 @@ class ShelfFeed:
             return await self._push(write)
         except (Unsent, Unanswered) as error:
             return not_reached(error)
+        except NONSENSE:
+            return not_reached(Unanswered("an answer that is none of a shelf's"))
 
     async def _push(self, write: Write) -> Pushed:
         match write:
@@ -111,9 +115,11 @@ class ShelfFeed:
             if not answer.good:
                 return CannotTell(detail=answer.words())
             found = answer.json()
+            return _ref(found[0]) if found else None
         except (Unsent, Unanswered) as error:
             return CannotTell(detail=str(error))
-        return _ref(found[0]) if found else None
+        except NONSENSE:
+            return CannotTell(detail="an answer that is none of a shelf's")
 
     async def changes(self, cursor: str | None) -> Changes:
         try:
@@ -124,10 +130,12 @@ class ShelfFeed:
             if not answer.good:
                 raise answer.trouble()
             rows = answer.json()
+            last = max([int(cursor), *(row["id"] for row in rows)])
+            return Changes(heard=self._heard(rows), cursor=str(last), more=len(rows) >= 100)
         except (Unsent, Unanswered) as error:
             raise FeedError(str(error)) from None
-        last = max([int(cursor), *(row["id"] for row in rows)])
-        return Changes(heard=self._heard(rows), cursor=str(last), more=len(rows) >= 100)
+        except NONSENSE:
+            raise FeedError("an answer that is none of a shelf's") from None
 
     def _heard(self, rows: Sequence[Mapping[str, Any]]) -> list[Heard]:
         found = []
@@ -174,13 +182,27 @@ class ShelfFeed:
             raise Unreadable(f"a list of changes was expected: {type(error).__name__}") from None
 
     async def doubles(self) -> Mapping[str, Sequence[Ref]]:
-        return {}
+        try:
+            answer = await self._wire.ask("GET", "/doubles")
+            if not answer.good:
+                raise answer.trouble()
+            return {key: [_ref(each) for each in found] for key, found in answer.json().items()}
+        except (Unsent, Unanswered) as error:
+            raise FeedError(str(error)) from None
 
     async def check(self) -> Sequence[Finding]:
-        return ()
+        try:
+            answer = await self._wire.ask("GET", "/last")
+        except (Unsent, Unanswered) as error:
+            return [Finding(good=False, what=str(error), mend="is it running?")]
+        return [Finding(good=answer.good, what=answer.words())]
 
     async def undo(self, ref: Ref) -> Pushed:
-        return Pushed(outcome=Outcome.DONE, ref=ref)
+        try:
+            answer = await self._wire.ask("PATCH", f"/tickets/{ref.id}", json={"status": "closed"})
+        except (Unsent, Unanswered) as error:
+            return not_reached(error)
+        return Pushed(outcome=Outcome.DONE, ref=ref) if answer.good else _failure(answer)
 
 
 def _ref(number: int) -> Ref:

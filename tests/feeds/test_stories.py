@@ -39,6 +39,13 @@ async def test_mail_becomes_a_ticket_in_the_store_and_what_staff_do_there_reache
         assert it.store.texts(1) == ["The printer is broken.", "Have you tried another cable?"]
         assert it.store.seen.count("alter") == 0
 
+        # The letter asks how it was, and the answer is a vote: nothing is reopened by it.
+        assert "?score=5" in it.said_to()[-1]
+        await it.mail("4", subject="Re: Printer", answers=str(it.letters()[-1]["Message-ID"]).strip("<>"))
+        votes = "SELECT score FROM rating WHERE current"
+        await it.until(lambda: it.rows(votes), "the vote")
+        assert (it.rows(votes), it.ticket()["status"]) == ([(4,)], "resolved")
+
 
 async def test_a_private_note_never_leaves(tmp_path: Path) -> None:
     async with desk(tmp_path) as it:

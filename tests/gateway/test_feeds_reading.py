@@ -12,7 +12,7 @@ import pytest
 from gateway import desk
 from gateway.feeds import remarks, troubles
 from gateway.feeds.contract import FeedError, Heard, Merged, Name, Ref, Replied, Set, Vanished
-from gateway.store import tickets
+from gateway.store import cursors, tickets
 from gateway.store.database import Database
 from tests.gateway.conftest import FrozenClock
 from tests.gateway.feeds_desk import Rig, feeds_context
@@ -242,10 +242,33 @@ async def test_what_staff_write_there_goes_out_where_the_request_came_from(rig: 
     assert [(row["channel"], row["recipient"]) for row in sent] == [("telegram", "5001002003")]
 
 
+@pytest.mark.parametrize("agreed_again", ["L1", "L3"])
+async def test_news_of_what_was_agreed_before_is_no_change_of_theirs(rig: Rig, agreed_again: str) -> None:
+    """A robot of ours moved it, and that still waits: only what is new there may overrule it."""
+    ticket = await opened(rig, contract="acme")
+    await rig.act(desk.set_line, ticket, line="L2", reason="engineer", actor="rule:line")
+    await rig.hear(Set(field="line", value=agreed_again, raw="word"), at=rig.clock() + MINUTE)
+    wanted = "L2" if agreed_again == "L1" else "L3"
+    assert (await rig.ticket(ticket)).line == wanted
+    await rig.push(rig.pushing())
+    assert rig.store.tickets[0]["line"] == ("L2" if agreed_again == "L1" else "L1")
+    assert (await rig.events(ticket))[-1]["what"] == ("same" if agreed_again == "L1" else "opened")
+
+
 async def test_news_that_breaks_is_passed_and_told(rig: Rig) -> None:
     ticket = await opened(rig)
-    await rig.hear(Set(field=cast("Name", "colour"), value="red", raw="red"), status("open"))
-    assert (await rig.ticket(ticket)).status == "open"
+    before = await rig.db.read(lambda conn: cursors.get(conn, "feed", "store", "changes"))
+    # A field that there is not: a fault of the feed's, and the page as a whole cannot be applied.
+    broken = Set(field=cast("Name", "colour"), value="red", raw="red")
+    applied = await rig.hear(status("waiting"), broken, Set(field="class", value="4", raw="App"))
+    found = await rig.ticket(ticket)
+    assert (found.status, found.class_) == ("waiting", 4)
+    assert applied.done == 2 and [odd.partition(": ")[0] for odd in applied.odd] == ["t1"]
+    told = await rig.db.read(lambda conn: troubles.found(conn, rig.ctx, rig.clock()))
+    assert "t1: KeyError" in told["feed failed store"]
+    after = await rig.db.read(lambda conn: cursors.get(conn, "feed", "store", "changes"))
+    assert (before, after) == (None, "3")
+    assert (await rig.hear()).done == 0
 
 
 async def test_names_that_no_database_takes_stop_nothing(rig: Rig) -> None:
