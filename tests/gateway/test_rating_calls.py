@@ -169,6 +169,16 @@ async def test_what_changed_since_counts_when_it_would_be_put_and_when_it_would_
     assert await phones.do(lambda conn: rating_calls.look(conn, phones.ctx, row, phones.clock())) == reason
 
 
+async def test_an_account_that_is_off_calls_nobody_and_says_so(phones: Phones) -> None:
+    ticket = await phones.asked()
+    phones.at(4, 13)
+    off = {"main": {**ACCOUNT, "timezone": "Europe/Kyiv", "outbound": "off"}}
+    phones.ctx = context(SurveyPolicy(calls=True), channels={**SETTINGS["channels"], "voice": off})
+    assert await phones.fire(RATING_CALL) == ["outbound off"] and await phones.calls() == []
+    history = await phones.do(lambda conn: tickets.history(conn, ticket))
+    assert [event.data["detail"] for event in history if event.kind == RATING_CALL] == ["outbound off"]
+
+
 async def test_who_pressed_nine_said_stop_or_answered_meanwhile_is_not_called(phones: Phones) -> None:
     await phones.asked()
     phones.at(4, 13)
