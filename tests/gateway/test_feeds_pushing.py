@@ -321,3 +321,20 @@ async def test_without_notes_nothing_for_staff_alone_is_written(rig: Rig) -> Non
     await rig.write(lambda conn: conn.execute(doubted))
     await rig.push(rig.pushing())
     assert rig.store.texts() == ["It is broken"]
+
+
+async def test_a_dead_letter_that_is_run_again_by_hand_is_asked_for_first(rig: Rig) -> None:
+    rig.ctx = feeds_context(max_age="1h")
+    rig.store.fates, rig.store.tells = ["done lost"], False
+    await rig.open()
+    pushing = rig.pushing()
+    await rig.push(pushing)
+    rig.clock.forward(timedelta(hours=2))
+    await rig.push(pushing)
+    [row] = await rig.rows()
+    assert row.state == "dead" and len(rig.store.tickets) == 1
+    rig.store.tells = True
+    assert await rig.write(lambda conn: feeds.retry(conn, row.id, rig.clock()))
+    await rig.push(pushing)
+    assert await rig.states() == [("open", "done")]
+    assert len(rig.store.tickets) == 1
