@@ -121,7 +121,9 @@ async def test_mail_in_a_ticket_there_and_staff_s_words_back(staff: Staff, tmp_p
         await it.until(lambda: len(it.letters()) == 2, "the reply")
         assert "Спробуйте інший кабель" in it.said_to()[1]
         await it.mail("It works.", subject=f"Re: Printer [#{number}]", answers=_id(it))
-        await it.until(it.is_quiet, "quiet")
+        # There before it is resolved: RT opens a ticket that is written into.
+        answer = "SELECT id FROM message WHERE text LIKE 'It works%'"
+        await it.until(lambda: it.rows(answer) and it.is_quiet(), "her answer in the store")
 
         await asyncio.to_thread(staff.resolve, ref)
         await it.until(lambda: it.ticket()["status"] == "resolved", "the resolution")
