@@ -145,6 +145,7 @@ class FeedsMachine(RuleBasedStateMachine):
         self.start_again()
         for _ in range(6):
             self.run_again()
+            self.do(rig.hear())  # what was put off
             rig.clock.forward(timedelta(days=1))
             self.do(rig.push(self.life))
         assert {state for _, state in self.do(rig.states())} <= {"done", "skipped"}
