@@ -1,8 +1,9 @@
 """Tickets a second through the push of a feed, against the store's own interface in a bare loop.
 
-Both write the same tickets to the same real server, and rounds alternate. The bare loop sends
-what has to be sent to make a ticket and forgets; the feed also finds words, proves once that the store keeps its key,
-and says what the answer came to. Stores whose programs are absent are passed over.
+Both write the same tickets to the same server, and rounds alternate: real servers of Request Tracker and Redmine, small
+ones of ours for webhooks and a described interface. The bare loop sends what has to be sent to make a ticket and
+forgets; the feed also finds words, proves once that the store keeps its key, and says what the answer came to. Stores
+whose programs are absent are passed over.
 
     python -m benchmarks.feeds [--rounds 5] [--tickets 24] [--at-once 1] [--only rt redmine] [--save]
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import base64
 import json
 import shutil
 import signal
@@ -32,9 +34,15 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from endtoend.machine import spin
 
 from gateway.feeds.contract import Open, Outcome
+from gateway.feeds.signing import key_of, signed
+from gateway.feeds.webhook import Webhook
 from tests.feeds import redmine_desk, rt_desk
+from tests.feeds.onec import PASSWORD, USER, onec
+from tests.feeds.receiver import OUT, receiver
 from tests.feeds.servers_redmine import redmine_server
 from tests.feeds.servers_rt import request_tracker
+from tests.feeds.test_described_rest import feed_of as rest_feed_of
+from tests.feeds.test_feed_webhook import settings as hook_settings
 from tests.feeds.writes import opened, said, ticket
 
 RESULTS = Path(__file__).parent / "results"
@@ -109,7 +117,69 @@ async def _redmine() -> AsyncIterator[Pair]:
         yield Pair(ours, bare)
 
 
-STORES = {"rt": (_rt, "rt-setup-database-5"), "redmine": (_redmine, "puma")}
+@asynccontextmanager
+async def _webhook() -> AsyncIterator[Pair]:
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(receiver(None))
+        feed = Webhook("store", hook_settings(store.url), clock=_now)
+        stack.push_async_callback(feed.close)
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+
+        async def ours(write: Open) -> None:
+            _done((await feed.push(write)).outcome)
+
+        async def bare(write: Open) -> None:
+            one, first = write.ticket, write.first
+            data = {
+                "ticket": {
+                    "key": one.key, "number": one.number, "subject": one.subject, "requester": asdict(one.requester),
+                    "copies": [asdict(each) for each in one.copies], "status": one.status, "class": one.class_,
+                    "line": one.line, "opened_at": one.opened_at.isoformat(),
+                },
+                "message": {"key": first.key, "author": asdict(first.author), "text": first.text},
+            }  # fmt: skip
+            body = json.dumps({"type": "ticket.opened", "data": data}).encode()
+            headers = signed(key_of(OUT), name=write.key, at=_now(), body=body)
+            async with session.post(store.url, data=body, headers=headers) as answer:
+                await answer.read()
+                answer.raise_for_status()
+
+        yield Pair(ours, bare)
+
+
+@asynccontextmanager
+async def _rest() -> AsyncIterator[Pair]:
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(onec())
+        feed = await stack.enter_async_context(rest_feed_of(store))
+        login = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+        session = await stack.enter_async_context(aiohttp.ClientSession(headers={"Authorization": login}))
+
+        async def ours(write: Open) -> None:
+            _done((await feed.push(write)).outcome)
+
+        async def bare(write: Open) -> None:
+            one = write.ticket
+            sent = {
+                "Ключ": write.key, "НомерШлюза": one.number, "Тема": one.subject, "Класс": "Сервер", "Линия": "Вторая",
+                "Заявитель": {"Адрес": one.requester.address, "Имя": one.requester.name}, "Срок": "",
+                "Описание": write.first.text, "Файлы": [],
+            }  # fmt: skip
+            async with session.post(f"{store.url}/requests", json=sent) as answer:
+                await answer.read()
+                answer.raise_for_status()
+
+        yield Pair(ours, bare)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+STORES = {
+    "rt": (_rt, "rt-setup-database-5"), "redmine": (_redmine, "puma"), "webhook": (_webhook, "python3"),
+    "rest": (_rest, "python3"),
+}  # fmt: skip
 """Kind -> how its pair is made, and the program that it needs."""
 
 

@@ -62,7 +62,8 @@ class DescribedRest:
                 outcome=Outcome.DONE, ref=_known(write), left_out=[f"no call for {type(write).__name__.lower()}"]
             )
         try:
-            values, left_out = await asyncio.to_thread(self._values, write)
+            made = asyncio.to_thread(self._values, write) if shapes.blocks(write) else None
+            values, left_out = self._values(write) if made is None else await made
             answer = await self._ask(call, values)
             if not answer.good:
                 gone = answer.status in GONE and not isinstance(write, Open)

@@ -77,3 +77,9 @@ def message_of(write: Write) -> Said | None:
             return write.said
         case Alter():
             return None
+
+
+def blocks(write: Write) -> bool:
+    """Making it into JSON reads files."""
+    message = message_of(write)
+    return message is not None and bool(message.files)

@@ -75,7 +75,8 @@ class Webhook:
     async def push(self, write: Write) -> Pushed:
         """As the contract says."""
         try:
-            body, left_out = await asyncio.to_thread(self._body, write)
+            made = asyncio.to_thread(self._body, write) if shapes.blocks(write) else None
+            body, left_out = self._body(write) if made is None else await made
         except OSError as error:
             return Pushed(
                 outcome=Outcome.RETRY, detail=f"a file cannot be read: {type(error).__name__}", of_ticket=True

@@ -71,7 +71,7 @@ class Receiver:
 
 
 @asynccontextmanager
-async def receiver(now: datetime) -> AsyncIterator[Receiver]:
+async def receiver(now: datetime | None) -> AsyncIterator[Receiver]:
     """A running one."""
     made = Receiver(now=now)
     site = web.Application(client_max_size=100 * 1024 * 1024)

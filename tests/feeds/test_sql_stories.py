@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
+import smtplib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from email.message import EmailMessage
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,7 +20,7 @@ from tests.feeds.desk import AGENT, Desk
 from tests.feeds.servers_mariadb import MariaServer
 from tests.feeds.test_sql_legacy import MAPPING as LEGACY
 from tests.feeds.test_sql_legacy import Table, table
-from tests.mailboxes.desk import running
+from tests.mailboxes.desk import child, running, until
 
 __all__ = ["table"]
 
@@ -32,18 +35,26 @@ ENTRY = (
     " 'html', UTC_TIMESTAMP(), UTC_TIMESTAMP() FROM ost_thread WHERE object_id = 2 AND object_type = 'T'"
 )
 
+OURS = "SELECT count(*), count(DISTINCT source_extra) FROM ost_ticket WHERE source_extra <> ''"
+CHILD = Path(__file__).with_name("child.py")
+LONG = 60.0
+
 
 @asynccontextmanager
 async def beside(var: Path, mapping: str, url: str, **more: Any) -> AsyncIterator[Desk]:
     """A gateway that feeds the tables behind this URL."""
+    async with running(var, options(mapping, url, **more)) as gateway:
+        yield Desk(var=var, store=cast("Any", None), running=gateway)
+
+
+def options(mapping: str, url: str, **more: Any) -> tuple[str, ...]:
+    """Its settings."""
     feed: Mapping[str, Any] = {
         **YAML(typ="safe").load(mapping), "url": url, "poll": "1s", "doubt": "1s", "timeout": "10s", **more,
     }  # fmt: skip
     quick = ("smtp.port=0", "http.port=0", "workers.count=1", "outbox.backoff=1s", "outbox.debounce=0s")
     brakes = ("caps.per_account_minute=1000000", "caps.per_address_minute=1000000")
-    said = (*quick, *brakes, f"agents={AGENT}", f"feeds={json.dumps({'store': feed})}")
-    async with running(var, said) as gateway:
-        yield Desk(var=var, store=cast("Any", None), running=gateway)
+    return (*quick, *brakes, f"agents={AGENT}", f"feeds={json.dumps({'store': feed})}")
 
 
 @pytest.mark.services("mariadbd")
@@ -83,15 +94,54 @@ async def _answered(it: Desk, server: MariaServer, name: str) -> None:
 
 async def _crashed(it: Desk, server: MariaServer, name: str) -> None:
     await asyncio.to_thread(server.kill)
-    for number in range(5):
+    for number in range(49):
         await it.mail(subject=f"Printer {number}", sender=f"anna{number}@client.example")
     tried = "SELECT id FROM feed_write WHERE state = 'waiting' AND attempts > 0"
     await it.until(lambda: it.rows(tried), "a try that failed")
     await asyncio.to_thread(server.start)
-    await it.opened(6)
+    await it.opened(50)
     await it.until(it.is_quiet, "quiet")
-    found = server.run("SELECT count(*), count(DISTINCT source_extra) FROM ost_ticket WHERE source_extra <> ''", name)
-    assert found == [(6, 6)]
+    assert server.run(OURS, name) == [(50, 50)]
+
+
+@pytest.mark.services("mariadbd")
+async def test_killed_in_the_middle_of_a_push_there_is_one_ticket(mariadb: MariaServer, tmp_path: Path) -> None:
+    """SIGKILL after the rows are committed there: the next start finds them by the key, and writes no others."""
+    name = mariadb.fresh()
+    mariadb.run(osticket.SCHEMA, name)
+    mariadb.run([each.format(db=name) for each in osticket.GRANTS])
+    secret, var = tmp_path / "url", tmp_path / "var"
+    secret.write_text(mariadb.url(name, "gw", "gw-pass"))
+    settings = options(OSTICKET, f"file:{secret}")
+    async with child(var, settings, "feed-pushed-unsettled", script=CHILD) as process:
+        listening = var / "listening.json"
+        await until(lambda: listening.exists() and listening.read_text().strip(), "the child", LONG)
+        await post(json.loads(listening.read_text())["smtp"])
+        await asyncio.wait_for(process.wait(), LONG)
+        assert process.returncode == -signal.SIGKILL
+    assert mariadb.run(OURS, name) == [(1, 1)]
+    async with running(var, settings) as gateway:
+        it = Desk(var=var, store=cast("Any", None), running=gateway)
+        assert it.writes() == [("open", "sending")]
+        await it.opened()
+        await it.until(it.is_quiet, "quiet")
+        assert it.writes() == [("open", "done")]
+    assert mariadb.run(OURS, name) == [(1, 1)]
+
+
+async def post(smtp: str) -> None:
+    """One mail, by SMTP."""
+    mail = EmailMessage()
+    mail["From"], mail["To"], mail["Subject"] = "kate@client.example", "support@desk.example", "Killed"
+    mail["Message-ID"] = "<killed-1@client.example>"
+    mail.set_content("The lift is stuck.")
+    host, _, port = smtp.rpartition(":")
+
+    def send() -> None:
+        with smtplib.SMTP(host, int(port), timeout=LONG) as wire:
+            wire.send_message(mail)
+
+    await asyncio.to_thread(send)
 
 
 async def test_fifty_tickets_in_a_row_are_fifty_rows(table: Table, tmp_path: Path) -> None:
