@@ -55,8 +55,9 @@ class AccountSettings(BaseModel):
         number for it, too."""
         return None
 
-    def costs(self, kind: str) -> bool:
-        """Whether a notice of this kind counts for `most_a_day`."""
+    def costs(self, kind: str, recipient: str) -> bool:
+        """Whether a notice of this kind to this address counts for `most_a_day`: what will surely not go out takes no
+        place from what does."""
         return True
 
     def upload_limit(self) -> int | None:

@@ -20,7 +20,9 @@ DAY = timedelta(days=1)
 def is_counted(ctx: Context, row: Row) -> bool:
     """Whether this try is to be counted: it costs money, and it is the row's first."""
     account = ctx.settings.account(row.channel, row.account)
-    return account is not None and account.most_a_day() is not None and account.costs(row.kind) and row.attempts <= 1
+    if account is None or account.most_a_day() is None or row.attempts > 1:
+        return False
+    return account.costs(row.kind, row.recipient)
 
 
 def count(conn: Connection, ctx: Context, row: Row, now: datetime) -> str:

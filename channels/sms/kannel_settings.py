@@ -11,7 +11,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from channels.contract import AccountSettings
 from channels.credentials import reveal
-from channels.dialling import calling_code
+from channels.dialling import allowed, calling_code
 from channels.durations import Duration
 from channels.twilio.settings import Number, Prefix
 from normalizer.message import Facts
@@ -89,6 +89,10 @@ class KannelAccount(AccountSettings):
     def most_a_day(self) -> int | None:
         """`daily_limit`."""
         return self.daily_limit
+
+    def costs(self, kind: str, recipient: str) -> bool:
+        """Where we write to."""
+        return allowed(recipient, self.prefixes, self.numbers)
 
     def reading(self) -> Facts:
         """Our numbers: Kannel may write them in another way."""

@@ -21,7 +21,7 @@ from pydantic import (
 
 from channels.contract import AccountSettings
 from channels.credentials import reveal
-from channels.dialling import calling_code
+from channels.dialling import allowed, calling_code
 from channels.durations import Duration, show_duration
 from normalizer.message import Facts
 
@@ -161,6 +161,10 @@ class TwilioAccount(TwilioNumbers):
     def most_a_day(self) -> int | None:
         """`daily_limit`."""
         return self.daily_limit
+
+    def costs(self, kind: str, recipient: str) -> bool:
+        """Where we write to."""
+        return allowed(recipient.removeprefix("whatsapp:"), self.prefixes, self.numbers)
 
     def template(self, kind: str, language: str) -> Template | None:
         """What may go to somebody who wrote nothing for a day, where the far side asks for an approved text then."""

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
+from channels.dialling import allowed
 from channels.durations import Duration
 from channels.twilio.settings import Prefix, TwilioNumbers
 from normalizer.message import RATING_CALL
@@ -48,6 +49,6 @@ class VoiceAccount(TwilioNumbers):
         """`daily_limit`."""
         return self.daily_limit
 
-    def costs(self, kind: str) -> bool:
-        """Calls alone: nothing else goes out by this channel."""
-        return kind == RATING_CALL
+    def costs(self, kind: str, recipient: str) -> bool:
+        """Calls alone, where we call: nothing else goes out by this channel."""
+        return kind == RATING_CALL and allowed(recipient, self.prefixes, self.numbers)

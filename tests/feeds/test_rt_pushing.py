@@ -276,7 +276,7 @@ async def test_a_trial_ticket_is_closed(rt: Rt) -> None:
 
 async def test_open_tickets_come_with_their_message_ids(rt: Rt) -> None:
     body = {
-        "Queue": "General", "Subject": "Стара заявка", "Requestor": "Анна <anna@client.example>", "Content": "давно",
+        "Queue": "General", "Subject": "Стара заявка", "Requestor": "Анна <hanna@client.example>", "Content": "давно",
         "Cc": "chief@client.example", "Owner": "olena", "Status": "open", "CustomFields": {"SupportClass": "server"},
     }  # fmt: skip
     old = rt.ask("POST", "/ticket", body)["id"]
@@ -292,7 +292,7 @@ async def test_open_tickets_come_with_their_message_ids(rt: Rt) -> None:
     assert closed not in found
     one = found[old]
     assert (one.subject, one.status, one.line, one.class_, one.assignee) == ("Стара заявка", "open", "L1", 2, "olena")
-    assert (one.requester.address, one.requester.name) == ("anna@client.example", "Анна")
+    assert (one.requester.address, one.requester.name) == ("hanna@client.example", "Анна")
     assert [each.address for each in one.copies] == ["chief@client.example"]
     assert one.message_ids and all(each.endswith("@rt.desk.example") for each in one.message_ids)
     assert abs((datetime.now(UTC) - one.opened_at).total_seconds()) < 600

@@ -205,7 +205,8 @@ def test_settings_that_cannot_be_meant(wrong: dict[str, Any]) -> None:
         CHANNELS["voice"].settings.model_validate({**ACCOUNT, **wrong})
 
 
-def test_only_calls_count_for_the_limit_of_a_day() -> None:
+def test_only_calls_that_are_made_count_for_the_limit_of_a_day() -> None:
     account = CHANNELS["voice"].settings.model_validate({**ACCOUNT, "daily_limit": 3})
     assert account.most_a_day() == 3
-    assert account.costs(RATING_CALL) and not account.costs("acknowledgement")
+    assert account.costs(RATING_CALL, "+380440000009") and not account.costs("acknowledgement", "+380440000009")
+    assert not account.costs(RATING_CALL, "+493012345678")
