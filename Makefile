@@ -30,7 +30,7 @@ demo: $(STAMP) ## a gateway of its own in a temporary folder, twelve mails, a bo
 	$(BIN)/gateway demo
 
 test: $(STAMP) ## all tests
-	$(BIN)/python -m pytest -n 4 --dist loadgroup
+	$(BIN)/python -m pytest -n 3 --dist loadgroup
 
 check: $(STAMP) ## linters, types, import contracts (under a minute)
 	$(BIN)/ruff check .

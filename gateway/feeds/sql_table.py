@@ -11,6 +11,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TypeVar
 
 from sqlalchemy import Engine
@@ -48,6 +49,8 @@ from gateway.feeds.sql_table_writing import Writer, Wrote, closed, find_message,
 T = TypeVar("T")
 _REMEMBERED = 10_000
 """Tickets whose last write by this process is remembered."""
+_ROUNDS = 4
+"""How often a push begins again at once: somebody else made the same row, or took the same number, meanwhile."""
 _LETTING_GO = 5.0
 """Seconds that closing waits for threads; what they do ends by itself at the time limit."""
 
@@ -122,14 +125,16 @@ class SqlFeed:
         return await self._in_thread(lambda: self._push(write))
 
     def _push(self, write: Write) -> Pushed:
-        try:
-            return self._once(write)
-        except _Again:
-            pass
-        try:
-            return self._once(write)
-        except _Again as error:
-            return error.found.pushed(committing=False)
+        for _ in range(_ROUNDS):
+            try:
+                return self._once(write)
+            except _Again as error:
+                found = error.found
+        made = found.pushed(committing=False)
+        if self._shape is not None and self._shape.tickets.next is not None:
+            # The desk took each number before us: nothing is wrong with the ticket.
+            return replace(made, outcome=Outcome.RETRY, of_ticket=True)
+        return made
 
     def _once(self, write: Write) -> Pushed:
         """Raises _Again for what a second try may get done at once: somebody else made the same row meanwhile, or a
