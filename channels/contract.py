@@ -331,10 +331,14 @@ class Rechecks(Protocol):
 class FetchFailed(Exception):
     """Media cannot be had. The text is safe to show to staff."""
 
-    def __init__(self, reason: str, *, permanent: bool, too_big: bool = False, retry_after: float | None = None):
-        """`permanent`: no repeat will help. `too_big`: the person is asked for a link instead."""
+    def __init__(
+        self, reason: str, *, permanent: bool, too_big: bool = False, absent: bool = False,
+        retry_after: float | None = None,
+    ) -> None:  # fmt: skip
+        """`permanent`: no repeat will help. `too_big`: the person is asked for a link instead. `absent`: the far side
+        works and has not this one file, yet or any more; it says nothing about the others."""
         super().__init__(reason)
-        self.permanent, self.too_big, self.retry_after = permanent, too_big, retry_after
+        self.permanent, self.too_big, self.absent, self.retry_after = permanent, too_big, absent, retry_after
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

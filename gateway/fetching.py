@@ -230,7 +230,7 @@ class Fetching:
     async def _failed(self, row: media.Row, error: FetchFailed) -> None:
         """Put off, or given up."""
         rules, now, circuit = self.ctx.settings.media, self._clock(), self._circuit((row.channel, row.account))
-        if error.permanent:
+        if error.permanent or error.absent:
             circuit.answered()
         elif circuit.failed(now):
             log.warning("account pauses", channel=row.channel, account=row.account)

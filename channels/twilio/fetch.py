@@ -134,7 +134,7 @@ class TwilioFetcher:
         since = self._absent.setdefault(source, now)
         if len(self._absent) > REMEMBERED:
             self._absent.popitem(last=False)
-        return FetchFailed("the provider does not have the file", permanent=now - since >= ABSENT)
+        return FetchFailed("the provider does not have the file", permanent=now - since >= ABSENT, absent=True)
 
 
 def _next(response: aiohttp.ClientResponse, url: str) -> str:

@@ -166,6 +166,17 @@ async def test_a_far_side_that_is_down_is_left_alone_and_operators_hear_of_it(
     assert desk.loop.trouble().trouble() == ""
 
 
+async def test_files_that_are_not_there_yet_hold_up_no_others(desk: FetchingDesk) -> None:
+    for number in range(FAILURES):
+        desk.far.plan[str(number)] = [later("not there yet", absent=True)]
+    await desk.with_files(*(photo(str(number)) for number in range(FAILURES)))
+    await desk.once()
+    assert desk.loop.trouble().trouble() == ""
+    await desk.with_files(photo())
+    await desk.once()
+    assert [file.state for file in await desk.files()].count("here") == 1
+
+
 async def test_our_disk_is_our_trouble_and_the_file_is_tried_again(desk: FetchingDesk, clock: FrozenClock) -> None:
     desk.far.plan["photo"] = [OSError(errno.ENOSPC, "No space left on device")]
     await desk.with_files(photo())
