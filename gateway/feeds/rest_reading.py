@@ -16,6 +16,8 @@ from gateway.feeds.rest_expressions import Values, read
 from gateway.feeds.rest_settings import Call, ChangesCall, RestFeed
 from gateway.feeds.web_heard import in_our_words
 
+LONGEST_CURSOR = 4000
+"""Characters."""
 SHORT = 255
 """Characters of an id."""
 
@@ -52,9 +54,12 @@ class Reading:
                 odd.append(f"item {place} of the list of changes: {words}")
         values = {"answer": said, "items": items, "cursor": cursor}
         following = read(call.cursor, values)
+        if len(str(following)) > LONGEST_CURSOR:
+            # Cut short it would name another place, and what lies between would never be heard.
+            raise FeedError(f"`changes.cursor` gives more than {LONGEST_CURSOR} characters", again=False)
         return Changes(
             heard=heard,
-            cursor=cursor if following in (None, "") else str(following)[:4000],
+            cursor=cursor if following in (None, "") else str(following),
             more=bool(read(call.more, values)) and following not in (None, "", cursor),
             odd=odd,
         )

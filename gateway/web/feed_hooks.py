@@ -17,9 +17,12 @@ from gateway.feeds.running import Feeds
 from gateway.log import get_logger
 from gateway.suspects import FEED, StoreSuspects
 from gateway.web.services import Services
+from normalizer.message import INLINE_LIMIT
 
 PATTERN = "/feeds/{feed}"
 AGAIN = {"Retry-After": "5"}
+LONGEST_HEADER = 1024
+"""Characters that are kept of one."""
 
 log = get_logger(__name__)
 
@@ -38,6 +41,11 @@ def routes(services: Services, feeds: Feeds) -> list[web.RouteDef]:
         try:
             page = await feed.heard(dict(request.headers), dict(request.query), body, now)
         except Forged as error:
+            if len(body) > INLINE_LIMIT:
+                # As of other webhooks: anybody may send it, and the list of what was not believed must stay small.
+                services.metrics.unverified(FEED, name)
+                log.warning("a big request is not believed, and not kept", channel=FEED, account=name, size=len(body))
+                raise web.HTTPForbidden(text="not believed") from None
             doubted = Unverified(
                 method=request.method, path=request.raw_path, headers=_kept(request.headers), body=body,
                 reason=str(error)[:300],
@@ -65,7 +73,11 @@ def routes(services: Services, feeds: Feeds) -> list[web.RouteDef]:
 
 def _kept(headers: Mapping[str, str]) -> dict[str, str]:
     """Those that a signature may stand in; no tokens and no cookies."""
-    return {name.lower(): value for name, value in headers.items() if name.lower().startswith(("webhook-", "x-"))}
+    return {
+        name.lower(): value[:LONGEST_HEADER]
+        for name, value in headers.items()
+        if name.lower().startswith(("webhook-", "x-"))
+    }
 
 
 async def again(services: Services, name: str, request: Unverified, at: datetime) -> int | str:

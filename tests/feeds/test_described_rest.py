@@ -176,6 +176,15 @@ async def test_changes_are_read_page_by_page_and_ours_are_known() -> None:
     assert (again.heard, again.cursor) == ([], cursor)
 
 
+async def test_a_cursor_is_never_cut_short() -> None:
+    async with onec() as store:
+        changes = {**described(store.url).changes.model_dump(exclude_unset=True), "cursor": "'x' * 5000"}  # type: ignore[union-attr]
+        async with feed_of(store, changes=changes) as feed:
+            store.change("c0ffee00", Состояние="Новая")
+            with pytest.raises(FeedError, match="more than 4000"):
+                await feed.changes("0")
+
+
 async def test_an_item_that_cannot_be_read_is_told_and_passed() -> None:
     async with onec() as store, feed_of(store) as feed:
         store.change("", Состояние="В работе")

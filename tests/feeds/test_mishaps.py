@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from normalizer.message import INLINE_LIMIT
 from tests.feeds import shelf_feed
 from tests.feeds.desk import Desk, desk
 from tests.feeds.shelf import Mishap
@@ -162,6 +163,9 @@ async def test_news_that_was_not_believed_is_kept_and_looked_at_again(tmp_path: 
             assert await asyncio.to_thread(post, it, body, signed) == 403
         [kept, *_] = (await it.api("GET", "/unverified"))["items"]
         assert (kept["channel"], kept["account"]) == ("feed", "store")
+        # Anybody may send what nobody believes: the disk must not fill with it.
+        assert await asyncio.to_thread(post, it, b" " * (INLINE_LIMIT + 1), signed) == 403
+        assert len((await it.api("GET", "/unverified"))["items"]) == 3
         assert (await it.api("POST", "/unverified/replay", {}))["believed"] == 0
         monkeypatch.setattr(shelf_feed, "SECRET", b"new")  # somebody mends the configuration
         found = await it.api("POST", "/unverified/replay", {})
