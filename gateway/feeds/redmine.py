@@ -7,24 +7,25 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import cast
 
-from channels.contract import CannotTell, Clock
+from channels.contract import Clock
 from channels.credentials import reveal
 from gateway.feeds import plain
-from gateway.feeds.contract import Changes, Existing, Feed, Finding, Outcome, Page, Person, Pushed, Ref, Write
+from gateway.feeds.contract import Existing, Feed, Finding, Page, Person, Ref
 from gateway.feeds.kind import Wiring
 from gateway.feeds.redmine_changes import Listening
 from gateway.feeds.redmine_check import Checking
-from gateway.feeds.redmine_rest import MOST, Issue, Rest, by_name
+from gateway.feeds.redmine_rest import MOST, Issue, Rest
 from gateway.feeds.redmine_settings import RedmineSettings
 from gateway.feeds.redmine_writing import Writing
 from gateway.feeds.settings import FeedSettings
-from gateway.feeds.wire import Unanswered, Unsent, Wire
+from gateway.feeds.ticket_system import TicketSystem
+from gateway.feeds.wire import Wire
 
 SWEPT = timedelta(days=14)
 """A double can only come of a write that was repeated, and writes are repeated for days at most."""
 
 
-class RedmineFeed:
+class RedmineFeed(TicketSystem):
     """One Redmine (`Feed`, `Sweeps`, `Imports`)."""
 
     def __init__(self, settings: RedmineSettings, wiring: Wiring) -> None:
@@ -33,53 +34,15 @@ class RedmineFeed:
             headers={"X-Redmine-API-Key": reveal(settings.api_key), "Accept": "application/json"},
             seconds=settings.timeout.total_seconds(), certificates=plain.trusting(settings.certificate),
         )  # fmt: skip
-        self._clock: Clock = wiring.clock
         self._rest = Rest(plain.Calls(wire), lambda: wiring.clock().timestamp())
-        self._settings, self._maps = settings, settings.statuses()
         self._writing = Writing(settings, self._rest)
-        self._listening = Listening(settings, self._rest)
-
-    async def open(self) -> None:
-        """Nothing to make: connections come with the first call."""
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._rest.calls.close()
-
-    async def push(self, write: Write) -> Pushed:
-        """One try."""
-        try:
-            return await self._writing.push(write)
-        except (plain.NotGood, Unsent, Unanswered, plain.FileGone) as error:
-            return plain.failed(error)
-
-    async def find(self, write: Write) -> Ref | CannotTell | None:
-        """By the custom field of the key, or by its changes in the history."""
-        try:
-            return await self._writing.find(write)
-        except (plain.NotGood, Unsent, Unanswered) as error:
-            return CannotTell(str(error))
-
-    async def changes(self, cursor: str | None) -> Changes:
-        """History of issues that were touched since `cursor`."""
-        return await self._listening.changes(cursor)
+        super().__init__(self._rest.calls, self._writing, Listening(settings, self._rest))
+        self._clock: Clock = wiring.clock
+        self._settings, self._maps = settings, settings.statuses()
 
     async def check(self) -> Sequence[Finding]:
         """Connection, key, projects, rights, fields, statuses, people."""
         return await Checking(self._settings, self._rest).findings()
-
-    async def undo(self, ref: Ref) -> Pushed:
-        """Close it."""
-        try:
-            wanted = by_name(await self._rest.statuses(), self._maps.theirs("status", "closed") or "Closed")
-            if wanted is not None:
-                await self._rest.alter(ref.id, {"status_id": wanted.id})
-            issue = await self._rest.issue(ref.id)
-        except (plain.NotGood, Unsent, Unanswered) as error:
-            return plain.failed(error)
-        done = wanted is not None and issue.status.id == wanted.id
-        left = [] if done else [f"issue {ref.number} stays {issue.status.name}: the workflow does not let it be closed"]
-        return Pushed(outcome=Outcome.DONE, ref=ref, left_out=left)
 
     async def doubles(self) -> Mapping[str, Sequence[Ref]]:
         """Keys of the last two weeks that more than one issue has."""

@@ -10,6 +10,7 @@ from gateway.feeds import plain
 from gateway.feeds.contract import Alter, Name, Open, Outcome, Pushed, Ref, Said, Say, Ticket, Write
 from gateway.feeds.redmine_rest import Issue, Named, Rest, by_name
 from gateway.feeds.redmine_settings import RedmineSettings
+from gateway.feeds.ticket_system import TicketWriting
 
 _LONGEST_SUBJECT = 255
 _PRIVATE = frozenset({"set_notes_private", "view_private_notes"})
@@ -36,7 +37,7 @@ class Wanted:
         return said
 
 
-class Writing:
+class Writing(TicketWriting):
     """Pushes and finds."""
 
     def __init__(self, settings: RedmineSettings, rest: Rest) -> None:
@@ -112,16 +113,6 @@ class Writing:
             wanted.left_out.append(f"assignee {agent}: {what}")
 
     # -- writes --------------------------------------------------------------------------
-
-    async def push(self, write: Write) -> Pushed:
-        """One try."""
-        match write:
-            case Open():
-                return await self._open(write)
-            case Say():
-                return await self._say(write)
-            case Alter():
-                return await self._alter(write)
 
     async def _open(self, write: Open) -> Pushed:
         if self._keyless and not await self._healed():
@@ -270,6 +261,16 @@ class Writing:
     def _no_key(self, ref: str) -> str:
         number = self._settings.fields.key
         return f"issue {ref} has no custom field {number}: give it to the tracker and the project, visible to our role"
+
+    async def shut(self, ref: Ref) -> str | None:
+        """Close it, and look whether it is closed."""
+        wanted = by_name(await self._rest.statuses(), self._maps.theirs("status", "closed") or "Closed")
+        if wanted is not None:
+            await self._rest.alter(ref.id, {"status_id": wanted.id})
+        issue = await self._rest.issue(ref.id)
+        if wanted is not None and issue.status.id == wanted.id:
+            return None
+        return f"issue {ref.number} stays {issue.status.name}: the workflow does not let it be closed"
 
     async def find(self, write: Write) -> Ref | None:
         """Was it done?"""

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import cast
 
-from channels.contract import CannotTell
 from channels.credentials import reveal
 from gateway.feeds import plain
-from gateway.feeds.contract import Changes, Feed, Finding, Outcome, Page, Pushed, Ref, Write
+from gateway.feeds.contract import Feed, Finding, Page, Ref
 from gateway.feeds.kind import Wiring
 from gateway.feeds.rt_changes import Listening
 from gateway.feeds.rt_check import Checking
@@ -17,10 +16,11 @@ from gateway.feeds.rt_rest import Rest
 from gateway.feeds.rt_settings import RtSettings
 from gateway.feeds.rt_writing import Writing
 from gateway.feeds.settings import FeedSettings
-from gateway.feeds.wire import Unanswered, Unsent, Wire
+from gateway.feeds.ticket_system import TicketSystem
+from gateway.feeds.wire import Wire
 
 
-class RtFeed:
+class RtFeed(TicketSystem):
     """One Request Tracker (`Feed`, `Sweeps`, `Imports`)."""
 
     def __init__(self, settings: RtSettings, wiring: Wiring) -> None:
@@ -30,51 +30,14 @@ class RtFeed:
             seconds=settings.timeout.total_seconds(), certificates=plain.trusting(settings.certificate),
         )  # fmt: skip
         self._rest = Rest(plain.Calls(wire))
+        listening = Listening(settings, self._rest, wiring.clock)
+        super().__init__(self._rest.calls, Writing(settings, self._rest), listening)
         self._settings = settings
-        self._writing = Writing(settings, self._rest)
-        self._listening = Listening(settings, self._rest, wiring.clock)
         self._importing = Importing(settings, self._rest)
-
-    async def open(self) -> None:
-        """Nothing to make: connections come with the first call."""
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._rest.calls.close()
-
-    async def push(self, write: Write) -> Pushed:
-        """One try."""
-        try:
-            return await self._writing.push(write)
-        except (plain.NotGood, Unsent, Unanswered, plain.FileGone) as error:
-            return plain.failed(error)
-
-    async def find(self, write: Write) -> Ref | CannotTell | None:
-        """By the custom field of the key, or by the key in a message's headers."""
-        try:
-            return await self._writing.find(write)
-        except (plain.NotGood, Unsent, Unanswered) as error:
-            return CannotTell(str(error))
-
-    async def changes(self, cursor: str | None) -> Changes:
-        """Transactions after `cursor`."""
-        return await self._listening.changes(cursor)
 
     async def check(self) -> Sequence[Finding]:
         """Connection, token, queues, rights, fields, statuses, users, and whether RT mails people itself."""
         return await Checking(self._settings, self._rest).findings()
-
-    async def undo(self, ref: Ref) -> Pushed:
-        """Close it."""
-        status = self._settings.statuses().theirs("status", "closed") or "resolved"
-        try:
-            await self._rest.alter(ref.id, {"Status": status})
-            ticket, _ = await self._rest.ticket(ref.id)
-        except (plain.NotGood, Unsent, Unanswered) as error:
-            return plain.failed(error)
-        done = ticket.status.casefold() == status.casefold()
-        left = [] if done else [f"ticket {ref.number} stays {ticket.status}: {status} needs the right ModifyTicket"]
-        return Pushed(outcome=Outcome.DONE, ref=ref, left_out=left)
 
     async def doubles(self) -> Mapping[str, Sequence[Ref]]:
         """Keys of the last two weeks that more than one ticket has."""

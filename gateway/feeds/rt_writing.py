@@ -13,6 +13,7 @@ from gateway.feeds import plain
 from gateway.feeds.contract import Alter, File, Name, Open, Outcome, Person, Pushed, Ref, Said, Say, Ticket, Write
 from gateway.feeds.rt_rest import Rest, RtMade, RtTicket, literal
 from gateway.feeds.rt_settings import NOBODY, RtSettings
+from gateway.feeds.ticket_system import TicketWriting
 from gateway.feeds.wire import Unanswered, Unsent
 
 SEARCHED = "EffectiveId > 0"
@@ -56,7 +57,7 @@ def with_name(person: Person, address: str) -> str:
     return f'"{name}" <{address}>' if name else address
 
 
-class Writing:
+class Writing(TicketWriting):
     """Pushes and finds."""
 
     def __init__(self, settings: RtSettings, rest: Rest) -> None:
@@ -111,16 +112,6 @@ class Writing:
                 return ticket.line
 
     # -- writes --------------------------------------------------------------------------
-
-    async def push(self, write: Write) -> Pushed:
-        """One try."""
-        match write:
-            case Open():
-                return await self._open(write)
-            case Say():
-                return await self._say(write)
-            case Alter():
-                return await self._alter(write)
 
     async def _open(self, write: Open) -> Pushed:
         wanted = self.wanted(write.ticket)
@@ -281,6 +272,15 @@ class Writing:
             return ""
         self._keyless[queue] = (ref, key)
         return f"{name} of ticket {ref} stays empty: give {self._settings.user} ModifyCustomField on queue {queue}"
+
+    async def shut(self, ref: Ref) -> str | None:
+        """Close it, and look whether it is closed."""
+        status = self._maps.theirs("status", "closed") or "resolved"
+        await self._rest.alter(ref.id, {"Status": status})
+        ticket, _ = await self._rest.ticket(ref.id)
+        if ticket.status.casefold() == status.casefold():
+            return None
+        return f"ticket {ref.number} stays {ticket.status}: {status} needs the right ModifyTicket"
 
     async def find(self, write: Write) -> Ref | None:
         """Was it done?"""

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from contextlib import AbstractAsyncContextManager
 from itertools import count
-from random import Random
 from typing import Any
 
-from gateway.feeds.contract import Heard, Ref, Ticket
-from gateway.feeds.kind import Wiring
+from gateway.feeds.contract import Ticket
 from gateway.feeds.redmine import RedmineFeed
 from gateway.feeds.redmine_settings import RedmineSettings
+from tests.feeds.opened import opened, wiring
 from tests.feeds.servers_redmine import Redmine
 from tests.feeds.writes import ticket
 
@@ -41,24 +38,6 @@ def settings(redmine: Redmine, user: str = "gateway", **over: Any) -> RedmineSet
     return RedmineSettings.model_validate({**said, **over})
 
 
-@asynccontextmanager
-async def feed_of(redmine: Redmine, user: str = "gateway", **over: Any) -> AsyncIterator[RedmineFeed]:
+def feed_of(redmine: Redmine, user: str = "gateway", **over: Any) -> AbstractAsyncContextManager[RedmineFeed]:
     """A feed that is open."""
-    wiring = Wiring(clock=lambda: datetime.now(UTC), random=Random(1), public_url="http://desk")
-    made = RedmineFeed(settings(redmine, user, **over), wiring)
-    await made.open()
-    try:
-        yield made
-    finally:
-        await made.close()
-
-
-async def news(feed: RedmineFeed, cursor: str, ref: Ref) -> tuple[list[Heard], str]:
-    """Everything about this issue since the cursor, and the next one."""
-    heard = list[Heard]()
-    while True:
-        page = await feed.changes(cursor)
-        heard += [each for each in page.heard if each.ref == ref.id]
-        cursor = page.cursor
-        if not page.more:
-            return heard, cursor
+    return opened(RedmineFeed(settings(redmine, user, **over), wiring()))

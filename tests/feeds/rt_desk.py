@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from contextlib import AbstractAsyncContextManager
 from itertools import count
-from random import Random
 from typing import Any
 
-from gateway.feeds.contract import Heard, Ref, Ticket
-from gateway.feeds.kind import Wiring
+from gateway.feeds.contract import Ticket
 from gateway.feeds.rt import RtFeed
 from gateway.feeds.rt_settings import RtSettings
+from tests.feeds.opened import opened, wiring
 from tests.feeds.servers_rt import Rt
 from tests.feeds.writes import ticket
 
@@ -36,28 +33,9 @@ def settings(rt: Rt, user: str = "gateway", **over: Any) -> RtSettings:
     return RtSettings.model_validate({**said, **over})
 
 
-@asynccontextmanager
-async def feed_of(rt: Rt, user: str = "gateway", **over: Any) -> AsyncIterator[RtFeed]:
+def feed_of(rt: Rt, user: str = "gateway", **over: Any) -> AbstractAsyncContextManager[RtFeed]:
     """A feed that is open."""
-    made = RtFeed(
-        settings(rt, user, **over), Wiring(clock=lambda: datetime.now(UTC), random=Random(1), public_url="http://desk")
-    )
-    await made.open()
-    try:
-        yield made
-    finally:
-        await made.close()
-
-
-async def news(feed: RtFeed, cursor: str, ref: Ref) -> tuple[list[Heard], str]:
-    """Everything about this ticket since the cursor, and the next one."""
-    heard = list[Heard]()
-    while True:
-        page = await feed.changes(cursor)
-        heard += [each for each in page.heard if each.ref == ref.id]
-        cursor = page.cursor
-        if not page.more:
-            return heard, cursor
+    return opened(RtFeed(settings(rt, user, **over), wiring()))
 
 
 def field(shown: Any, name: str) -> list[str]:

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from gateway.feeds.contract import CannotTell, FeedError, Outcome, Replied, Set
-from tests.feeds.redmine_desk import feed_of, fresh, news
+from tests.feeds.opened import news
+from tests.feeds.redmine_desk import feed_of, fresh
 from tests.feeds.servers_redmine import LACKING, Redmine
 from tests.feeds.writes import alter, file, opened, said, say
 

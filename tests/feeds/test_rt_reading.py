@@ -9,7 +9,8 @@ from dataclasses import replace
 import pytest
 
 from gateway.feeds.contract import FeedError, Merged, Outcome, Replied, Set, Vanished
-from tests.feeds.rt_desk import feed_of, fresh, news
+from tests.feeds.opened import news
+from tests.feeds.rt_desk import feed_of, fresh
 from tests.feeds.servers_rt import Rt
 from tests.feeds.writes import alter, opened, said, say
 
