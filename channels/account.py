@@ -8,13 +8,14 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, field_validator
 
+from channels.described import Described
 from normalizer.message import Facts
 
 
-class AccountSettings(BaseModel):
+class AccountSettings(Described, BaseModel):
     """What every account of every channel can say; a channel's own model adds to it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
     BUILT_ONCE: ClassVar[frozenset[str]] = frozenset()
     """Keys of an account that only a restart brings into force."""
 

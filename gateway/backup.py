@@ -19,6 +19,7 @@ from pathlib import Path
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
+from channels.described import Described
 from gateway.backup_sources import BackupError as BackupError
 from gateway.backup_sources import Source, named
 from gateway.store.blobs import sync_file, sync_folder
@@ -39,10 +40,10 @@ class FileDigest(BaseModel):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
-class Manifest(BaseModel):
+class Manifest(Described, BaseModel):
     """`manifest.json`: what the backup holds."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     format: int = Field(default=1, ge=1, le=1)
     program: str

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from channels.described import Described
 from gateway import yaml_files
 from gateway.dialogs.ivr_states import Plan, Way
 from gateway.yaml_files import Problem
@@ -18,11 +19,11 @@ Number: TypeAlias = Annotated[str, StringConstraints(pattern=r"^\+[1-9][0-9]{6,1
 Menu: TypeAlias = Annotated[tuple[Way, ...], Field(min_length=1, max_length=4)]
 
 
-class CallPolicy(BaseModel):
+class CallPolicy(Described, BaseModel):
     """One policy for every number. Hours are those of the caller's contract, of strangers the desk's own; the number of
     the engineer on duty is the contract's `emergency_phone`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     languages: tuple[Literal["uk", "ru", "en"], ...] = Field(default=("uk", "ru", "en"), min_length=1)
     """In the order of their keys, the first one's key is 1. Who chose one before is not asked again; with one language

@@ -19,6 +19,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from channels.described import Described
 from channels.durations import Duration
 from normalizer.message import Trust
 from router.assignment import Line
@@ -66,10 +67,10 @@ Spans: TypeAlias = Annotated[
 """One span of a day or several: `09:00-18:00`, `[09:00-13:00, 14:00-18:00]`."""
 
 
-class Section(BaseModel):
+class Section(Described, BaseModel):
     """A part of a file."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 # -- calendars.yaml -----------------------------------------------------------------------

@@ -30,6 +30,7 @@ from pydantic_core import CoreSchema
 
 from channels.contract import AccountSettings
 from channels.credentials import reveal
+from channels.described import Described
 from channels.durations import Duration, Size
 from channels.registry import CHANNELS, Channel
 from gateway import yaml_files
@@ -41,10 +42,10 @@ LineName: TypeAlias = Literal["L1", "L2", "L3", "L4"]
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
 
-class Section(BaseModel):
+class Section(Described, BaseModel):
     """A part of the file."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Http(Section):
@@ -251,7 +252,7 @@ class Operator(Section):
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        made = handler.resolve_ref_schema(handler(schema))
+        made = handler.resolve_ref_schema(super().__get_pydantic_json_schema__(schema, handler))
         return {"anyOf": [{"type": "string"}, dict(made)]}
 
 

@@ -16,6 +16,7 @@ from pydantic import BaseModel, SecretStr
 from channels.registry import CHANNELS
 from gateway import call_policy, operators, policy_files, survey_policy, texts, yaml_files
 from gateway.call_policy import CallPolicy
+from gateway.loading import unswept
 from gateway.settings import Settings
 from gateway.survey_policy import SurveyPolicy
 from gateway.texts import Texts
@@ -49,7 +50,11 @@ class ConfigurationError(Exception):
 
 def load(folder: Path, *, overrides: Iterable[str] = (), environment: Mapping[str, str] = os.environ) -> Configuration:
     """Read and check the whole folder. Raises ConfigurationError with every problem found."""
-    overrides = tuple(overrides)
+    with unswept():
+        return _load(folder, tuple(overrides), environment)
+
+
+def _load(folder: Path, overrides: tuple[str, ...], environment: Mapping[str, str]) -> Configuration:
     settings, problems = load_settings(folder, overrides=overrides, environment=environment)
     accounts = {name for given in settings.channels.values() for name in given} if settings else None
     policy, more = policy_files.load_policy(folder, accounts=accounts, channels=set(CHANNELS))

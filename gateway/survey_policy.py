@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from channels.described import Described
 from channels.durations import Duration
 from gateway import yaml_files
 from gateway.yaml_files import Problem
@@ -16,10 +17,10 @@ FILE = "surveys.yaml"
 DAY = timedelta(days=1)
 
 
-class SurveyPolicy(BaseModel):
+class SurveyPolicy(Described, BaseModel):
     """One policy for every channel."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     enabled: bool = True
     """false: nobody is asked automatically; staff still can."""

@@ -6,11 +6,13 @@ from datetime import date
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from channels.described import Described
 
-class OAuth(BaseModel):
+
+class OAuth(Described, BaseModel):
     """Logging in with tokens (XOAUTH2): an access token is got and renewed by a refresh token."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     token_url: str = Field(pattern=r"^(https://|http://(127\.0\.0\.1|localhost|\[::1\])[:/])\S+$")
     """Where tokens are given out (RFC 6749 section 3.2)."""

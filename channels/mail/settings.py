@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from channels.contract import AccountSettings
+from channels.described import Described
 from channels.durations import Duration, Size, parse_duration
 from channels.mail.imap_settings import Imap
 from channels.mail.oauth_settings import OAuth
@@ -37,10 +38,10 @@ MailAddress = Annotated[str, AfterValidator(_address)]
 OwnAddress = Annotated[str, AfterValidator(_own_address)]
 
 
-class Model(BaseModel):
+class Model(Described, BaseModel):
     """A part of the mail settings."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Relay(Model):

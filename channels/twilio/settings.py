@@ -21,6 +21,7 @@ from pydantic import (
 
 from channels.contract import AccountSettings
 from channels.credentials import reveal
+from channels.described import Described
 from channels.dialling import allowed, calling_code
 from channels.durations import Duration, show_duration
 from normalizer.message import Facts
@@ -33,10 +34,10 @@ Number: TypeAlias = Annotated[str, StringConstraints(pattern=r"^(\+[1-9][0-9]{6,
 Prefix: TypeAlias = Annotated[str, StringConstraints(pattern=r"^\+[1-9][0-9]{0,14}$")]
 
 
-class Template(BaseModel):
+class Template(Described, BaseModel):
     """A text that WhatsApp has approved, as the console's Content Template Builder names it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     content_sid: str = Field(pattern=r"^HX[0-9a-fA-F]{32}$")
     """"HX…"."""
@@ -46,10 +47,10 @@ class Template(BaseModel):
     """Number of a placeholder -> what stands there. text: the notice on one line; link: the person's page of it."""
 
 
-class SharedKey(BaseModel):
+class SharedKey(Described, BaseModel):
     """A key that signs webhooks with SHA-256 instead of the auth token."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     id: str = Field(pattern=r"^[\w.-]+$", max_length=200)
     """As Twilio names it in `X-Twilio-Webhooks-Signature-Settings`."""

@@ -13,6 +13,7 @@ import typer
 from typer.main import get_command
 
 from gateway.cli.options import COMMON_HELP, INVOCATION, Failed, Misused, split
+from gateway.loading import unswept
 
 COMMANDS = {
     "serve": "Start the gateway and run until it is told to stop.",
@@ -77,7 +78,8 @@ def _run(argv: list[str]) -> None:
         raise Misused(f"no command {name!r}; {hint}")
     # `import` is no name of a module that an import statement could say.
     module = name.replace("-", "_") + ("_" if iskeyword(name) else "")
-    app: typer.Typer = import_module(f"gateway.cli.{module}").app
+    with unswept():
+        app: typer.Typer = import_module(f"gateway.cli.{module}").app
     command = get_command(app)
     command.epilog = COMMON_HELP
     INVOCATION.set(invocation)

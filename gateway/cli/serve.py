@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from gateway.cli.options import Failed, Invocation, Misused, invocation
+from gateway.loading import unswept
 from gateway.settings import Log
 from gateway.settings_files import Configuration, ConfigurationError, load
 
@@ -48,8 +49,9 @@ def _loop_policy() -> None:
 
 
 async def _serve(configuration: Configuration, asked: Invocation, *, confirmed: bool) -> None:
-    from gateway.app import CannotStart, Gateway
-    from gateway.log import configure
+    with unswept():
+        from gateway.app import CannotStart, Gateway
+        from gateway.log import configure
 
     settings = configuration.settings
 

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator
 
 from channels.credentials import reveal
+from channels.described import Described
 from gateway.feeds.settings import FeedSettings, Maps
 
 STATUSES: Mapping[str, tuple[str, ...]] = {
@@ -27,11 +28,11 @@ Place = Annotated[str, BeforeValidator(_place), Field(pattern=r"^(|project|track
 """project, tracker, priority, or the number of a custom field."""
 
 
-class RedmineFields(BaseModel):
+class RedmineFields(Described, BaseModel):
     """Where our words stand in an issue. Custom fields are named by number: it stands in the address of the field's
     page, /custom_fields/7/edit; their names are shown to administrators alone."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     key: int = Field(gt=0)
     """Number of the custom field (text, "used as a filter") for our key of the ticket; by it an issue is found before

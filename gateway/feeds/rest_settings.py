@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
+from channels.described import Described
 from channels.durations import Size
 from gateway.feeds.contract import Name
 from gateway.feeds.rest_expressions import Expression, Template, checked
@@ -16,8 +17,8 @@ from gateway.feeds.settings import FeedSettings
 Method: TypeAlias = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+class _Part(Described, BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Call(_Part):

@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from channels.credentials import reveal
+from channels.described import Described
 from gateway.feeds.settings import FeedSettings, Maps
 
 STATUSES: Mapping[str, tuple[str, ...]] = {
@@ -21,10 +22,10 @@ NOBODY = "Nobody"
 """RT's user who owns what nobody owns."""
 
 
-class RtFields(BaseModel):
+class RtFields(Described, BaseModel):
     """Names of RT's custom fields of tickets."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     key: str = "GatewayKey"
     """Holds our key of the ticket; by it a ticket is found before anything is repeated."""

@@ -8,6 +8,7 @@ from typing import Annotated, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from channels.described import Described
 from channels.durations import Duration
 
 
@@ -29,11 +30,11 @@ ValueMap: TypeAlias = Annotated[Mapping[str, Words], BeforeValidator(_by_word)]
 """Our word -> the store's word or words."""
 
 
-class Maps(BaseModel):
+class Maps(Described, BaseModel):
     """Our words in the store's words. What is not listed is written and read as it is, where the store has no list
     of its own; what it does not know is left out and said so."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     status: ValueMap = {}
     """new, open, waiting, resolved, closed, held: [the store's status, others that are read as ours]."""
@@ -66,10 +67,10 @@ class Maps(BaseModel):
         return found
 
 
-class FeedSettings(BaseModel):
+class FeedSettings(Described, BaseModel):
     """What every feed can say."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: str
     """Which kind of store: rt, redmine, sql, webhook, rest."""

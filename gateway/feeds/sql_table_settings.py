@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, f
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from channels.described import Described
 from channels.durations import Duration, Size
 from gateway.feeds.settings import FeedSettings, ValueMap
 
@@ -37,8 +38,8 @@ Names: TypeAlias = Annotated[
 """Names of columns; one alone needs no list."""
 
 
-class _Block(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, populate_by_name=True)
+class _Block(Described, BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
 
 class SqlLookup(_Block):

@@ -17,6 +17,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import Connection
 
+from channels.described import Described
 from gateway.store import tokens
 from gateway.store.tokens import Answer, Caller
 from gateway.web.auth import authenticate
@@ -29,10 +30,10 @@ PREFIX = "/api/v1"
 _KEY = re.compile(r"[\x21-\x7e]{1,128}")
 
 
-class ApiModel(BaseModel):
+class ApiModel(Described, BaseModel):
     """Base of everything that goes over the API."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
 
 class Asked(ApiModel):
