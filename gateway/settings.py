@@ -361,7 +361,7 @@ def _by_name(model: Any) -> Any:
 
 @cache
 def _channels_model() -> type[BaseModel]:
-    # Made once: reading the docstrings of a model is slow, and must not happen in two threads at a time.
+    # Made once: a model takes a while.
     fields: dict[str, Any] = {name: (_by_name(_account(channel)), {}) for name, channel in CHANNELS.items()}
     return create_model("Channels", __base__=Section, __doc__="Accounts by channel.", **fields)
 
