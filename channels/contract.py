@@ -9,28 +9,28 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
-
-from aiohttp import web
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from channels.account import AccountSettings as AccountSettings
 from normalizer.call import Act, Again
 from normalizer.message import Notice, RawMessage, Receipt
+
+if TYPE_CHECKING:
+    from aiohttp import web
 
 H = TypeVar("H", bound=Callable[..., object])
 Clock: TypeAlias = Callable[[], datetime]
 """The present as an aware datetime in UTC; passed in, so that tests own the time."""
 
 
-CLIENT = web.RequestKey("client", str)
-"""Set by the site: the client's address, the nearest one that no proxy of ours has; for limits, never for logs."""
-
-Answer: TypeAlias = Callable[[web.Request, str, int], web.StreamResponse]
+Answer: TypeAlias = "Callable[[web.Request, str, int], web.StreamResponse]"
 """A page that tells a person why something was not taken: (request, stable name of the reason, HTTP status)."""
 
 
 def plain_answer(_request: web.Request, reason: str, status: int) -> web.StreamResponse:
     """An `Answer` without words, where there is no site around."""
+    from aiohttp import web  # most commands have no use for it, and it is a tenth of what they would load
+
     return web.Response(status=status, text=f"{reason}\n")
 
 

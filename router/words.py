@@ -197,8 +197,13 @@ def stem(word: str, language: str) -> str:
     if word[0] < "a" or word[-1] < "a":
         return word
     if word[0] <= "z":
-        return str(EnglishStemmer().stemWord(word))
+        return _english(word)
     return _STEMMERS[language if language != "en" else "ru"](word)
+
+
+@lru_cache(maxsize=65536)
+def _english(word: str) -> str:
+    return str(EnglishStemmer().stemWord(word))
 
 
 def _russian(word: str) -> str:

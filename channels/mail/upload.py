@@ -18,7 +18,8 @@ from datetime import datetime, timedelta
 from aiohttp import ClientPayloadError, web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from channels.contract import CLIENT, Intake, Unavailable, Wiring, own_time
+from channels.client import CLIENT
+from channels.contract import Intake, Unavailable, Wiring, own_time
 from channels.mail.settings import MailAccount, Upload
 from channels.spool import Spool
 from normalizer.message import RawMessage

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from aiohttp import web
 
-from channels.contract import CLIENT
+from channels.client import CLIENT
 
 __all__ = ["CLIENT", "SCHEME", "Network", "believed", "client_of", "networks"]
 
