@@ -276,6 +276,25 @@ class Exclusive(Protocol):
 
 
 @runtime_checkable
+class Reaches(Protocol):
+    """Add-on of a listener that goes to a far side by itself: it reads there, or registers as the one to be called.
+
+    A copy of a desk must not do that beside the real one: what it takes in the other never sees. A listener that only
+    waits for others to come does not have this.
+    """
+
+    @property
+    def name(self) -> str:
+        """What it reads or serves, for operators."""
+        ...
+
+    @property
+    def reaches(self) -> bool:
+        """Whether it does so as it is configured."""
+        ...
+
+
+@runtime_checkable
 class Replaced(Protocol):
     """Add-on of a listener or webhook: where a new configuration is another one, its successor takes its place."""
 
