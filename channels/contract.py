@@ -398,6 +398,20 @@ class Erases(Protocol):
         ...
 
 
+@runtime_checkable
+class Recalls(Protocol):
+    """Add-on of a fetcher: the far side remembers calls, and can be asked for what its requests should have told us."""
+
+    async def recall(self, call: str) -> Sequence[RawMessage]:
+        """What would have been told of a call that is over, in the order in which it is to be filed; nothing where
+        there is nothing to tell. Each has the same external id as the request that did not come.
+
+        Within a time limit of its own. Raises `FetchFailed`: `absent` while the call goes on, `permanent` for one that
+        the far side does not know.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """What a look at something real came to, for an engineer's eyes; no secret is in it."""

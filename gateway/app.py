@@ -39,6 +39,7 @@ from gateway.log import get_logger
 from gateway.metrics import Metrics
 from gateway.outbox import Outbox
 from gateway.pipeline import Pipeline
+from gateway.recalling import Recalling
 from gateway.reload import Close, Follower, Reloader
 from gateway.reload_steps import by_account
 from gateway.rendering import render
@@ -105,6 +106,7 @@ class _Loops:
     housekeeping: Housekeeping
     fetching: Fetching
     erasing: Erasing
+    recalling: Recalling
     canary: Canary
     feeds: running.Feeds
     sources: Sources
@@ -124,6 +126,7 @@ class _Loops:
             "alerts": nodes.by_one_node(self.leases, "alerts", self.alerts.run),
             "housekeeping": self.housekeeping.run, "fetching": self.fetching.run,
             "erasing": nodes.by_one_node(self.leases, "erasing", self.erasing.run),
+            "recalling": nodes.by_one_node(self.leases, "recalling", self.recalling.run),
             "canary": nodes.by_one_node(self.leases, "canary", self.canary.run), "feeds": self.feeds.run,
         }  # fmt: skip
 
@@ -293,10 +296,14 @@ class Gateway:
         fetching.fetched = erasing.wake
         core.sources.released += [fetching.wake, erasing.wake]
         housekeeping = Housekeeping(db, ctx, core.blobs, self._folders.spool, self._clock)
+        recalling = Recalling(
+            db, fetchers=lambda: fetching.fetchers, intake=pipeline.accept, clock=self._clock,
+            held=lambda: core.sources.held, failpoint=self._failpoint,
+        )  # fmt: skip
         canary = Canary(db, ctx, senders=lambda: outbox.senders, clock=self._clock)
         return _Loops(
             outbox=outbox, timers=fired, pipeline=pipeline, alerts=alerts, housekeeping=housekeeping,
-            fetching=fetching, erasing=erasing, canary=canary, feeds=feeds,
+            fetching=fetching, erasing=erasing, recalling=recalling, canary=canary, feeds=feeds,
             sources=core.sources, leases=core.leases,
         )  # fmt: skip
 
