@@ -276,6 +276,25 @@ class Exclusive(Protocol):
 
 
 @runtime_checkable
+class Reaches(Protocol):
+    """Add-on of a listener that goes to a far side by itself: it reads there, or registers as the one to be called.
+
+    A copy of a desk must not do that beside the real one: what it takes in the other never sees. A listener that only
+    waits for others to come does not have this.
+    """
+
+    @property
+    def name(self) -> str:
+        """What it reads or serves, for operators."""
+        ...
+
+    @property
+    def reaches(self) -> bool:
+        """Whether it does so as it is configured."""
+        ...
+
+
+@runtime_checkable
 class Replaced(Protocol):
     """Add-on of a listener or webhook: where a new configuration is another one, its successor takes its place."""
 
@@ -376,6 +395,20 @@ class Erases(Protocol):
 
     async def erase(self, source: str) -> None:
         """Delete it, within a time limit of its own; what is not there is deleted. Raises `FetchFailed`."""
+        ...
+
+
+@runtime_checkable
+class Recalls(Protocol):
+    """Add-on of a fetcher: the far side remembers calls, and can be asked for what its requests should have told us."""
+
+    async def recall(self, call: str) -> Sequence[RawMessage]:
+        """What would have been told of a call that is over, in the order in which it is to be filed; nothing where
+        there is nothing to tell. Each has the same external id as the request that did not come.
+
+        Within a time limit of its own. Raises `FetchFailed`: `absent` while the call goes on, `permanent` for one that
+        the far side does not know.
+        """
         ...
 
 

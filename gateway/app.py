@@ -17,7 +17,7 @@ from pathlib import Path
 from aiohttp import web
 from sqlalchemy.exc import SQLAlchemyError
 
-from channels.contract import Clock, Exclusive, Listener, Parts, Unavailable, Wiring
+from channels.contract import Clock, Listener, Parts, Unavailable, Wiring
 from channels.registry import CHANNELS
 from gateway import certificates, health, nodes, reload_steps, timers
 from gateway.alerts import Alerts
@@ -30,6 +30,7 @@ from gateway.erasing import Erasing
 from gateway.feeds import running
 from gateway.feeds.contract import Feed
 from gateway.fetching import Fetching
+from gateway.folders import Folders as Folders
 from gateway.housekeeping import Housekeeping
 from gateway.leases import Leases, Work
 from gateway.ledger import StoreLedger
@@ -38,12 +39,14 @@ from gateway.log import get_logger
 from gateway.metrics import Metrics
 from gateway.outbox import Outbox
 from gateway.pipeline import Pipeline
+from gateway.recalling import Recalling
 from gateway.reload import Close, Follower, Reloader
 from gateway.reload_steps import by_account
 from gateway.rendering import render
 from gateway.settings import Log, Settings, database_url
 from gateway.settings_files import Configuration, load
-from gateway.store import tokens
+from gateway.sources import Sources
+from gateway.store import hold, tokens
 from gateway.store.blobs import Blobs
 from gateway.store.database import Database, SchemaTooNew, UnsafeDatabase, migrate, open_database
 from gateway.store.failpoints import FailPoint, nowhere
@@ -75,33 +78,6 @@ def utc_now() -> datetime:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Folders:
-    """Where things are below `var/`."""
-
-    var: Path
-
-    @property
-    def blobs(self) -> Path:
-        """Big bodies and attachments."""
-        return self.var / "blobs"
-
-    @property
-    def spool(self) -> Path:
-        """Bodies as they arrive."""
-        return self.var / "spool"
-
-    @property
-    def outgoing(self) -> Path:
-        """The file transport."""
-        return self.var / "outgoing"
-
-    def make(self) -> None:
-        """Make what is missing, readable by the owner only. Raises OSError."""
-        for folder in (self.var, self.blobs, self.spool, self.outgoing):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class _Core:
     """What the rest stands on."""
 
@@ -114,6 +90,7 @@ class _Core:
     pool: WorkerPool
     ports: Ports
     feeds: Mapping[str, Feed]
+    sources: Sources
     leases: Leases | None
     """Where this is one of several nodes."""
 
@@ -129,8 +106,10 @@ class _Loops:
     housekeeping: Housekeeping
     fetching: Fetching
     erasing: Erasing
+    recalling: Recalling
     canary: Canary
     feeds: running.Feeds
+    sources: Sources
     leases: Leases | None
 
     def followers(self) -> Sequence[Follower]:
@@ -142,10 +121,12 @@ class _Loops:
         """In the order in which they start; they end in the opposite one."""
         first = {} if self.leases is None else {"leases": self.leases.run}
         return {
-            **first, "outbox": self.outbox.run, "timers": self.timers.run, "pipeline": self.pipeline.run,
+            **first, "sources": self.sources.run, "outbox": self.outbox.run, "timers": self.timers.run,
+            "pipeline": self.pipeline.run,
             "alerts": nodes.by_one_node(self.leases, "alerts", self.alerts.run),
             "housekeeping": self.housekeeping.run, "fetching": self.fetching.run,
             "erasing": nodes.by_one_node(self.leases, "erasing", self.erasing.run),
+            "recalling": nodes.by_one_node(self.leases, "recalling", self.recalling.run),
             "canary": nodes.by_one_node(self.leases, "canary", self.canary.run), "feeds": self.feeds.run,
         }  # fmt: skip
 
@@ -162,10 +143,12 @@ class Gateway:
         failpoint: FailPoint = nowhere,
         new_secret: Callable[[], str] = lambda: secrets.token_hex(24),
         confirmed: bool = False,
+        held: bool = False,
         set_log: Callable[[Log], None] = lambda _: None,
     ) -> None:
         """`confirmed`: an operator has said yes to answering many people at a first start.
 
+        `held`: everything is held before anything goes out or is read, as in a restored copy.
         `set_log` brings settings of the log into force when they are changed while the gateway runs.
         """
         self._set_log = set_log
@@ -174,7 +157,7 @@ class Gateway:
         self._clock = self._own_clock = clock
         self._failpoint = failpoint
         self._new_secret = new_secret
-        self._confirmed = confirmed
+        self._confirmed, self._held = confirmed, held
         self._died = asyncio.Event()
 
     async def run(self, stop: asyncio.Event, *, started: Callable[[dict[str, str]], None] = lambda _: None) -> None:
@@ -224,6 +207,8 @@ class Gateway:
             surveys=self._configuration.surveys, calls=self._configuration.calls, texts=self._configuration.texts,
         )  # fmt: skip
         db = await self._database(stack, settings)
+        sources = Sources(db)
+        await sources.look()
         metrics = Metrics()
         blobs = nodes.open_blobs(stack, db, folders.blobs, self._failpoint)
         leases = await nodes.join(stack, db, settings)
@@ -243,7 +228,7 @@ class Gateway:
         ports = Ports(bound, [listener for part in parts.values() for listener in part.listeners])
         return _Core(
             ctx=ctx, db=db, metrics=metrics, blobs=blobs, calls=calls, parts=parts, pool=pool, ports=ports,
-            feeds=feeds, leases=leases,
+            feeds=feeds, sources=sources, leases=leases,
         )  # fmt: skip
 
     def _loops(self, core: _Core) -> _Loops:
@@ -253,7 +238,7 @@ class Gateway:
         feeds = running.loops(
             core.feeds, db=db, ctx=ctx, blobs=core.blobs, clock=self._clock, random=random.Random(),
             owner=f"{socket.gethostname()}:{os.getpid()}", metrics=core.metrics, told=outbox.wake,
-            failpoint=self._failpoint, leases=core.leases,
+            failpoint=self._failpoint, leases=core.leases, reads=core.sources.when_free,
         )  # fmt: skip
 
         def told() -> None:
@@ -297,6 +282,7 @@ class Gateway:
                 await asyncio.to_thread(health.look, ahead)
                 | await troubles([*core.ports.listeners, *outbox.senders.values()])
                 | await erasing.troubles()
+                | await core.sources.troubles()
             )
 
         if core.leases is None:
@@ -308,11 +294,17 @@ class Gateway:
             )  # fmt: skip
         erasing = Erasing(db, fetchers=lambda: fetching.fetchers, clock=self._clock)
         fetching.fetched = erasing.wake
+        core.sources.released += [fetching.wake, erasing.wake]
         housekeeping = Housekeeping(db, ctx, core.blobs, self._folders.spool, self._clock)
+        recalling = Recalling(
+            db, fetchers=lambda: fetching.fetchers, intake=pipeline.accept, clock=self._clock,
+            held=lambda: core.sources.held, failpoint=self._failpoint,
+        )  # fmt: skip
         canary = Canary(db, ctx, senders=lambda: outbox.senders, clock=self._clock)
         return _Loops(
             outbox=outbox, timers=fired, pipeline=pipeline, alerts=alerts, housekeeping=housekeeping,
-            fetching=fetching, erasing=erasing, canary=canary, feeds=feeds, leases=core.leases,
+            fetching=fetching, erasing=erasing, recalling=recalling, canary=canary, feeds=feeds,
+            sources=core.sources, leases=core.leases,
         )  # fmt: skip
 
     async def _serve(self, stack: AsyncExitStack, core: _Core, loops: _Loops) -> dict[str, str]:
@@ -339,12 +331,17 @@ class Gateway:
         await self._site(stack, services, core.ports.http)
         stack.push_async_callback(core.ports.stop)
         await core.ports.start(partial(self._begin, loops))
-        listening = core.ports.open()
-        wanted += [name for name in listening if name not in wanted]
         path = self._folders.var / "listening.json"
-        write_listening(path, listening)
+
+        def published() -> dict[str, str]:
+            listening = core.ports.open()
+            wanted.extend(name for name in listening if name not in wanted)
+            write_listening(path, listening)
+            return listening
+
+        core.sources.begun = published
         stack.callback(path.unlink, missing_ok=True)
-        return listening
+        return published()
 
     def _ready(self, core: _Core, loops: _Loops, wanted: Sequence[str]) -> Sequence[health.Check]:
         """What `/readyz` looks at. `wanted` grows as ports are opened."""
@@ -372,6 +369,10 @@ class Gateway:
         options = settings.database
         db = open_database(url, readers=options.readers, writers=options.writers, failpoint=self._failpoint)
         stack.push_async_callback(db.close)
+        if self._held:
+            await db.write(
+                lambda conn: hold.put(conn, "started by `gateway serve --held`", self._clock(), sources=True)
+            )
         token_file = self._folders.var / "token"
         if not token_file.exists():
             _write_secret(token_file, tokens.make(self._new_secret()))
@@ -434,6 +435,7 @@ class Gateway:
             owner=f"{socket.gethostname()}:{os.getpid()}",
             after=told,
             failpoint=self._failpoint,
+            held=lambda: core.sources.held,
         )
 
     def _running(self, name: str, loop: Work) -> Close:
@@ -462,11 +464,7 @@ class Gateway:
 
     async def _begin(self, loops: _Loops, listener: Listener) -> Close:
         """Start a listener. Returns what ends it. Raises OSError when a port is taken."""
-        if loops.leases is not None and isinstance(listener, Exclusive):
-            name = listener.lease
-            return self._running(name, nodes.polled(loops.leases, listener, name, loops.pipeline.accept))
-        await listener.start(loops.pipeline.accept)
-        return listener.stop
+        return await loops.sources.begin(listener, loops.pipeline.accept, leases=loops.leases, running=self._running)
 
 
 async def _first(*events: asyncio.Event) -> None:

@@ -35,6 +35,8 @@ Account: TypeAlias = tuple[str, str]
 """(channel, account)."""
 SHORTEST, LONGEST = 1.0, 60.0
 """Seconds between two looks at the table, unless something wakes the loop."""
+LISTENING = 5.0
+"""The same while nothing may be fetched: spoken words that are here are still written down."""
 GIVEN_UP_AT_ONCE = 20
 SPOKEN = "audio/ogg"
 """The type of voice messages everywhere; songs have others."""
@@ -58,13 +60,16 @@ class Fetching:
         owner: str,
         after: Callable[[], None],
         failpoint: FailPoint = nowhere,
+        held: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`spool` is on the file system of the blobs; `after` is called when notices may have been put."""
+        """`spool` is on the file system of the blobs; `after` is called when notices may have been put.
+
+        While `held` says so nothing is fetched or given up: a restored copy leaves far sides alone."""
         self.ctx = ctx
         self.fetchers = fetchers
         self._db, self._blobs, self._spool, self._clock, self._random = db, blobs, spool, clock, random
         self._owner = f"{owner[:48]}:{random.getrandbits(48):012x}"
-        self._after, self._failpoint = after, failpoint
+        self._after, self._failpoint, self.held = after, failpoint, held
         self._circuits: dict[Account, Circuit] = {}
         self._busy: dict[int, tuple[Account, media.Step]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -136,6 +141,7 @@ class Fetching:
         ids: list[int] = []
         for account in self.fetchers:
             room = self._circuit(account).room(now, running[account, "fetch"], rules.per_account)
+            room = 0 if self.held() else room
             found = media.due(conn, *account, now, min(room, free), "fetch") if min(room, free) > 0 else []
             spoken = media.due(conn, *account, now, ears, "transcribe") if ears > 0 else []
             free, ears = free - len(found), ears - len(spoken)
@@ -143,6 +149,8 @@ class Fetching:
         return ids
 
     async def _until_next(self) -> float:
+        if self.held():
+            return LISTENING  # what waits to be fetched is due all the time
         now = self._clock()
         circuits = {account: self._circuit(account).reopens_at or now for account in self.fetchers}
         running = [account for account, at in circuits.items() if at <= now]
@@ -157,7 +165,7 @@ class Fetching:
     async def _give_up_old(self, now: datetime) -> None:
         """Files that nobody could fetch in time, those of accounts that are gone included."""
         before = now - self.ctx.settings.media.max_age
-        if not await self._db.read(lambda conn: media.has_outlived(conn, before)):
+        if self.held() or not await self._db.read(lambda conn: media.has_outlived(conn, before)):
             return
 
         def give_up(conn: Connection) -> int:

@@ -1,4 +1,5 @@
-"""A backup becomes a desk again: everything verified, everything outbound held, every sequence moved on.
+"""A backup becomes a desk again: everything verified, everything outbound and every source held, every sequence moved
+on.
 
 The lost desk went on after the backup was taken: it filed messages, gave ticket numbers and chose
 Message-IDs from row ids that the restored database does not know. So the restored desk writes a
@@ -112,7 +113,7 @@ def _made_ready(
     engine = make_engine(url, "writer", busy_timeout=5.0)
     try:
         with engine.begin() as conn:
-            hold.put(conn, f"restored from the backup of {manifest.made_at:%Y-%m-%d %H:%M} UTC", now)
+            hold.put(conn, f"restored from the backup of {manifest.made_at:%Y-%m-%d %H:%M} UTC", now, sources=True)
             count = conn.scalar(select(func.count()).select_from(schema.ticket)) or 0
             # The lost desk may have written them: the stores are asked first.
             conn.execute(update(schema.feed_write).where(schema.feed_write.c.state == "waiting").values(uncertain=True))

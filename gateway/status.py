@@ -38,6 +38,8 @@ class OutboxStatus(ApiModel):
     held_since: datetime | None = None
     """Since when nothing goes out (`gateway outbox release` ends it); None: notices go out."""
     held_why: str = ""
+    held_sources: bool = False
+    """Nothing is read at far sides either: no mailbox, bot, list or ticket store, and no telephone registers."""
 
 
 class FeedStatus(ApiModel):
@@ -115,6 +117,7 @@ async def gather(services: Services) -> Status:
             dead=backlog.outbox_dead,
             held_since=held.since if held else None,
             held_why=held.why if held else "",
+            held_sources=held is not None and held.sources,
         ),
         tickets=backlog.tickets,
         workers=dict(services.workers()),

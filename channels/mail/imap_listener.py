@@ -62,7 +62,8 @@ class Existing:
 
 
 class ImapListener:
-    """One mailbox; `channels.contract.Listener`, `Watched`, `Exclusive` and `Replaced`."""
+    """One mailbox; `channels.contract.Listener`, `Watched`, `Exclusive`,
+    `Reaches` and `Replaced`."""
 
     def __init__(
         self,
@@ -107,12 +108,17 @@ class ImapListener:
         self.connections = 0
         """How often a connection was made and the folder opened."""
 
-    # -- Listener, Watched, Exclusive, Replaced -------------------------------------------
+    # -- Listener, Watched, Exclusive, Reaches, Replaced -------------------------------------------
 
     @property
     def name(self) -> str:
         """For operators."""
         return f"mailbox mail/{self._account_name}"
+
+    @property
+    def reaches(self) -> bool:
+        """Always: what it has read is moved or flagged there."""
+        return True
 
     @property
     def lease(self) -> str:

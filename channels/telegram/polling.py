@@ -62,7 +62,7 @@ class Reached:
 
 
 class Poller:
-    """One bot; `channels.contract.Listener`, `Watched` and `Exclusive`. May be started again after it was stopped."""
+    """One bot; `channels.contract.Listener`, `Watched`, `Exclusive` and `Reaches`. Starts again after a stop."""
 
     def __init__(
         self,
@@ -97,6 +97,11 @@ class Poller:
     def name(self) -> str:
         """For operators."""
         return f"bot telegram/{self._name}"
+
+    @property
+    def reaches(self) -> bool:
+        """Always: what one program has read no other sees."""
+        return True
 
     @property
     def lease(self) -> str:

@@ -21,7 +21,7 @@ RECENT = timedelta(minutes=20)
 
 
 class HookWatch:
-    """One bot in webhook mode; `channels.contract.Listener` and `Watched`."""
+    """One bot in webhook mode; `channels.contract.Listener`, `Watched` and `Reaches`."""
 
     def __init__(
         self,
@@ -47,6 +47,11 @@ class HookWatch:
     def name(self) -> str:
         """For operators."""
         return f"bot telegram/{self._name}"
+
+    @property
+    def reaches(self) -> bool:
+        """Always, though it changes nothing there: the bot is the real desk's."""
+        return True
 
     def trouble(self) -> str:
         """Why no updates come; "" when they do."""

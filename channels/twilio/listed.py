@@ -46,17 +46,17 @@ class File:
 
 def listed(item: Mapping[str, Any]) -> Listed | None:
     """What an item of the list says; None for what we sent ourselves, or what has no name."""
-    sid = _text(item, "sid")
+    sid = text_of(item, "sid")
     named = 0 < len(sid) <= LONGEST and sid.isascii() and sid.isprintable()
-    if not named or _text(item, "direction") != "inbound":
+    if not named or text_of(item, "direction") != "inbound":
         return None
-    media = _text(item, "num_media")
+    media = text_of(item, "num_media")
     return Listed(
         sid=sid,
-        sent_at=_time(_text(item, "date_sent")) or _time(_text(item, "date_created")),
-        whole=_text(item, "status") != COMING_IN,
+        sent_at=time_of(text_of(item, "date_sent")) or time_of(text_of(item, "date_created")),
+        whole=text_of(item, "status") != COMING_IN,
         media=int(media) if media.isascii() and media.isdigit() and len(media) < 3 else 0,
-        said={ours: _text(item, theirs) for theirs, ours in NAMES.items() if _text(item, theirs)},
+        said={ours: text_of(item, theirs) for theirs, ours in NAMES.items() if text_of(item, theirs)},
     )
 
 
@@ -85,15 +85,16 @@ def raw_listed(
     )
 
 
-def _text(item: Mapping[str, Any], name: str) -> str:
+def text_of(item: Mapping[str, Any], name: str) -> str:
+    """A value as text; "" where there is none."""
     value = item.get(name)
     if isinstance(value, bool):
         return ""
     return str(value) if isinstance(value, str | int) else ""
 
 
-def _time(said: str) -> datetime | None:
-    """RFC 2822 as Twilio writes it, or RFC 3339 as others do."""
+def time_of(said: str) -> datetime | None:
+    """When: RFC 2822 as Twilio writes it, or RFC 3339 as others do."""
     for read in (parsedate_to_datetime, datetime.fromisoformat):
         try:
             found = read(said)

@@ -19,7 +19,7 @@ import aiohttp
 from channels.answers import bounded, why
 from channels.answers import seconds as retry_after
 from channels.twilio.hosts import credentials
-from channels.twilio.settings import TwilioAccount
+from channels.twilio.settings import TwilioNumbers
 
 SECONDS = 30.0
 """One page takes at most so long."""
@@ -51,7 +51,7 @@ class Page:
 class Lists:
     """Of one account. The connection is made at the first call; `close` ends it, and it may be used again."""
 
-    def __init__(self, account: TwilioAccount, tokens: Sequence[str]) -> None:
+    def __init__(self, account: TwilioNumbers, tokens: Sequence[str]) -> None:
         """`tokens`: the present one, and the next where there is one."""
         self._account, self._tokens = account, tokens
         base = urlsplit(account.api_url)
@@ -74,18 +74,26 @@ class Lists:
         """Path of the first page of a message's files."""
         return f"{self._prefix}{VERSION}/{self._account.account_sid}/Messages/{quote(sid, safe='')}/Media.json"
 
+    def call(self, sid: str) -> str:
+        """Path of a call."""
+        return f"{self._prefix}{VERSION}/{self._account.account_sid}/Calls/{quote(sid, safe='')}.json"
+
+    def recordings(self, call: str) -> str:
+        """Path of the first page of what was recorded in a call."""
+        return f"{self._prefix}{VERSION}/{self._account.account_sid}/Calls/{quote(call, safe='')}/Recordings.json"
+
+    def recording(self, sid: str) -> str:
+        """The address of a recording, as requests name it."""
+        return f"{self._base}{self._prefix}{VERSION}/{self._account.account_sid}/Recordings/{quote(sid, safe='')}"
+
     def url(self, path: str) -> str:
         """The whole address of what a list names by its path."""
         return self._base + self._own(path)
 
     async def page(self, path: str, key: str) -> Page:
         """A page; its items stand under `key`. Raises NotListed."""
-        content = await self._content(self._base + path)
-        try:
-            said = json.loads(content)
-        except (ValueError, RecursionError):
-            said = None
-        items = said.get(key) if isinstance(said, dict) else None
+        said = await self.one(path)
+        items = said.get(key)
         if not isinstance(items, list):
             raise NotListed(f"{self.host} answers with something that is no list", status=200)
         more = said.get("next_page_uri")
@@ -93,6 +101,17 @@ class Lists:
             items=[one for one in items if isinstance(one, dict)],
             next=self._own(more) if isinstance(more, str) and more else "",
         )
+
+    async def one(self, path: str) -> Mapping[str, Any]:
+        """What stands at a path. Raises NotListed."""
+        content = await self._content(self._base + path)
+        try:
+            said = json.loads(content)
+        except (ValueError, RecursionError):
+            said = None
+        if not isinstance(said, dict):
+            raise NotListed(f"{self.host} answers with something that is no list", status=200)
+        return said
 
     def _own(self, path: str) -> str:
         """A path at our own host, below `api_url`. Raises NotListed for anything else."""

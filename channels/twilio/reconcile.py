@@ -82,7 +82,8 @@ class _Found:
 
 
 class Reconciler:
-    """One account; `channels.contract.Listener`, `Watched`, `Exclusive` and `Replaced`. May be started again."""
+    """One account; `channels.contract.Listener`, `Watched`, `Exclusive`,
+    `Reaches` and `Replaced`. May be started again."""
 
     def __init__(
         self,
@@ -113,7 +114,12 @@ class Reconciler:
         self.compared = 0
         """Comparisons that were finished."""
 
-    # -- Listener, Watched, Exclusive, Replaced ---------------------------------------------
+    # -- Listener, Watched, Exclusive, Reaches, Replaced ---------------------------------------------
+
+    @property
+    def reaches(self) -> bool:
+        """Always: what is listed is the real desk's to take in."""
+        return True
 
     @property
     def lease(self) -> str:

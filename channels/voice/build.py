@@ -54,7 +54,7 @@ def _twilio(accounts: Mapping[str, VoiceAccount], wiring: Wiring) -> Parts:
         line = Line(account, *keys.tokens)
         senders[name] = CallSender(name, account, line, public_url=public_url, clock=wiring.clock)
         probers[name] = CallProber(name, account, line, clock=wiring.clock)
-        fetchers[name] = RecordingFetcher(account, keys.tokens, clock=wiring.clock, unique=_unique)
+        fetchers[name] = RecordingFetcher(name, account, keys.tokens, clock=wiring.clock, unique=_unique)
     return Parts(senders=senders, webhooks=webhooks, fetchers=fetchers, probers=probers)
 
 

@@ -17,22 +17,29 @@ import aiohttp
 from channels.contract import Clock, Fetched, FetchFailed
 from channels.twilio.fetch import TwilioFetcher
 from channels.twilio.hosts import credentials, origin
+from channels.twilio.listed import text_of
+from channels.twilio.lists import Lists, NotListed
+from channels.voice import told
 from channels.voice.settings import VoiceAccount
+from normalizer.message import RawMessage
 
 ENDING, RESOURCE = ".mp3", ".json"
 """Of the address of the sound, and of what is deleted."""
+UNFINISHED = frozenset({"in-progress", "paused", "stopped", "processing"})
+"""Statuses of a recording that may still become one that can be heard."""
 GONE = frozenset({200, 204, 404, 410})
 """Statuses after which it is not there."""
 
 
 class RecordingFetcher(TwilioFetcher):
-    """Fetches for one account; `channels.contract.Erases`."""
+    """Fetches for one account; `channels.contract.Erases` and `Recalls`."""
 
     def __init__(
-        self, account: VoiceAccount, tokens: Sequence[str], *, clock: Clock, unique: Callable[[], str]
+        self, name: str, account: VoiceAccount, tokens: Sequence[str], *, clock: Clock, unique: Callable[[], str]
     ) -> None:
-        """As for other files of Twilio's."""
+        """As for other files of Twilio's; `name` of the account."""
         super().__init__(account, tokens, clock=clock, unique=unique)
+        self._name, self._account, self._now = name, account, clock
         self._erase_after, self._seconds = account.delete_recordings_after, account.timeout.total_seconds()
 
     async def fetch(self, source: str, limit: int, into: Path) -> Fetched:
@@ -70,3 +77,30 @@ class RecordingFetcher(TwilioFetcher):
                 if status != 401:
                     break
         return status
+
+    async def recall(self, call: str) -> Sequence[RawMessage]:
+        """Its end, and what was recorded in it. Nothing of calls that we made: who made them asks for them."""
+        lists = Lists(self._account, self._tokens)
+        try:
+            async with asyncio.timeout(self._seconds):
+                return await self._recalled(lists, call)
+        except TimeoutError:
+            raise FetchFailed("the provider does not answer in time", permanent=False) from None
+        except NotListed as error:
+            gone = error.status in (404, 410)
+            raise FetchFailed(str(error), permanent=gone, retry_after=error.retry_after) from error
+        finally:
+            await lists.close()
+
+    async def _recalled(self, lists: Lists, sid: str) -> Sequence[RawMessage]:
+        """Raises NotListed, FetchFailed."""
+        call = await lists.one(lists.call(sid))
+        if told.is_ours(call):
+            return ()
+        if not told.is_over(call):
+            raise FetchFailed("the call goes on", permanent=False, absent=True)
+        page = await lists.page(lists.recordings(sid), "recordings")
+        if any(text_of(one, "status") in UNFINISHED for one in page.items):
+            raise FetchFailed("a recording is not ready yet", permanent=False, absent=True)
+        found = [(one, lists.recording(text_of(one, "sid"))) for one in page.items if text_of(one, "sid")]
+        return told.raws_listed({**call, "sid": sid}, found, channel="voice", account=self._name, now=self._now())

@@ -21,14 +21,11 @@ from channels.twilio.inbound import LONGEST
 from channels.twilio.signature import Keys, Signed
 from channels.twilio.webhook import TwilioHook
 from channels.voice.settings import VoiceAccount
+from channels.voice.told import MAIN, RECORDED, STATUS, TRANSCRIBED, raw_call
 from channels.voice.twiml import document, redirect
 from normalizer.call import Act, Again, Record
 from normalizer.message import Body, RawMessage
 
-MAIN, STATUS, RECORDED, TRANSCRIBED = "main", "status", "recorded", "transcribed"
-FORMAT = "twilio_call/1"
-OURS = "outbound"
-"""What `Direction` begins with where we called."""
 LAST = 9_998
 """No call gets so far; a number above it is none of ours."""
 SAFE: Sequence[Act] = (Record(lines=()),)
@@ -96,33 +93,12 @@ class VoiceHook(TwilioHook):
     def _raw(self, signed: Signed, content: bytes, body: Body, route: str) -> RawMessage:
         fields, facts = self._read(signed, content)
         known = dict(reversed(fields))
-        call = known.get("CallSid", "")[:LONGEST]
         query = str(facts.get("query", "")) or self._failed(known.get("ErrorUrl", ""))
         facts = {**facts, "query": query} if query else facts
-        told = {
-            STATUS: known.get("CallStatus", ""),
-            RECORDED: f"{known.get('RecordingSid', '')}:{known.get('RecordingStatus', '')}",
-            TRANSCRIBED: f"{known.get('TranscriptionSid', '')}:{known.get('TranscriptionStatus', '')}",
-        }.get(route, query)
-        route = route if route in self.BESIDE else MAIN
-        # A repeat, and a request to the address for failures, are the same by what they are about, and by who calls.
-        named = (
-            f"{call}:{route}:{told}:{known.get('From', '')}"[:1000]
-            if call
-            else f"sha256:{hashlib.sha256(content).hexdigest()}"
-        )
-        return RawMessage(
-            channel=self._channel,
-            account=self._name,
-            format=FORMAT,
-            external_id=named,
-            fingerprint=hashlib.sha256(named.encode("utf-8", "replace")).hexdigest(),
-            peer=call or "call",
-            received_at=self._clock(),
-            body=body,
-            facts={**facts, "route": route, **({"ours": True} if known.get("Direction", "").startswith(OURS) else {})},
-            deliveries=((self._name, known.get("To", "")[:LONGEST]),),
-        )
+        return raw_call(
+            known, route if route in self.BESIDE else MAIN, channel=self._channel, account=self._name, query=query,
+            body=body, whole=hashlib.sha256(content).hexdigest(), now=self._clock(), facts=facts,
+        )  # fmt: skip
 
     def _failed(self, url: str) -> str:
         """What stood in our address that failed, in a request to the address for failures: the call goes on there."""

@@ -101,7 +101,10 @@ def release(
     token: Token = "",
     json: AsJson = False,
 ) -> None:
-    """Let notices go out again, after a restore or a hold. Look at `gateway outbox list --state waiting` first."""
+    """Let notices go out again, after a restore or a hold; a copy reads its mailboxes, bots and stores from now on.
+
+    Look at `gateway outbox list --state waiting` first.
+    """
     done = connect(url, token).post("/outbox/release", {"drop_waiting": drop_waiting})
     said = f"Notices go out again: {done['waiting']} wait, {done['dropped']} were dropped."
     return as_json(done) if json else typer.echo(said)

@@ -37,7 +37,8 @@ def restore(
 ) -> None:
     """Verify a backup and restore it to --var, which must hold no desk.
 
-    The restored desk takes messages in and files them, and sends nothing until `gateway outbox release`.
+    The restored desk files what is sent to it, sends nothing, and reads no mailbox, bot or store until `gateway outbox
+    release`.
     """
     asked = invocation()
     config = asked.config if config_into is None else _configuration(folder, config_into)
@@ -82,8 +83,9 @@ def restore(
             "start, or links in what waits lead nowhere, and logins by tokens (oauth) begin anew."
         )
     typer.echo(
-        f"Nothing goes out: {done.waiting} notices wait. Start it with `gateway serve`, look at "
-        "`gateway outbox list --state waiting`, then `gateway outbox release` (or release --drop-waiting)."
+        f"Nothing goes out and nothing is read at far sides: {done.waiting} notices wait. "
+        "Start it with `gateway serve`, look at `gateway outbox list --state waiting`, then `gateway outbox release` "
+        "(or release --drop-waiting)."
     )
 
 

@@ -26,6 +26,12 @@ def serve(
     yes: Annotated[
         bool, typer.Option("--yes", help="Answer everybody whose mail is in a mailbox at its first start.")
     ] = False,
+    held: Annotated[
+        bool,
+        typer.Option(
+            "--held", help="Hold everything first, as in a restored copy: for a desk that is started from a dump."
+        ),
+    ] = False,
 ) -> None:
     """Start the gateway. It prints what listens and runs until it is told to stop (SIGTERM, Ctrl-C).
 
@@ -37,7 +43,7 @@ def serve(
     except ConfigurationError as error:
         raise Misused(f"the configuration has faults:\n{error}") from None
     _loop_policy()
-    asyncio.run(_serve(configuration, asked, confirmed=yes))
+    asyncio.run(_serve(configuration, asked, confirmed=yes, held=held))
 
 
 def _loop_policy() -> None:
@@ -48,7 +54,7 @@ def _loop_policy() -> None:
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
 
 
-async def _serve(configuration: Configuration, asked: Invocation, *, confirmed: bool) -> None:
+async def _serve(configuration: Configuration, asked: Invocation, *, confirmed: bool, held: bool) -> None:
     with unswept():
         from gateway.app import CannotStart, Gateway
         from gateway.log import configure
@@ -63,7 +69,7 @@ async def _serve(configuration: Configuration, asked: Invocation, *, confirmed: 
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stop.set)
-    gateway = Gateway(configuration, var=asked.var, confirmed=confirmed, set_log=set_log)
+    gateway = Gateway(configuration, var=asked.var, confirmed=confirmed, held=held, set_log=set_log)
     recipient = next((endpoint for one in settings.accounts("mail").values() for endpoint in one.endpoints()), "")
 
     def started(listening: dict[str, str]) -> None:

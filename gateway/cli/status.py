@@ -47,10 +47,11 @@ def _lines(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     )
     if outbox["held_since"]:
         since = when(outbox["held_since"])
-        yield (
-            "HELD",
-            f"nothing goes out since {since}: {plain(outbox['held_why'])}; see `gateway outbox release --help`",
+        nothing = (
+            "nothing goes out, and nothing is read at far sides," if outbox["held_sources"] else "nothing goes out"
         )
+        why = plain(outbox["held_why"])
+        yield "HELD", f"{nothing} since {since}: {why}; see `gateway outbox release --help`"
     yield "tickets", ", ".join(f"{count} {name}" for name, count in found["tickets"].items()) or "none open"
     yield "workers", ", ".join(f"{count} {name}" for name, count in found["workers"].items()) or "-"
     if found["disk_free"] is not None:

@@ -15,7 +15,7 @@ from gateway.feeds.contract import Feed
 from gateway.feeds.kind import Wiring
 from gateway.feeds.pushing import Pushing
 from gateway.feeds.reading import Reading
-from gateway.leases import Leases
+from gateway.leases import Leases, Work
 from gateway.metrics import Metrics
 from gateway.settings import Settings
 from gateway.store.blobs import Blobs
@@ -30,6 +30,8 @@ class Feeds:
     by_name: Mapping[str, Feed]
     pushing: Pushing
     reading: Reading
+    reads: Callable[[Work], Work]
+    """When they may be read."""
 
     @property
     def ctx(self) -> Context:
@@ -51,7 +53,7 @@ class Feeds:
             return
         async with asyncio.TaskGroup() as group:
             group.create_task(self.pushing.run(stop))
-            group.create_task(self.reading.run(stop))
+            group.create_task(self.reads(self.reading.run)(stop))
 
     def checks(self) -> tuple[health.Check, ...]:
         """For operators: one for each store."""
@@ -92,8 +94,10 @@ def loops(
     told: Callable[[], None],
     failpoint: FailPoint,
     leases: Leases | None,
+    reads: Callable[[Work], Work] = lambda work: work,
 ) -> Feeds:
-    """The loops of these feeds, not yet running. `told` is called when notices may have become due."""
+    """The loops of these feeds, not yet running. `told` is called when notices may have become due; `reads` makes
+    of the loop that reads one that begins when it may."""
     pushing = Pushing(
         db, ctx, feeds=by_name, blobs=blobs, clock=clock, random=random, owner=owner, metrics=metrics, after=told,
         failpoint=failpoint, leases=leases,
@@ -106,7 +110,7 @@ def loops(
     reading = Reading(
         db, ctx, feeds=by_name, blobs=blobs, clock=clock, metrics=metrics, after=heard, leases=leases
     )  # fmt: skip
-    return Feeds(by_name=by_name, pushing=pushing, reading=reading)
+    return Feeds(by_name=by_name, pushing=pushing, reading=reading, reads=reads)
 
 
 def build(settings: Settings, *, clock: Clock, random: Random) -> dict[str, Feed]:

@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, Table, and_, bindparam, delete, func, select, update
+from sqlalchemy import Connection, Row, Table, and_, bindparam, delete, func, or_, select, update
 
 from gateway.store.dialect import add_new, insert_new, is_one_of
 from gateway.store.prepared import Prepared
@@ -15,6 +15,8 @@ from gateway.store.schema import call, call_recording, call_step, entry, ticket
 
 NO_END = "no_end"
 """Outcome of a call of which we never heard that it was over."""
+UNFINISHED = "unfinished"
+"""Outcome of a call that its caller left in the middle."""
 UNASKED = -1
 """Step of a call in which nothing was asked yet."""
 
@@ -168,6 +170,22 @@ def without_end(conn: Connection, *, before: datetime, limit: int = 100) -> Sequ
     """Calls begun before `before` that go on as far as we know: nobody told us of an end, and nothing closed them."""
     open_ = (call.c.outcome == "", call.c.ended_at.is_(None), call.c.begun_at < before)
     return list(conn.scalars(select(call.c.id).where(*open_).order_by(call.c.id).limit(limit)))
+
+
+def untold(
+    conn: Connection, channel: str, account: str, *, after: datetime, before: datetime, limit: int
+) -> list[tuple[int, str]]:
+    """(id, call) of those begun between the two of which we heard no end, or whose caller left while we were to hear
+    something, and which the provider was not asked about; the oldest first."""
+    place = (call.c.channel == channel, call.c.account == account, call.c.begun_at > after, call.c.begun_at <= before)
+    unheard = or_(call.c.ended_at.is_(None), call.c.outcome == UNFINISHED)
+    wanted = select(call.c.id, call.c.call).where(*place, unheard, call.c.recalled_at.is_(None))
+    return [(row.id, row.call) for row in conn.execute(wanted.order_by(call.c.begun_at, call.c.id).limit(limit))]
+
+
+def recalled(conn: Connection, call_id: int, now: datetime) -> None:
+    """The provider was asked what became of it."""
+    conn.execute(update(call).where(call.c.id == call_id).values(recalled_at=now))
 
 
 def drop(conn: Connection, *, before: datetime, limit: int = 200) -> int:

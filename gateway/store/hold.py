@@ -1,6 +1,7 @@
 """The hold on everything outbound: one row, looked at in the transaction that claims a notice.
 
-A restored copy starts with it, so that it writes to nobody before a person has looked.
+A restored copy starts with it, so that it writes to nobody before a person has looked, and with a second row for its
+sources: it reads no mailbox, bot or store and registers nowhere, because the real desk may still do so.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from gateway.store.dialect import insert_new, is_one_of
 from gateway.store.schema import hold, outbox
 
 ALL = "outbox"
-"""The only hold there is: on every account."""
+"""The hold on what goes out, of every account."""
+SOURCES = "sources"
+"""The hold on going to far sides for news; never without the other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,22 +26,27 @@ class Held:
 
     since: datetime
     why: str
+    sources: bool = False
+    """Nothing is read at far sides either."""
 
 
-def put(conn: Connection, why: str, now: datetime) -> bool:
-    """Hold everything. False when it is held already; the older reason stays."""
-    return insert_new(conn, hold, {"name": ALL, "since": now, "why": why}) is not None
+def put(conn: Connection, why: str, now: datetime, *, sources: bool = False) -> bool:
+    """Hold everything that goes out, and `sources` too. False when that is held already; the older reason stays."""
+    names = (ALL, SOURCES) if sources else (ALL,)
+    made = [insert_new(conn, hold, {"name": name, "since": now, "why": why}) is not None for name in names]
+    return any(made)
 
 
 def get(conn: Connection) -> Held | None:
     """The hold, or None when notices go out."""
-    row = conn.execute(select(hold.c.since, hold.c.why).where(hold.c.name == ALL)).one_or_none()
-    return None if row is None else Held(since=row.since, why=row.why)
+    rows = {row.name: row for row in conn.execute(select(hold))}
+    row = rows.get(ALL)
+    return None if row is None else Held(since=row.since, why=row.why, sources=SOURCES in rows)
 
 
 def release(conn: Connection) -> bool:
-    """Let notices go out again. False when nothing was held."""
-    return conn.execute(delete(hold).where(hold.c.name == ALL)).rowcount == 1
+    """Let notices go out again, and sources be read. False when nothing was held."""
+    return conn.execute(delete(hold).where(hold.c.name.in_((ALL, SOURCES)))).rowcount > 0
 
 
 def give_up_waiting(conn: Connection, *, why: str, now: datetime) -> int:

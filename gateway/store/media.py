@@ -153,6 +153,11 @@ def put_back(conn: Connection, owner: str) -> int:
     return conn.execute(statement.values(state="waiting", due_at=media.c.created_at)).rowcount
 
 
+def begin_anew(conn: Connection, now: datetime) -> int:
+    """What waits is waited for from now on: nobody was to fetch it until now. Returns how many."""
+    return conn.execute(update(media).where(_OPEN, media.c.state == "waiting").values(created_at=now)).rowcount
+
+
 def next_due(conn: Connection, accounts: Sequence[tuple[str, str]]) -> datetime | None:
     """When the next turn of these accounts comes; None when nothing waits."""
     if not accounts:

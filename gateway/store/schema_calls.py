@@ -24,9 +24,11 @@ call = Table(
     Column("ended_at", Instant),
     Column("seconds", Integer, nullable=False),
     Column("entry_id", ID),  # the journal's first word of it
+    Column("recalled_at", Instant),  # when the provider was asked what became of it; NULL: it was not
     UniqueConstraint("channel", "account", "call"),
 )
 Index("call_ticket", call.c.ticket_id)
+Index("call_begun", call.c.channel, call.c.account, call.c.begun_at)
 
 call_step = Table(
     "call_step",  # what a request was answered: a repeat gets the same

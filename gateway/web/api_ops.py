@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Row
 from gateway import shadow, status
 from gateway.reload import CannotAdopt, NeedsRestart
 from gateway.settings_files import ConfigurationError
-from gateway.store import hold, journal, outbox, queries
+from gateway.store import hold, journal, media, outbox, queries
 from gateway.web import api_show, cursors
 from gateway.web.api_asked import Limit
 from gateway.web.api_models import NoticeItem, NoticePage
@@ -273,8 +273,11 @@ async def release_all(call: Call) -> Job:
     now, actor, drop_waiting = call.services.clock(), call.caller.actor, call.body.drop_waiting
 
     def job(conn: Connection) -> Outbound:
-        if hold.get(conn) is None:
+        held = hold.get(conn)
+        if held is None:
             raise Problem(409, "nothing is held")
+        if held.sources:
+            media.begin_anew(conn, now)
         why = f"dropped by {actor} when the hold was released"
         dropped = hold.give_up_waiting(conn, why=why, now=now) if drop_waiting else 0
         hold.release(conn)

@@ -61,7 +61,7 @@ async def test_a_backup_is_restored_held_and_brought_back(desk: str, postgres: S
     source = f"sqlite:///{new / 'gateway.db'}"
     done = await asyncio.to_thread(gateway, "db", "copy", source, postgres.url(fresh), var=new)
     assert "entry" in done.stderr, "progress"
-    assert count(postgres, fresh, "hold") == [1], "it writes to nobody"
+    assert count(postgres, fresh, "hold") == [2], "it writes to nobody, and reads nobody"
     own = 1  # the record of the restoration
     assert count(postgres, desk, "entry", "outbox", "blob") == [2, 1, 1]
     assert count(postgres, fresh, "entry", "outbox", "blob") == [2 + own, 1 + own, 1]

@@ -104,7 +104,7 @@ async def test_deleting_asks_the_provider_alone_with_each_token_and_takes_gone_f
         made = VoiceAccount.model_validate({**ACCOUNT, "auth_token": "env:X", "api_url": desk.api.url})
         source = f"{desk.telephony.recordings.url(call.recordings[0].sid)}.mp3"
         wrong, right = (
-            RecordingFetcher(made, tokens, clock=utc_now, unique=lambda: "x")
+            RecordingFetcher("main", made, tokens, clock=utc_now, unique=lambda: "x")
             for tokens in (("wrong",), ("wrong", desk.telephony.network.token))
         )
         with pytest.raises(FetchFailed, match="answers 401"):
@@ -116,6 +116,6 @@ async def test_deleting_asks_the_provider_alone_with_each_token_and_takes_gone_f
         with pytest.raises(FetchFailed, match="not the provider's"):
             await right.erase("http://127.0.0.2:9/RE1.mp3")
         nobody = made.model_copy(update={"api_url": "http://127.0.0.1:1"})
-        away = RecordingFetcher(nobody, ("x",), clock=utc_now, unique=lambda: "x")
+        away = RecordingFetcher("main", nobody, ("x",), clock=utc_now, unique=lambda: "x")
         with pytest.raises(FetchFailed, match=re.escape("the provider cannot be asked")):
             await away.erase("http://127.0.0.1:1/RE1.mp3")

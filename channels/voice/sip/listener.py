@@ -48,7 +48,7 @@ class Live:
 
 
 class SipPhone:
-    """One account's telephone; `channels.contract.Listener`, `Watched` and `Replaced`."""
+    """One account's telephone; `channels.contract.Listener`, `Watched`, `Reaches` and `Replaced`."""
 
     def __init__(
         self, account: SipAccount, desk: Desk, *, password: str, clock: Clock, dialog: Dialog | None,
@@ -76,6 +76,11 @@ class SipPhone:
     def name(self) -> str:
         """What it serves."""
         return f"voice/{self._desk.account}"
+
+    @property
+    def reaches(self) -> bool:
+        """Where it registers: calls would ring here from then on."""
+        return bool(self._account.registrar)
 
     def serves(self, successor: SipPhone) -> bool:
         """Whether the telephone can go on as it is."""

@@ -10,12 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from urllib.parse import urljoin
 from xml.etree.ElementTree import Element
 
 from aiohttp import web
 
+from gateway.demo.twilio_api.calls_listed import Remembered
 from gateway.demo.twilio_api.calls_person import Did, Doing, HungUp, Line, Person, Rung, Said, Silent
 from gateway.demo.twilio_api.calls_recordings import Recording, Recordings
 from gateway.demo.twilio_api.calls_reports import RFC_2822, Later, Manner, News, RecordingNews
@@ -72,6 +73,9 @@ class Call:
     errors: list[CallError] = field(default_factory=list)
     """Of documents that could not be followed."""
     recordings: list[Recording] = field(default_factory=list)
+    begun: datetime | None = None
+    ended: datetime | None = None
+    """None: it goes on."""
     later: Later = field(init=False)
     """What is told beside its documents."""
     documents: int = 0
@@ -147,18 +151,21 @@ class Telephony:
     recordings: Recordings = field(init=False)
     calls: list[Call] = field(default_factory=list)
     """In the order in which they began."""
+    remembered: Remembered = field(init=False)
+    """What can be asked about them."""
     _numbers: dict[str, Number] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.recordings = Recordings(network=self.network)
+        self.remembered = Remembered(recordings=self.recordings, calls=self.calls)
 
     def number(self, number: str, url: str, *, fallback: str = "", status_url: str = "") -> None:
         """Calls to this number are led from this address; their end is told to `status_url` ("": nowhere)."""
         self._numbers[number] = Number(url=url, fallback=fallback, status_url=status_url)
 
     def routes(self) -> list[web.RouteDef]:
-        """Recordings."""
-        return self.recordings.routes()
+        """Recordings, and what is remembered of calls."""
+        return [*self.recordings.routes(), *self.remembered.routes()]
 
     async def call(
         self, person: Person | None = None, *, sender: str, to: str, manner: Manner | None = None, sid: str = "",
@@ -172,7 +179,8 @@ class Telephony:
         person, sid = person or Person(), sid or self.network.new_sid("CA")
         placed = Call(
             sid=sid, person=person, manner=manner or Manner(), line=Line(leave_at=person.leave_at),
-            web=CallWeb(self.network), about=_about(self.network.account_sid, sid, sender, to, direction, more),
+            web=CallWeb(self.network), begun=self.network.clock(),
+            about=_about(self.network.account_sid, sid, sender, to, direction, more),
         )  # fmt: skip
         self.calls.append(placed)
         ours = led or self._numbers[to if direction == "inbound" else sender]
@@ -185,6 +193,7 @@ class Telephony:
             placed.status = "no-answer" if placed.status == "ringing" else "completed"
         except (_Over, CallError):
             placed.status = placed.status if placed.status in REJECTED.values() else "completed"
+        placed.ended = self.network.clock()
         self._tell_end(placed, ours)
         await placed.later.settle("before", "after", "end")
         return placed

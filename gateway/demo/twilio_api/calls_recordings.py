@@ -87,11 +87,15 @@ class Recordings:
         self.asked.append((request.method, request.path, answer.status))
         return answer
 
-    def _found(self, request: web.Request) -> tuple[Recording, str]:
-        """Raises ApiError."""
+    def admit(self, request: web.Request) -> None:
+        """The account's password is there. Raises ApiError."""
         wanted = base64.b64encode(f"{self.network.account_sid}:{self.network.token}".encode()).decode()
         if not hmac.compare_digest(request.headers.get("Authorization", ""), f"Basic {wanted}"):
             raise ApiError(401, 20003, "Authenticate")
+
+    def _found(self, request: web.Request) -> tuple[Recording, str]:
+        """Raises ApiError."""
+        self.admit(request)
         sid, _, kind = request.match_info["name"].partition(".")
         found = self.kept.get(sid) if request.match_info["account"] == self.network.account_sid else None
         if found is not None and found.missing and request.method == "GET":
@@ -101,6 +105,15 @@ class Recordings:
             raise ApiError(404, 20404, "The requested resource was not found")
         return found, kind
 
+    def shown(self, found: Recording) -> dict[str, object]:
+        """As JSON has it."""
+        return {
+            "sid": found.sid, "account_sid": self.network.account_sid, "call_sid": found.call_sid,
+            "duration": str(found.seconds), "channels": 1, "source": "RecordVerb", "status": "completed",
+            "date_created": format_datetime(found.created), "error_code": None, "price": None,
+            "uri": f"{BASE}/{self.network.account_sid}/Recordings/{found.sid}.json",
+        }  # fmt: skip
+
     def _given(self, found: Recording, kind: str) -> web.Response:
         match kind:
             case "" | "wav":
@@ -109,13 +122,7 @@ class Recordings:
                 content = found.sound or _FRAME * round(found.seconds * _FRAMES_A_SECOND)
                 return web.Response(body=content, content_type="audio/mpeg")
             case "json":
-                return web.json_response(
-                    {
-                        "sid": found.sid, "account_sid": self.network.account_sid, "call_sid": found.call_sid,
-                        "duration": str(found.seconds), "channels": 1, "source": "RecordVerb", "status": "completed",
-                        "date_created": format_datetime(found.created), "error_code": None, "price": None,
-                    }
-                )  # fmt: skip
+                return web.json_response(self.shown(found))
             case _:
                 raise ApiError(404, 20404, "The requested resource was not found")
 
