@@ -316,6 +316,22 @@ class Webhook(Protocol):
         ...
 
 
+@runtime_checkable
+class AtOnce(Protocol):
+    """Add-on of a `Webhook`: most of its requests are only to be kept, and an empty 200 is all that is said to them.
+
+    The gateway asks it about a POST of the account's prefix that arrived whole. Those that it takes, and could commit,
+    are answered without the web framework; all others go to the route that `routes` has for them, from the beginning.
+    """
+
+    def at_once(self, headers: Mapping[str, str], body: bytes) -> RawMessage | None:
+        """What is to be committed before the 200, as the route would make it; None: the route has to look at it.
+
+        `headers` by lower-case name, printable ASCII. Called in the loop: for what takes no longer than a message does.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unverified:
     """A request whose signature or secret did not fit; it is kept and never acted on (rule 5)."""

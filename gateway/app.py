@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from aiohttp import web
 from sqlalchemy.exc import SQLAlchemyError
 
 from channels.contract import Clock, Listener, Parts, Unavailable, Wiring
@@ -60,6 +59,7 @@ from gateway.waiting import gathered
 from gateway.web.application import open_site
 from gateway.web.closing import close
 from gateway.web.services import Services
+from gateway.web.short_way import ShortWay
 from gateway.web.upload import UploadAnswers
 from gateway.workers import Limits, WorkerPool
 
@@ -318,7 +318,7 @@ class Gateway:
         reloader = self._reloader(core, loops)
         services = Services(
             ctx=core.ctx, db=core.db, blobs=core.blobs, clock=self._clock, metrics=core.metrics,
-            intake=loops.pipeline.accept, processed=loops.pipeline.processed,
+            intake=loops.pipeline.accept, begin=loops.pipeline.begin, processed=loops.pipeline.processed,
             webhooks=by_account({name: part.webhooks for name, part in core.parts.items()}),
             checks=self._ready(core, loops, wanted), listening=core.ports.open, workers=core.pool.stats,
             var=self._folders.var, started_at=self._clock(), wake_outbox=told, feeds=loops.feeds,
@@ -460,7 +460,7 @@ class Gateway:
     async def _site(self, stack: AsyncExitStack, services: Services, bound: socket.socket) -> None:
         runner = await open_site(services)
         stack.push_async_callback(close, runner, bound)
-        await web.SockSite(runner, bound).start()
+        await ShortWay(runner, services, bound).start()
 
     async def _begin(self, loops: _Loops, listener: Listener) -> Close:
         """Start a listener. Returns what ends it. Raises OSError when a port is taken."""

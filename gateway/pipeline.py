@@ -108,13 +108,42 @@ class Pipeline:
         """
         started = time.monotonic()
         ready = raws if all(map(_small, raws)) else await self._prepared(raws)
-        now = self._clock()
-        self._patience_ends = self._patience_ends or started + PATIENCE
-        self._accepting += 1
+        committed = self._recorded(ready, cursor, started)
         try:
-            accepted = await self._db.write(journal.recording(ready, cursor, now=now, blobs=self._blobs), urgent=True)
+            accepted = await committed
         finally:
             self._accepting -= 1
+        self._safe(raws, accepted, started)
+        return accepted
+
+    def begin(self, raw: RawMessage, told: Callable[[BaseException | None], None]) -> None:
+        """`accept` of one message of at most `INLINE_LIMIT` bytes, for whoever has no task to wait in.
+
+        `told` is called once, in the loop: with None when the message is committed, else with what `accept` raises.
+        """
+        started = time.monotonic()
+        committed = self._recorded([raw], None, started)
+
+        def done(answered: asyncio.Future[Sequence[Accepted]]) -> None:
+            self._accepting -= 1
+            error = answered.exception()
+            if error is None:
+                self._safe([raw], answered.result(), started)
+            told(error)
+
+        committed.add_done_callback(done)
+
+    def _recorded(
+        self, ready: Sequence[RawMessage], cursor: Cursor | None, started: float
+    ) -> asyncio.Future[Sequence[Accepted]]:
+        """Hand them to the writer; whoever waits for the future takes one off `_accepting` after it."""
+        self._patience_ends = self._patience_ends or started + PATIENCE
+        self._accepting += 1
+        wanted = journal.recording(ready, cursor, now=self._clock(), blobs=self._blobs)
+        return self._db.begin(wanted, urgent=True)
+
+    def _safe(self, raws: Sequence[RawMessage], accepted: Sequence[Accepted], started: float) -> None:
+        """They are committed: count them, and let filing know."""
         self._accepted_at = time.monotonic()
         self._wake.set()
         seconds = self._accepted_at - started
@@ -122,7 +151,6 @@ class Pipeline:
             self._metrics.accepted(raw.channel, raw.account, duplicate=result.duplicate, seconds=seconds)
         if level.isEnabledFor(logging.DEBUG):
             _tell(raws, accepted)
-        return accepted
 
     async def _prepared(self, raws: Sequence[RawMessage]) -> Sequence[RawMessage]:
         try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from normalizer.message import INLINE_LIMIT, Body, Facts, InlineBody, RawMessage
 log = logging.getLogger(__name__)
 
 HEADER = istr("X-Telegram-Bot-Api-Secret-Token")
+_SHOWN = HEADER.lower()
 LONGEST = 16 * 1024 * 1024
 """Bytes of a body that is taken; Telegram's own are below a hundred kilobytes."""
 SECONDS = 60.0
@@ -43,7 +44,7 @@ class BotName:
 
 
 class TelegramHook:
-    """The webhook of one bot; `channels.contract.Webhook` and `Rechecks`."""
+    """The webhook of one bot; `channels.contract.Webhook`, `AtOnce` and `Rechecks`."""
 
     def __init__(
         self,
@@ -100,9 +101,15 @@ class TelegramHook:
 
         return [web.post("/", take)]
 
+    def at_once(self, headers: Mapping[str, str], body: bytes) -> RawMessage | None:
+        """An update with the secret whose body needs no file; None for all else."""
+        if len(body) > INLINE_LIMIT or self._doubt(headers.get(_SHOWN)) is not None:
+            return None
+        return self._raw(body, InlineBody(content=body))
+
     def recheck(self, request: Unverified) -> Sequence[RawMessage]:
         """The update, when the secret that came with it is the present one. Raises PermissionError when not."""
-        if (reason := self._doubt(request.headers.get(HEADER.lower()))) is not None:
+        if (reason := self._doubt(request.headers.get(_SHOWN))) is not None:
             raise PermissionError(reason)
         return [self._raw(request.body, InlineBody(content=request.body))]
 
@@ -123,7 +130,7 @@ class TelegramHook:
         except (TooBig, TimeoutError, *BROKEN):
             return answer
         shown = request.headers.get(HEADER)
-        headers = {} if shown is None else {HEADER.lower(): shown[:LONGEST_SECRET]}
+        headers = {} if shown is None else {_SHOWN: shown[:LONGEST_SECRET]}
         kept = Unverified(method=request.method, path=request.raw_path, headers=headers, body=content, reason=reason)
         try:
             await self._suspects("telegram", self._name, kept)

@@ -72,6 +72,12 @@ class Database:
         Raises Unavailable when the database is locked, full, broken or its COMMIT failed: then
         nothing, or after a failed COMMIT perhaps everything, was written.
         """
+        return await self.begin(job, urgent=urgent, lane=lane, alone=alone)
+
+    def begin(
+        self, job: Callable[[Connection], T], *, urgent: bool = False, lane: str = "", alone: bool = False
+    ) -> asyncio.Future[T]:
+        """`write`, for whoever has no task to wait in: its result, or what it raises, is the future's."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         made = Job(run=job, urgent=urgent, loop=loop, future=future, alone=alone)
@@ -79,7 +85,7 @@ class Database:
             self._with_its_turn(made)
         else:
             self._writer(lane).submit([made])
-        return await future
+        return future
 
     def _with_its_turn(self, job: Job) -> None:
         """Hand over what a loop accepts in one turn at once: waiting for the thread's lock costs as much as a row."""

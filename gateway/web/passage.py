@@ -27,7 +27,10 @@ from gateway.web.slow import within
 Handler: TypeAlias = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 _ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 _REQUEST_ID = istr("X-Request-Id")
-_EVERYBODY = {istr("X-Content-Type-Options"): "nosniff", hdrs.CACHE_CONTROL: "no-store", hdrs.SERVER: "gateway"}
+EVERYBODY = {istr("X-Content-Type-Options"): "nosniff", hdrs.CACHE_CONTROL: "no-store", hdrs.SERVER: "gateway"}
+"""Headers of every answer."""
+STRICT = {"Strict-Transport-Security": "max-age=31536000"}
+"""What is said beside them to who came by https."""
 _BROWSERS = {
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
@@ -35,8 +38,8 @@ _BROWSERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 # As answers hold theirs: taking these over costs a third of what a dictionary does.
-_ALWAYS = CIMultiDict(_EVERYBODY)
-_FOR_BROWSERS = CIMultiDict(_EVERYBODY | _BROWSERS)
+_ALWAYS = CIMultiDict(EVERYBODY)
+_FOR_BROWSERS = CIMultiDict(EVERYBODY | _BROWSERS)
 _CLIENT_LEFT = 499
 """The status that is counted when the client went away before it was answered."""
 _logger = log.get_logger(__name__)
@@ -77,7 +80,7 @@ class Passage:
         """Its id and its client; an id from outside counts only from a proxy of ours."""
         said = request.headers.get(_REQUEST_ID, "")
         from_proxy = said and believed(request.remote or "", self._trusted)
-        request[REQUEST_ID] = said if from_proxy and _ID.fullmatch(said) else f"{self._chance.getrandbits(64):016x}"
+        request[REQUEST_ID] = request_id(said if from_proxy else "", self._chance)
         request[CLIENT], request[SCHEME] = client_of(request, self._trusted)
 
     def _counted(self, request: web.Request, status: int, seconds: float) -> None:
@@ -102,6 +105,11 @@ class Passage:
         )
 
 
+def request_id(said: str, chance: random.Random) -> str:
+    """The id of a request: `said` by a proxy of ours where it is one, else a new one."""
+    return said if said and _ID.fullmatch(said) else f"{chance.getrandbits(64):016x}"
+
+
 def _finish(request: web.Request, response: web.StreamResponse) -> None:
     """Headers of an answer; what it says itself stays."""
     headers = response.headers
@@ -113,7 +121,8 @@ def _finish(request: web.Request, response: web.StreamResponse) -> None:
         headers.extend(wanted)
     headers[_REQUEST_ID] = request[REQUEST_ID]
     if request[SCHEME] == "https":
-        headers.setdefault("Strict-Transport-Security", "max-age=31536000")
+        for name, value in STRICT.items():
+            headers.setdefault(name, value)
 
 
 def _wanted(request: web.Request, response: web.StreamResponse) -> Mapping[str, str]:

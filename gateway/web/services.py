@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import TypeAlias
 
 from aiohttp import web
 
@@ -18,6 +19,7 @@ from gateway.metrics import Metrics
 from gateway.reload import Reloaded
 from gateway.store.blobs import Blobs
 from gateway.store.database import Database
+from normalizer.message import RawMessage
 
 
 def _nothing() -> None:
@@ -26,6 +28,10 @@ def _nothing() -> None:
 
 async def _no_number(_entry: int, _within: float) -> str | None:
     return None
+
+
+Begin: TypeAlias = Callable[[RawMessage, Callable[[BaseException | None], None]], None]
+"""(message, told): `told` is called once, with None after the commit, else with what went wrong."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -39,6 +45,8 @@ class Services:
     metrics: Metrics
     intake: Intake | None = None
     """None: webhooks are not mounted."""
+    begin: Begin | None = None
+    """`intake` of one small message without a task; None: every request goes through the application."""
     webhooks: Mapping[tuple[str, str], Webhook] = field(default_factory=dict)
     """(channel, account) -> what is mounted under `/channels/<channel>/<account>`."""
     checks: Sequence[Check] = ()

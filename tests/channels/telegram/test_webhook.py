@@ -141,6 +141,22 @@ async def test_a_big_body_goes_to_disk_and_a_bigger_one_is_refused(tmp_path: Pat
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("body", [UPDATE, *MALFORMED])
+async def test_what_is_taken_at_once_is_what_the_route_takes(body: bytes, tmp_path: Path) -> None:
+    journal, made = Journal(), hook(tmp_path)
+    async with mounted(made, journal) as url:
+        assert await post(url, body) == 200
+    assert [made.at_once({HEADER.lower(): SECRET}, body)] == journal.raws
+
+
+def test_what_needs_the_route_is_not_taken_at_once(tmp_path: Path) -> None:
+    made, shown = hook(tmp_path), HEADER.lower()
+    assert made.at_once({}, UPDATE) is None
+    assert made.at_once({shown: ""}, UPDATE) is None
+    assert made.at_once({shown: SECRET + "x"}, UPDATE) is None
+    assert made.at_once({shown: SECRET}, b"x" * (256 * 1024 + 1)) is None
+
+
 HEAD = f"POST /hook HTTP/1.1\r\nHost: h\r\n{HEADER}: {SECRET}\r\n".encode()
 
 
