@@ -220,7 +220,7 @@ class ImapListener:
         self._failures, self._broken_since, self._why, self._urgent = 0, None, "", False
 
     def _connection(self, intake: Intake, wait: Any) -> None:
-        """One connection, until it breaks or we stop."""
+        """One connection, until it breaks, another one has to compare, or we stop."""
         password, token = self._login.credentials(wait)
         with Session.open(self._settings, self._watchdog, password=password, token=token) as session:
             session.select(self._settings.folder, read_only=self._settings.read_only)
@@ -239,11 +239,15 @@ class ImapListener:
             self._where(session, mailbox)
             mailbox.prepare()
             mailbox.settle()
-            while not self._stopping.is_set():
+            # A server may go on showing an open connection what the folder was: only another one sees what it is.
+            compares = self._comparison_is_due()
+            while not self._stopping.is_set() and (compares or not self._comparison_is_due()):
                 session.heard()  # what came before this look is seen by it
                 mailbox.take_new()
                 mailbox.take_due()
-                self._compare(mailbox)
+                if compares:
+                    self._compare(mailbox)
+                    compares = False
                 self._unsettled = mailbox.unsettled
                 self._good()
                 if not self._stopping.is_set() and not session.heard():
@@ -279,20 +283,23 @@ class ImapListener:
         answered = len(young) if self._account.outbound == "on" else 0
         return Existing(old=sorted(set(uids) - set(wanted)), wanted=wanted, answered=answered, old_before=since)
 
+    def _comparison_is_due(self) -> bool:
+        """At the start, and then every hour (`reconcile`)."""
+        last = self._reconciled_at
+        return last is None or self._clock() - last >= self._settings.reconcile
+
     def _compare(self, mailbox: Mailbox) -> None:
-        """At the start, and then every hour."""
         now = self._clock()
-        if self._reconciled_at is None or now - self._reconciled_at >= self._settings.reconcile:
-            missing = mailbox.reconcile()
-            # It stands until a comparison finds nothing: whoever delivers below the cursor does it again.
-            self._missed = (
-                f"at {now:%Y-%m-%d %H:%M} UTC {missing} messages lay in {self._settings.folder} that had not been "
-                "taken in; they are now"
-                if missing
-                else ""
-            )
-            mailbox.settle()
-            self._reconciled_at = now
+        missing = mailbox.reconcile()
+        # It stands until a comparison finds nothing: whoever delivers below the cursor does it again.
+        self._missed = (
+            f"at {now:%Y-%m-%d %H:%M} UTC {missing} messages lay in {self._settings.folder} that had not been "
+            "taken in; they are now"
+            if missing
+            else ""
+        )
+        mailbox.settle()
+        self._reconciled_at = now
 
     def _pause_for_news(self, session: Session) -> None:
         poll = self._settings.poll.total_seconds()

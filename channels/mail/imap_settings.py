@@ -70,7 +70,8 @@ class Imap(_Model):
     idle: bool = True
     """Let the server tell of new mail at once (RFC 2177), where it can."""
     reconcile: Duration = parse_duration("1h")
-    """How often all numbers of the folder are compared with what is known."""
+    """How often all numbers of the folder are compared with what is known, each time by a new connection: a server may
+    go on showing an open one what the folder was."""
     message_size: Size = Field(50 * 1024 * 1024, ge=64 * 1024)
     """Of a bigger message the beginning is taken in; the message stays in the mailbox."""
     timeout: Duration = parse_duration("60s")

@@ -24,6 +24,8 @@ from imapclient import IMAPClient
 
 PASSWORD = "pw"
 PATIENCE = 20.0
+_INDEX_NAME = slice(4, 8)
+"""Where the log of an index holds its name (`indexid` in its header): the second it was made in."""
 _CONF = """
 base_dir = {root}/run
 state_dir = {root}/run
@@ -169,11 +171,37 @@ class Dovecot:
             process.kill()
             process.wait(PATIENCE)
 
+    def another_second(self, user: str = "support") -> None:
+        """Wait until the clock shows another second than when the server last wrote into a user's indexes.
+
+        It names an index, and a new numbering, by the second it was made in: of two that were made in one second it
+        takes the second for the first, and a connection that is open goes on with what it knew.
+        """
+        indexes = (self.root / "mail" / user).rglob("dovecot*")
+        later = int(max(path.stat().st_mtime for path in indexes)) + 1
+        while (left := later - time.time()) > 0:
+            time.sleep(left)
+
     def forget_numbers(self, user: str = "support") -> None:
-        """Make the server number INBOX anew: another UIDVALIDITY. It must be stopped."""
+        """Make the server number INBOX anew: another UIDVALIDITY. Whoever is connected may not hear of it."""
+        self.another_second(user)
         for path in (self.root / "mail" / user).glob("dovecot*"):
             if path.is_file():
                 path.unlink()
+
+    @contextmanager
+    def unheard(self, user: str = "support") -> Iterator[None]:
+        """Whoever is connected hears nothing of what is done to INBOX inside, then or later.
+
+        The indexes get the names of those that were there before, as if all were made within one second.
+        """
+        folder = self.root / "mail" / user
+        before = {path: path.read_bytes()[_INDEX_NAME] for path in folder.glob("dovecot*.log")}
+        yield
+        for path, name in before.items():
+            with path.open("r+b") as file:
+                file.seek(_INDEX_NAME.start)
+                file.write(name)
 
     @contextmanager
     def client(self, user: str = "support", folder: str = "INBOX") -> Iterator[IMAPClient]:
