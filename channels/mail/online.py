@@ -18,6 +18,7 @@ from pydantic import SecretStr
 from channels.contract import Clock, Finding, Surroundings, Unavailable
 from channels.credentials import reveal
 from channels.mail.imap_settings import Imap
+from channels.mail.leaving import leave, quit_and_leave
 from channels.mail.oauth import TokenRefused, Tokens
 from channels.mail.oauth_settings import OAuth
 from channels.mail.online_own import own_port
@@ -158,9 +159,9 @@ async def _relay(relay: Relay, secrets: Secrets) -> Met:
             await client.auth_xoauth2(relay.user, secrets.token)
         elif relay.user:
             await client.login(relay.user, secrets.password)
-        await client.quit()
+        await quit_and_leave(client)
     finally:
-        client.close()
+        leave(client)
     safety = {
         "none": "without TLS",
         "tls": "TLS with a verified certificate",

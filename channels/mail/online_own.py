@@ -12,6 +12,7 @@ from pathlib import Path
 from aiosmtplib import SMTP, SMTPException
 
 from channels.contract import Accepted, Cursor, Finding, Surroundings, Unavailable
+from channels.mail.leaving import leave, quit_and_leave
 from channels.mail.listener import SmtpListener
 from channels.mail.settings import MailAccount, SmtpOptions
 from normalizer.message import RawMessage
@@ -74,10 +75,10 @@ async def _handshake(host: str, port: int) -> bytes:
         await client.starttls(validate_certs=False)
         shown: ssl.SSLObject = client.get_transport_info("ssl_object")
         certificate = shown.getpeercert(binary_form=True) or b""
-        await client.quit()
+        await quit_and_leave(client)
         return certificate
     finally:
-        client.close()
+        leave(client)
 
 
 def _verdict(options: SmtpOptions, accounts: Mapping[str, MailAccount]) -> str:

@@ -20,6 +20,7 @@ from aiosmtplib import (
 )
 
 from channels.contract import Clock, Unavailable
+from channels.mail.leaving import leave
 from channels.mail.oauth import TokenRefused, Tokens
 from channels.mail.outbound import Mail, Origin, compose
 from channels.mail.settings import Relay
@@ -208,7 +209,7 @@ class RelayTransport:
             timer.cancel()
         if client.protocol is not None and client.is_connected:
             client.protocol.write(b"QUIT\r\n")
-        client.close()
+        leave(client)
 
 
 async def _reset(client: SMTP) -> bool:

@@ -16,6 +16,7 @@ from aiosmtpd.smtp import SMTP
 
 from tests.mailboxes.desk import Running, letter, overrides, running
 from tests.services.dovecot import Dovecot, dovecot
+from tests.services.listening import listening
 
 pytestmark = [pytest.mark.services("dovecot"), pytest.mark.xdist_group("dovecot")]
 
@@ -44,13 +45,8 @@ class Relay:
 @asynccontextmanager
 async def relaying(server: Dovecot) -> AsyncIterator[Relay]:
     relay, loop = Relay(server), asyncio.get_running_loop()
-    listening = await loop.create_server(lambda: SMTP(relay, hostname="relay.example", loop=loop), "127.0.0.1", 0)
-    relay.port = listening.sockets[0].getsockname()[1]
-    try:
+    async with listening(lambda: SMTP(relay, hostname="relay.example", loop=loop)) as relay.port:
         yield relay
-    finally:
-        listening.close()
-        await listening.wait_closed()
 
 
 def alarms(relay: Relay) -> list[bytes]:

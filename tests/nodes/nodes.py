@@ -19,6 +19,7 @@ import aiohttp
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from tests.postgres import Server
+from tests.services.listening import listening
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -74,12 +75,8 @@ async def far_side() -> AsyncIterator[FarSide]:
     """A mail server on a free port of loopback."""
     far = FarSide()
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: SMTP(far, hostname="far.example", loop=loop), "127.0.0.1", 0)
-    far.port = server.sockets[0].getsockname()[1]
-    try:
+    async with listening(lambda: SMTP(far, hostname="far.example", loop=loop)) as far.port:
         yield far
-    finally:
-        server.close()
 
 
 @dataclass(slots=True)

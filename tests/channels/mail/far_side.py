@@ -18,6 +18,8 @@ from typing import Any
 
 from aiosmtpd.smtp import SMTP, AuthResult
 
+from tests.services.listening import listening
+
 
 @dataclass
 class FarSide:
@@ -130,12 +132,5 @@ async def far_side(
         server.inside_tls = inside_tls
         return server
 
-    listening = await loop.create_server(connection, "127.0.0.1", port, ssl=tls if inside_tls else None)
-    side.port = listening.sockets[0].getsockname()[1]
-    try:
+    async with listening(connection, port, tls if inside_tls else None) as side.port:
         yield side
-    finally:
-        listening.close()
-        await side.hang_up()
-        await listening.wait_closed()
-        await asyncio.sleep(0)

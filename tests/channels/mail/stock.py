@@ -13,6 +13,7 @@ from aiosmtpd.smtp import SMTP
 
 from channels.mail.addresses import Recipients
 from tests.channels.mail.support import ACCOUNTS
+from tests.services.listening import listening
 
 
 @dataclass
@@ -47,16 +48,9 @@ async def stock() -> AsyncIterator[tuple[str, int, Sink]]:
     """A stock server on a free port: (host, port, what it got)."""
     logging.getLogger("mail.log").setLevel(logging.ERROR)
     sink, loop = Sink(), asyncio.get_running_loop()
-    server = await loop.create_server(
-        lambda: Patient(
-            sink, hostname="desk.example", enable_SMTPUTF8=True, data_size_limit=50 * 1024 * 1024, loop=loop
-        ),
-        "127.0.0.1",
-        0,
-    )
-    host, port = server.sockets[0].getsockname()
-    try:
-        yield host, port, sink
-    finally:
-        server.close()
-        await server.wait_closed()
+
+    def connection() -> Patient:
+        return Patient(sink, hostname="desk.example", enable_SMTPUTF8=True, data_size_limit=50 * 1024 * 1024, loop=loop)
+
+    async with listening(connection) as port:
+        yield "127.0.0.1", port, sink

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import socket
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
 from email.utils import format_datetime
@@ -143,6 +146,61 @@ async def test_the_commands(pair: Pair, var: Path, capsys: pytest.CaptureFixture
     assert len(side.got) == 1
     assert await run("check", "--online", *common) == 1
     assert "TROUBLE  mail/support" in capsys.readouterr().out
+
+
+@contextmanager
+def deaf(pair: Pair) -> Iterator[tuple[int, list[bool]]]:
+    """A relay inside TLS that takes one mail and answers no farewell: its port, and whether the client has gone."""
+    gone: list[bool] = []
+    listening = socket.create_server(("127.0.0.1", 0))
+    listening.settimeout(60)
+
+    def serve() -> None:
+        client, _ = listening.accept()
+        client.settimeout(20)
+        with pair.server().wrap_socket(client, server_side=True) as wire, wire.makefile("rb") as lines:
+            wire.sendall(b"220 relay.example\r\n")
+            for answer in (b"250 relay.example", b"250 ok", b"250 ok", b"354 go on"):
+                lines.readline()
+                wire.sendall(answer + b"\r\n")
+            while lines.readline() != b".\r\n":
+                pass
+            wire.sendall(b"250 taken\r\n")
+            with socket.socket(fileno=os.dup(wire.fileno())) as raw:
+                raw.settimeout(20)
+                try:
+                    while raw.recv(1000):
+                        pass
+                    gone.append(True)
+                except ConnectionError:
+                    gone.append(True)
+                except TimeoutError:
+                    gone.append(False)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield int(listening.getsockname()[1]), gone
+    finally:
+        thread.join()
+        listening.close()
+
+
+def test_a_command_leaves_no_connection_open(pair: Pair, var: Path, no_collector: None) -> None:
+    """Also beside a relay that does not end what TLS began."""
+    with deaf(pair) as (port, gone):
+        where = f"{{host: localhost, port: {port}, ca: {pair.certificate}, tls: tls}}"
+        words = ("send-test", "me@client.example", "--config", str(ROOT / "config"), "--var", str(var))
+        assert asyncio.run(run(*words, "--set", f"channels.mail.support.relay={where}")) == 0
+    assert gone == [True]
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    """What nobody closes stays open."""
+    gc.disable()
+    yield
+    gc.enable()
 
 
 def own(pair: Pair, **smtp: Any) -> Settings:
