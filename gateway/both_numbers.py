@@ -32,6 +32,13 @@ def shown(conn: Connection, ctx: Context, ticket: Row[Any]) -> str:
     return feeds.numbers_of(conn, [ticket.id]).get(ticket.id) or str(ticket.number)
 
 
+def beside(conn: Connection, ctx: Context, ticket: Row[Any]) -> str:
+    """Ours, with the store's beside it where it has given another one: "10000016 (77)". For pages, where there is room:
+    whoever was told one of them finds it."""
+    told = shown(conn, ctx, ticket)
+    return str(ticket.number) if told == str(ticket.number) else f"{ticket.number} ({told})"
+
+
 def in_text(text: str) -> list[str]:
     """What looks like a ticket's number in a short message."""
     return list(dict.fromkeys(one or other for one, other in _IN_TEXT.findall(text[:500])))[:MOST]

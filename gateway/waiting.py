@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+STOPPING = 10.0
+"""Seconds that work under way at a stop has to come to its end, before it is broken off: a far side that hangs must not
+keep the gateway from ending before whoever stops it loses patience."""
 
 
 async def wait_for_any(*events: asyncio.Event, seconds: float) -> None:
@@ -34,3 +40,20 @@ def gathered(wake: Callable[[], object], seconds: float) -> Callable[[], None]:
             asyncio.get_running_loop().call_later(seconds, now)
 
     return soon
+
+
+async def until_stopped(work: Coroutine[Any, Any, T], stop: asyncio.Event, *, grace: float = STOPPING) -> T | None:
+    """The result of work that may be broken off anywhere; None where it did not end within `grace` of the stop. Raises
+    what the work raises."""
+    task, over = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({task, over}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            await asyncio.wait({task}, timeout=grace)
+        if task.done():
+            return task.result()
+    finally:
+        over.cancel()
+        task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    return None

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from channels.speech import Speaks
-from gateway import operators
+from gateway import call_hours, operators
 from gateway.cli.options import Invocation, invocation
 from gateway.settings import Settings
 from gateway.settings_files import Configuration, ConfigurationError, load
@@ -42,7 +42,9 @@ def check(
     accounts = sum(map(len, loaded.settings.channels.values()))
     said = f"{accounts} accounts, {len(loaded.policy.contracts)} contracts, {len(loaded.policy.rules)} rules"
     typer.echo(json.dumps({"ok": True}) if as_json else f"{asked.config}: good ({said})")
-    for gap in (*operators.gaps(loaded.settings), *_unknown_addresses(loaded.settings), *_lacking(loaded.settings)):
+    settings = loaded.settings
+    found = (*operators.gaps(settings), *_unknown_addresses(settings), *_lacking(settings), *_without_zone(loaded))
+    for gap in found:
         # Nothing that keeps the gateway from running; but somebody should know before the first trouble.
         typer.echo(json.dumps({"missing": gap}) if as_json else f"missing: {gap}", err=not as_json)
     if online:
@@ -71,6 +73,18 @@ def _lacking(settings: Settings) -> list[str]:
         for name, account in accounts.items()
         if isinstance(account, Speaks)
         for lack in account.lacks()
+    ]
+
+
+def _without_zone(loaded: Configuration) -> list[str]:
+    """Accounts that call people by day, and do not say where it is day."""
+    if not (loaded.surveys.enabled and loaded.surveys.calls):
+        return []
+    return [
+        f"channels.voice.{name}.timezone: calls that ask for a mark go out from {call_hours.BEGINS:%H:%M} to "
+        f"{call_hours.ENDS:%H:%M} in UTC, where no contract says another zone; write the desk's, such as Europe/Kyiv"
+        for name, account in loaded.settings.accounts("voice").items()
+        if account.most_a_day() is not None and account.outbound == "on" and "timezone" not in account.model_fields_set
     ]
 
 

@@ -33,7 +33,7 @@ from gateway.store.blobs import Blobs
 from gateway.store.database import Database
 from gateway.store.failpoints import FailPoint, nowhere
 from gateway.store.feeds import Row, Settled
-from gateway.waiting import wait_for_any
+from gateway.waiting import STOPPING, wait_for_any
 
 SHORTEST, LONGEST = 1.0, 60.0
 """Seconds between two looks at the table, unless something wakes the loop."""
@@ -113,13 +113,15 @@ class Pushing:
         await self.finish()
 
     async def finish(self) -> None:
-        """Wait for everything under way; what takes longer stays SENDING and is asked for after the next start."""
+        """Wait for what is under way, for a while: a store that hangs must not hold up the end. What takes longer is
+        broken off and stays SENDING: it is in doubt, and the store is asked after the next start."""
         if not self._tasks:
             return
-        longest = max(self._settings(name).timeout for name in self._names()) if self._names() else timedelta()
-        _, late = await asyncio.wait(set(self._tasks), timeout=longest.total_seconds() * 2 + 10)
+        _, late = await asyncio.wait(set(self._tasks), timeout=STOPPING)
         for task in late:
             task.cancel()
+        if late:
+            log.warning("writes to stores are broken off; the stores are asked after the next start", count=len(late))
         await asyncio.gather(*late, return_exceptions=True)
 
     async def recover(self) -> int:

@@ -31,7 +31,7 @@ from gateway.store import cursors
 from gateway.store import feeds as store
 from gateway.store.blobs import Blobs
 from gateway.store.database import Database
-from gateway.waiting import wait_for_any
+from gateway.waiting import until_stopped, wait_for_any
 from normalizer.message import Attachment
 
 T = TypeVar("T")
@@ -106,7 +106,7 @@ class Reading:
             self._woken.clear()
             pause = self._settings(name).poll.total_seconds()
             try:
-                again = await self.look(name)
+                again = await until_stopped(self.look(name), stop)
                 failures, pause = 0, SOON if again else pause
                 self._troubles.pop(name, None)
             except (FeedError, Unavailable) as error:

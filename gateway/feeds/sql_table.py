@@ -37,7 +37,7 @@ from gateway.feeds.contract import (
 )
 from gateway.feeds.kind import Wiring
 from gateway.feeds.settings import FeedSettings
-from gateway.feeds.sql_table_engine import Busy, make_engine, reading, writing
+from gateway.feeds.sql_table_engine import Busy, Lines, make_engine, reading, writing
 from gateway.feeds.sql_table_errors import Kind, Trouble, trouble
 from gateway.feeds.sql_table_messages import MessageReader
 from gateway.feeds.sql_table_reading import TicketReader, page
@@ -51,8 +51,8 @@ _REMEMBERED = 10_000
 """Tickets whose last write by this process is remembered."""
 _ROUNDS = 4
 """How often a push begins again at once: somebody else made the same row, or took the same number, meanwhile."""
-_LETTING_GO = 5.0
-"""Seconds that closing waits for threads; what they do ends by itself at the time limit."""
+_LETTING_GO = 2.0
+"""Seconds that closing waits for threads, before and after it cuts their connections."""
 
 
 class _Again(Exception):
@@ -70,6 +70,8 @@ class SqlFeed:
         self._settings, self._url, self._clock = settings, url, clock
         self._threads: ThreadPoolExecutor | None = None
         self._engine: Engine | None = None
+        self._lines: Lines | None = None
+        self._closing = False
         self._shape: Shape | None = None
         self._first = threading.Lock()
         # One file has one writer: in a queue of our own nobody is left waiting for ever, as SQLite's has no order.
@@ -81,14 +83,18 @@ class SqlFeed:
 
     async def open(self) -> None:
         """Make the threads."""
+        self._closing = False
         self._threads = ThreadPoolExecutor(self._settings.concurrency + 1, thread_name_prefix="sql-feed")
 
     async def close(self) -> None:
-        """End the threads and the connections."""
-        threads, self._threads = self._threads, None
+        """End the threads and the connections: those that a thread still waits on are cut."""
+        threads, self._threads, self._closing = self._threads, None, True
         if threads is not None:
             ended = asyncio.get_running_loop().run_in_executor(None, lambda: threads.shutdown(cancel_futures=True))
             await asyncio.wait([ended], timeout=_LETTING_GO)
+            if not ended.done() and self._lines is not None:
+                self._lines.cut()
+                await asyncio.wait([ended], timeout=_LETTING_GO)
         engine, self._engine = self._engine, None
         if engine is not None:
             engine.dispose()
@@ -100,9 +106,12 @@ class SqlFeed:
     def _connected(self) -> Engine:
         """Raises FeedError."""
         with self._first:
+            if self._closing:
+                raise FeedError("the gateway stops")
             if self._engine is None:
                 seconds = self._settings.timeout.total_seconds()
                 self._engine = make_engine(self._url, size=self._settings.concurrency + 1, seconds=seconds)
+                self._lines = Lines(self._engine)
             return self._engine
 
     def _bound(self) -> Shape:

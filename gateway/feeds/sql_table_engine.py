@@ -9,8 +9,11 @@ https://mariadb.com/kb/en/get_lock/, https://mariadb.com/kb/en/sql-mode/, https:
 from __future__ import annotations
 
 import hashlib
+import os
+import socket
+import sqlite3
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -65,6 +68,34 @@ def make_engine(url: str, *, size: int, seconds: float) -> Engine:
         return make(found, common, seconds)
     except ModuleNotFoundError as error:
         raise FeedError(f"{error.name} is not installed: pip install 'intake-gateway[mariadb]'", again=False) from None
+
+
+class Lines:
+    """The connections of an engine, to be cut when nobody may wait for them any longer."""
+
+    def __init__(self, engine: Engine) -> None:
+        """From now on."""
+        self._open: set[Any] = set()
+        # First of all: what SQLAlchemy asks on a new connection may hang as well.
+        event.listen(engine, "connect", lambda raw, _: self._open.add(raw), insert=True)
+        event.listen(engine, "close", lambda raw, _: self._open.discard(raw))
+
+    def cut(self) -> None:
+        """Whoever waits on one hears at once that it is gone. From any thread."""
+        for raw in list(self._open):
+            # One that has just ended is nobody's any more.
+            with suppress(OSError, AttributeError, ValueError, sqlite3.Error):
+                _cut(raw)
+
+
+def _cut(raw: Any) -> None:
+    if isinstance(raw, sqlite3.Connection):
+        raw.interrupt()
+    elif (libpq := getattr(raw, "pgconn", None)) is not None:
+        with socket.socket(fileno=os.dup(libpq.socket)) as wire:
+            wire.shutdown(socket.SHUT_RDWR)
+    else:  # PyMySQL; under TLS the socket itself, and not what goes over it
+        socket.socket.shutdown(raw._sock, socket.SHUT_RDWR)
 
 
 def _sqlite(url: URL, common: Mapping[str, Any], seconds: float) -> Engine:

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl
 from aiohttp import web
 from sqlalchemy import Connection, Row
 
-from gateway import surveys
+from gateway import both_numbers, surveys
 from gateway.context import Context
 from gateway.facts import desk_name, plain_subject
 from gateway.requester_acts import problem_remains
@@ -39,6 +39,8 @@ Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class _View:
     survey: Row[Any]
     ticket: Row[Any]
+    number: str
+    """With the store's beside it."""
     vote: Row[Any] | None
     opted_out: bool
     expired: bool
@@ -79,9 +81,11 @@ async def _view(request: web.Request, services: Services) -> _View | None:
         survey = surveys.by_token(conn, services.ctx, token)
         if survey is None:
             return None
+        ticket = tickets.get(conn, survey.ticket_id)
         return _View(
             survey=survey,
-            ticket=tickets.get(conn, survey.ticket_id),
+            ticket=ticket,
+            number=both_numbers.beside(conn, services.ctx, ticket),
             vote=store.current(conn, survey.id),
             opted_out=bool(people.get(conn, survey.contact_id).no_surveys),
             expired=survey.expires_at <= now,
@@ -178,9 +182,9 @@ def _page(pages: Pages, request: web.Request, services: Services, view: _View) -
         words,
         title=words("how"),
         desk=desk_name(ctx, account),
-        about=words("about", number=view.ticket.number, subject=plain_subject(view.ticket.subject))
+        about=words("about", number=view.number, subject=plain_subject(view.ticket.subject))
         if plain_subject(view.ticket.subject)
-        else words("number", number=view.ticket.number),
+        else words("number", number=view.number),
         choices=choices(words),
         chosen=asked or voted,
         voted=voted,
@@ -190,5 +194,5 @@ def _page(pages: Pages, request: web.Request, services: Services, view: _View) -
         expired=view.expired,
         stopped=view.opted_out,
         stopping="stop" in request.query,
-        reopened=words("reopened", number=view.ticket.number) if reopened else "",
+        reopened=words("reopened", number=view.number) if reopened else "",
     )

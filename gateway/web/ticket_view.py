@@ -11,7 +11,8 @@ from aiohttp import web
 from sqlalchemy import Connection, Row
 
 from channels.registry import identity_kind
-from gateway import facts, wording
+from gateway import both_numbers, facts, wording
+from gateway.context import Context
 from gateway.store import people, surveys, tickets
 from gateway.web.page import Pages, Words
 from gateway.web.services import SERVICES, Services
@@ -35,6 +36,8 @@ class Shown:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _View:
     ticket: Row[Any]
+    number: str
+    """With the store's beside it."""
     language: str
     messages: Sequence[Row[Any]]
     files: Sequence[Row[Any]]
@@ -46,7 +49,7 @@ def handler(pages: Pages) -> Handler:
     async def show(request: web.Request) -> web.StreamResponse:
         services = request.app[SERVICES]
         token_hash, now = services.ctx.keyring.hash(request.match_info["token"]), services.clock()
-        view = await services.db.read(lambda conn: _look(conn, token_hash, now))
+        view = await services.db.read(lambda conn: _look(conn, services.ctx, token_hash, now))
         if view is None:
             return pages.gone(request, services.ctx.texts, services.ctx.settings.desk.name)
         return _page(pages, services, view, now)
@@ -54,7 +57,7 @@ def handler(pages: Pages) -> Handler:
     return show
 
 
-def _look(conn: Connection, token_hash: str, now: datetime) -> _View | None:
+def _look(conn: Connection, ctx: Context, token_hash: str, now: datetime) -> _View | None:
     link = surveys.viewed(conn, token_hash, now)
     if link is None:
         return None
@@ -69,7 +72,8 @@ def _look(conn: Connection, token_hash: str, now: datetime) -> _View | None:
     identity = people.find(conn, identity_kind(ticket.channel), ticket.requester)
     chosen = people.get(conn, identity.contact_id).language if identity is not None else None
     files = tickets.attachments_of(conn, [message.id for message in public])
-    return _View(ticket=ticket, language=chosen or ticket.language, messages=public, files=files)
+    number = both_numbers.beside(conn, ctx, ticket)
+    return _View(ticket=ticket, number=number, language=chosen or ticket.language, messages=public, files=files)
 
 
 def _page(pages: Pages, services: Services, view: _View, now: datetime) -> web.Response:
@@ -87,7 +91,7 @@ def _page(pages: Pages, services: Services, view: _View, now: datetime) -> web.R
     return pages.show(
         "ticket",
         words,
-        title=words("number", number=ticket.number),
+        title=words("number", number=view.number),
         desk=desk,
         subject=facts.plain_subject(ticket.subject),
         state=words(f"state_{ticket.status}"),

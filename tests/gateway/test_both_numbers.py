@@ -7,15 +7,21 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection
 
-from gateway import both_numbers
+from gateway import both_numbers, surveys
 from gateway.dialogs import ivr
 from gateway.dialogs.ivr_states import Find, Plan, State
+from gateway.notices import view_token
 from gateway.store import feeds, tickets
+from gateway.store import surveys as survey_store
+from gateway.store.blobs import Blobs
 from gateway.store.database import Database
 from normalizer.call import Pressed
 from normalizer.mail.threads import keys
 from tests.gateway.conftest import FrozenClock
 from tests.gateway.feeds_desk import Rig, feeds_context
+from tests.gateway.people_desk import IRA, Desk, context
+from tests.gateway.staffed import served
+from tests.gateway.web.page_reader import PageReader
 
 
 @pytest.mark.parametrize(
@@ -78,3 +84,36 @@ def test_a_stores_number_is_keyed_in_on_the_telephone_where_there_is_a_store() -
     _, beside_a_store = ivr.step(Plan(other_numbers=True), state, keyed)
     assert beside_a_store == (Find(number="77"),)
     assert plain != beside_a_store
+
+
+@pytest.mark.parametrize("number", [None, "77"])
+async def test_the_pages_of_a_ticket_show_the_stores_number_beside_ours(
+    number: str | None, db: Database, blobs: Blobs, clock: FrozenClock, tmp_path: Path
+) -> None:
+    store = {"kind": "rt", "url": "https://rt.desk.example", "token": "env:RT", "user": "gateway"}
+    desk = Desk(db, blobs, clock, context(feeds={"rt": store}))
+    ticket = await desk.open()
+
+    def linked(conn: Connection) -> None:
+        feeds.change_link(
+            conn, feeds.link_of(conn, ticket) or feeds.make_link(conn, "rt", ticket, clock()), number=number
+        )
+
+    await db.write(linked)
+    await desk.act("resolve", ticket, result="Cable.")
+    ours = (await desk.ticket(ticket)).number
+    nonce = (await desk.do(lambda conn: survey_store.get(conn, 1))).nonce
+    paths = {
+        "ticket": f"/t/{view_token(desk.ctx, await desk.ticket(ticket), IRA)}",
+        "mark": f"/rate/{surveys.token_of(desk.ctx, nonce)}",
+    }
+    shown = {}
+    async with served(db, blobs, clock, tmp_path, desk.ctx) as site:
+        for name, path in paths.items():
+            async with site.session.get(site.url + path) as response:
+                assert response.status == 200
+                shown[name] = PageReader(await response.text()).text
+    wanted = f"Заявка {ours} ({number})" if number else f"Заявка {ours}"
+    for name, text in shown.items():
+        assert wanted in text, name
+        assert ("(" in text[text.index(ours) : text.index(ours) + len(ours) + 2]) == (number is not None), name
