@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from pydantic_core import from_json
+
 from normalizer.message import Body, Facts, RawMessage
 
 FORMAT = "telegram/1"
@@ -23,7 +25,6 @@ ALLOWED_UPDATES = (
 
 # Made once: a call with options makes an encoder each time.
 _sorted = json.JSONEncoder(sort_keys=True).encode
-_read = json.JSONDecoder().raw_decode
 _NAMED = frozenset(ALLOWED_UPDATES) - {"callback_query"}
 _ID = re.compile(rb'"update_id"\s*:\s*(-?[0-9]{1,18})(?![0-9])')
 
@@ -62,13 +63,11 @@ def parsed(content: bytes) -> Mapping[str, Any]:
 
 
 def _loaded(content: bytes) -> Any:
-    """As `json.loads`, which looks for other encodings and for blanks around before it reads. Raises as it does."""
+    """As `json.loads`, in half of its time where the bytes are good JSON. Raises as it does."""
     try:
-        text = content.decode()
-        found, end = _read(text)
+        return from_json(content, cache_strings="keys")
     except ValueError:
-        return json.loads(content)
-    return found if end == len(text) else json.loads(content)
+        return json.loads(content)  # it takes other encodings, halves of surrogates, and more levels
 
 
 def update_id(content: bytes, update: Mapping[str, Any]) -> int | None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
-_HEAD = re.compile(rb"POST (/[!-~]{1,200}) HTTP/1\.1\r\n((?:[A-Za-z0-9-]{1,64}: [\t -~]*\r\n){1,40})\r\n")
+_HEAD = re.compile(rb"POST (/[!-~]{1,200}) HTTP/1\.1\r\n((?:[A-Za-z0-9-]{1,64}: [\t -~]{0,1000}\r\n){1,20})\r\n")
 _NOT_PLAIN = frozenset(
     {"transfer-encoding", "content-encoding", "expect", "upgrade", "te", "trailer", "proxy-connection"}
 )
@@ -38,7 +39,8 @@ def read(data: bytes) -> Plain | None:
     return Plain(head[1], headers, data[start:])
 
 
-def _headers(lines: bytes) -> dict[str, str] | None:
+@lru_cache(maxsize=128)  # a sender says the same each time, but for the length
+def _headers(lines: bytes) -> Mapping[str, str] | None:
     headers = {}
     said = lines.decode("ascii").split("\r\n")[:-1]
     for line in said:

@@ -12,7 +12,7 @@ import asyncio
 import logging
 import random
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from email.utils import format_datetime
 from functools import partial
@@ -23,6 +23,7 @@ from aiohttp import web
 
 from channels.contract import AtOnce
 from gateway import log
+from gateway.web.application import SHUTDOWN
 from gateway.web.hooks import BELOW, Key
 from gateway.web.passage import EVERYBODY, STRICT, request_id
 from gateway.web.plain import read
@@ -30,8 +31,6 @@ from gateway.web.proxies import believed, networks
 from gateway.web.services import Services
 from normalizer.message import RawMessage
 
-SHUTDOWN = 10.0
-"""Seconds that commits under way have at the end."""
 QUIET = 1800.0
 """Seconds: who says nothing for so long, and at most twice as long, is hung up on."""
 _FRESH = 1.0
@@ -181,8 +180,11 @@ class _Door:
         return believed(peer, self._networks)
 
     def opened(self, connection: _Connection) -> None:
-        """One more."""
-        self.connections.add(connection)
+        """One more; it is hung up on when it was let in at the last moment."""
+        if self.closing:
+            connection.close()
+        else:
+            self.connections.add(connection)
 
     def gone(self, connection: _Connection) -> None:
         """It was lost or given away."""
@@ -264,6 +266,11 @@ class ShortWay(web.BaseSite):
         host, port = self._port.getsockname()[:2]
         return f"http://{host}:{port}"
 
+    @property
+    def connections(self) -> Collection[_Connection]:
+        """Those that were not given away."""
+        return self._door.connections
+
     async def start(self) -> None:
         """Listen."""
         await super().start()
@@ -293,6 +300,6 @@ class ShortWay(web.BaseSite):
         """Hang up on those who say nothing."""
         for connection in [*self._door.connections]:
             connection.quiet += 1
-            if connection.quiet > 2:
+            if connection.quiet > 1:
                 connection.close()
         self._looking = asyncio.get_running_loop().call_later(self._quiet, self._look)

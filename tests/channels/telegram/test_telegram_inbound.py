@@ -171,3 +171,36 @@ def test_what_is_read_is_what_json_reads(content: bytes) -> None:
     except ValueError:
         wanted = {}
     assert repr(parsed(content)) == repr(wanted if isinstance(wanted, dict) else {})
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda below: st.lists(below, max_size=3) | st.dictionaries(st.text(max_size=5), below, max_size=3),
+    max_leaves=6,
+)
+NUMBERS = (b"1e400", b"-0", b"-0.0", b"NaN", b"-Infinity", b"123456789012345678901234567890", b"1.0000000000000001")
+ODD = (b"01", b"+1", b"1.", b".5", b"[inf]", b"\x7f", b'"\\ud800"', b'"\\u0000"', b"9" * 5000, b"[" * 300 + b"]" * 300)
+
+
+def by_json(content: bytes) -> object:
+    """What the standard library reads, as long as it is an object."""
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+@given(VALUES, st.booleans(), st.integers(0, 30), st.binary(max_size=2))
+def test_bytes_are_read_as_by_the_standard_library(value: object, ascii_only: bool, at: int, put: bytes) -> None:
+    content = json.dumps({"update": value}, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
+    broken = content[:at] + put + content[at:]
+    # As text, for NaN is not equal to itself and 0 is to -0.
+    assert repr(parsed(content)) == repr(by_json(content))
+    assert repr(parsed(broken)) == repr(by_json(broken))
+
+
+@pytest.mark.parametrize("odd", [*NUMBERS, *ODD])
+def test_odd_values_are_read_as_by_the_standard_library(odd: bytes) -> None:
+    for content in (b'{"a":' + odd + b"}", b' {"a":1, "a":' + odd + b"}\n", b"\xef\xbb\xbf{}", odd):
+        assert repr(parsed(content)) == repr(by_json(content))

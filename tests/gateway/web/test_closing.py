@@ -14,6 +14,7 @@ from gateway.store.blobs import Blobs
 from gateway.store.database import Database
 from gateway.web.application import open_site
 from gateway.web.closing import close
+from gateway.web.short_way import ShortWay
 from tests.gateway.conftest import FrozenClock
 from tests.gateway.staffed import Site, served
 
@@ -27,11 +28,12 @@ async def used(db: Database, blobs: Blobs, clock: FrozenClock, tmp_path: Path) -
         return running
 
 
+@pytest.mark.parametrize("short", [True, False])
 @pytest.mark.parametrize("turns", range(6))
-async def test_who_connects_in_the_last_turn_of_the_loop_is_hung_up_on(used: Site, turns: int) -> None:
+async def test_who_connects_in_the_last_turn_of_the_loop_is_hung_up_on(used: Site, turns: int, short: bool) -> None:
     runner = await open_site(used.services)
     port = socket.create_server(("127.0.0.1", 0))
-    await web.SockSite(runner, port).start()
+    await (ShortWay(runner, used.services, port) if short else web.SockSite(runner, port)).start()
     with socket.create_connection(port.getsockname(), 30) as late:
         for _ in range(turns):
             await asyncio.sleep(0)

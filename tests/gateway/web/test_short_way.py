@@ -31,7 +31,6 @@ from tests.gateway.conftest import FrozenClock
 from tests.gateway.staffed import desk_context
 from tests.telegram.standin import SECRET
 
-pytestmark = pytest.mark.sqlite
 PATH = "/channels/telegram/main"
 UPDATE = b'{"update_id": 7, "message": {"message_id": 1, "date": 1, "chat": {"id": 5}, "text": "hello"}}'
 
@@ -367,9 +366,28 @@ async def test_who_says_nothing_for_long_is_hung_up_on(
     db_url: str, blobs: Blobs, clock: FrozenClock, tmp_path: Path
 ) -> None:
     async with opened(db_url, blobs, clock, tmp_path, quiet=0.05) as desk:
-        reader, writer = await asyncio.open_connection("127.0.0.1", desk.port)
-        assert await ended(reader) == b""
-        writer.close()
+        for said in (b"", request()):
+            reader, writer = await asyncio.open_connection("127.0.0.1", desk.port)
+            writer.write(said)
+            assert (await ended(reader)).startswith(b"HTTP/1.1 200 OK" if said else b"")
+            writer.close()
+        assert desk.long == 0
+
+
+async def test_who_does_not_read_answers_is_not_read_from(desk: Desk) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", desk.port)
+    writer.write(request())
+    await answer(reader)
+    (connection,) = desk.way.connections
+    assert connection.transport is not None
+    connection.pause_writing()
+    assert not connection.transport.is_reading()
+    writer.write(request(UPDATE.replace(b"7", b"8")))
+    assert (await desk.say(request(UPDATE.replace(b"7", b"9")))).status == b"HTTP/1.1 200 OK"
+    connection.resume_writing()
+    assert (await answer(reader)).status == b"HTTP/1.1 200 OK"
+    writer.close()
+    assert await desk.entries() == [UPDATE.replace(b"7", b"%d" % number) for number in (7, 9, 8)]
 
 
 async def test_a_reload_takes_a_webhook_away(desk: Desk) -> None:
