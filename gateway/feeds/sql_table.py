@@ -39,10 +39,12 @@ from gateway.feeds.kind import Wiring
 from gateway.feeds.settings import FeedSettings
 from gateway.feeds.sql_table_engine import Busy, Lines, make_engine, reading, writing
 from gateway.feeds.sql_table_errors import Kind, Trouble, trouble
+from gateway.feeds.sql_table_many import open_all
 from gateway.feeds.sql_table_messages import MessageReader
 from gateway.feeds.sql_table_reading import TicketReader, page
 from gateway.feeds.sql_table_settings import SqlSettings
 from gateway.feeds.sql_table_shape import Mismapped, Shape, bind
+from gateway.feeds.sql_table_together import Together
 from gateway.feeds.sql_table_values import Unfit
 from gateway.feeds.sql_table_writing import Writer, Wrote, closed, find_message, find_ticket, ref_of
 
@@ -51,6 +53,8 @@ _REMEMBERED = 10_000
 """Tickets whose last write by this process is remembered."""
 _ROUNDS = 4
 """How often a push begins again at once: somebody else made the same row, or took the same number, meanwhile."""
+_LANES = 2
+"""Transactions with several tickets at the same time: one that waits for a lock of the server's stops no other."""
 _LETTING_GO = 2.0
 """Seconds that closing waits for threads, before and after it cuts their connections."""
 
@@ -75,7 +79,9 @@ class SqlFeed:
         self._shape: Shape | None = None
         self._first = threading.Lock()
         # One file has one writer: in a queue of our own nobody is left waiting for ever, as SQLite's has no order.
-        self._writers = threading.Semaphore(1 if url.startswith("sqlite") else settings.concurrency + 1)
+        self._alone = url.startswith("sqlite")
+        self._writers = threading.Semaphore(1 if self._alone else settings.concurrency + 1)
+        self._together: Together | None = None
         self._wrote: OrderedDict[str, Mapping[str, str]] = OrderedDict()
         self._looked: tuple[str, Mapping[str, Mapping[str, str]]] | None = None
 
@@ -85,10 +91,14 @@ class SqlFeed:
         """Make the threads."""
         self._closing = False
         self._threads = ThreadPoolExecutor(self._settings.concurrency + 1, thread_name_prefix="sql-feed")
+        self._together = Together(self._threads, self._push_all, lanes=1 if self._alone else _LANES)
 
     async def close(self) -> None:
         """End the threads and the connections: those that a thread still waits on are cut."""
         threads, self._threads, self._closing = self._threads, None, True
+        together, self._together = self._together, None
+        if together is not None:
+            together.close()
         if threads is not None:
             ended = asyncio.get_running_loop().run_in_executor(None, lambda: threads.shutdown(cancel_futures=True))
             await asyncio.wait([ended], timeout=_LETTING_GO)
@@ -130,13 +140,35 @@ class SqlFeed:
     # -- writing
 
     async def push(self, write: Write) -> Pushed:
-        """As the contract says."""
+        """As the contract says. New tickets that wait at the same time are made in one transaction where the tables
+        allow it; what troubles one of them has each of them tried in one of its own."""
+        shape = self._shape
+        if shape is not None and shape.gathers and isinstance(write, Open) and not write.first.files:
+            assert self._together is not None, "open() comes first"
+            if (pushed := await self._together.push(write)) is not None:
+                return pushed
         return await self._in_thread(lambda: self._push(write))
 
+    def _push_all(self, writes: Sequence[Open]) -> Sequence[Pushed] | None:
+        """None: nothing was done, as one of them is in trouble. Raises what speaks against all or one of them."""
+        shape, committing = self._bound(), False
+        if not shape.gathers:
+            return None
+        try:
+            with self._writers, writing(self._connected(), "", locked=False) as conn:
+                wrote = open_all(conn, shape, self._settings, self._clock(), writes)
+                committing = True
+        except SQLAlchemyError as error:
+            pushed = trouble(error).pushed(committing=committing)
+            return [pushed] * len(writes) if pushed.uncertain else None
+        for each in wrote:
+            self._remember(each)
+        return [each.pushed for each in wrote]
+
     def _push(self, write: Write) -> Pushed:
-        for _ in range(_ROUNDS):
+        for attempt in range(_ROUNDS):
             try:
-                return self._once(write)
+                return self._once(write, again=attempt > 0)
             except _Again as error:
                 found = error.found
         made = found.pushed(committing=False)
@@ -145,7 +177,7 @@ class SqlFeed:
             return replace(made, outcome=Outcome.RETRY, of_ticket=True)
         return made
 
-    def _once(self, write: Write) -> Pushed:
+    def _once(self, write: Write, *, again: bool) -> Pushed:
         """Raises _Again for what a second try may get done at once: somebody else made the same row meanwhile, or a
         connection of the pool was stale."""
         committing = False
@@ -153,7 +185,9 @@ class SqlFeed:
             shape = self._bound()
             committing = not shape.rolls_back
             with self._writers, writing(self._connected(), write.ticket.key, locked=shape.locks) as conn:
-                wrote = Writer(conn, shape, self._settings, self._clock()).write(write)
+                # A unique key tells what is there already; then the second round looks.
+                looks = again or shape.looks
+                wrote = Writer(conn, shape, self._settings, self._clock(), looks=looks).write(write)
                 committing = True
         except (SQLAlchemyError, Busy) as error:
             found = trouble(error)

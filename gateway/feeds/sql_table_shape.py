@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy import Column, Connection, MetaData, Table, event
 
 from gateway.feeds.sql_table_forms import Form, Kind, Misfit, form_of
+from gateway.feeds.sql_table_keys import is_unique, rolls_back
 from gateway.feeds.sql_table_settings import (
     SqlAttachments,
     SqlBeside,
@@ -89,20 +90,10 @@ class Bound:
     on: Mapping[str, str] = field(default_factory=dict)
     """Its column -> the column that it repeats."""
     next: Column[Any] | None = None
-    statements: dict[str, Any] = field(default_factory=dict, compare=False)
+    guarded: bool = False
+    """Is a second row with one key of ours refused by the database itself?"""
+    statements: dict[object, Any] = field(default_factory=dict, compare=False)
     """Made once: SQLAlchemy needs longer to make one than the database to do it."""
-
-    @property
-    def guarded(self) -> bool:
-        """Is a second row with one key of ours refused by the database itself?"""
-        key = self.of("key")
-        alone = [[each.name for each in index.columns] for index in self.table.indexes if index.unique]
-        alone += [
-            [each.name for each in one.columns]
-            for one in self.table.constraints
-            if isinstance(one, sa.UniqueConstraint)
-        ]
-        return key is not None and [key.column.name] in alone
 
     def of(self, name: str) -> Slot | None:
         """The column of a field."""
@@ -134,6 +125,17 @@ class Shape:
     """False: the tables know no transactions (MyISAM)."""
     locks: bool
     """True: two pushes of one ticket at the same time have to be kept apart by us."""
+    gathers: bool
+    """May several tickets be made in one transaction? Not where one of them waits for a lock of ours while it holds up
+    the others, nor where nothing can be taken back."""
+    plain: bool
+    """Does one statement make several tickets? It has to say the number that the database counted for each."""
+
+    @property
+    def looks(self) -> bool:
+        """Must we ask for a ticket before we make it? Not where the database itself refuses a second one, and says so
+        by nothing but our key."""
+        return self.locks or not self.rolls_back or self.tickets.next is not None
 
     @property
     def key(self) -> Slot:
@@ -280,9 +282,10 @@ class _Binder:
         counted = self.column(table, wanted, "counted by us") if wanted is not None else None
         constants = self.constants(table, given.constants)
         self._demanded(table, {*(slot.column.name for slot in slots if slot.writes), *constants, *on}, counted)
+        key = next((slot.column.name for slot in slots if slot.field == "key"), None)
         return Bound(
             table=table, slots=slots, constants=constants, ids=tuple(each for each in keys if each is not None), on=on,
-            next=counted,
+            next=counted, guarded=key is not None and is_unique(self._conn, table, key),
         )  # fmt: skip
 
     def _demanded(self, table: Table, given: set[str], counted: Column[Any] | None) -> None:
@@ -361,18 +364,26 @@ def bind(conn: Connection, settings: SqlSettings) -> Shape:
     all_tables = [each.table for each in (tickets, messages, files, *whole.values()) if each is not None]
     if binder.problems:
         raise Mismapped(binder.problems)
+    locks, all_roll_back = _locks(tickets, messages, whole), all(rolls_back(each) for each in all_tables)
     return Shape(
         tickets=tickets, beside=whole, messages=messages, attachments=files, number=number,
         merged=merged,
         changed=(changed, timed) if changed is not None and timed else None, gone=tuple(gone),
-        problems=tuple(binder.problems), locks=_locks(tickets, messages, whole),
-        rolls_back=not any(_is_myisam(each) for each in all_tables),
+        problems=tuple(binder.problems), locks=locks, rolls_back=all_roll_back,
+        gathers=all_roll_back and (not locks or conn.dialect.name == "sqlite"),
+        plain=not locks and _plain(conn, tickets, messages),
     )  # fmt: skip
+
+
+def _plain(conn: Connection, tickets: Bound, messages: Bound | None) -> bool:
+    """Has each row nothing but values that we know, and the ticket's number?"""
+    counted = [column.name for column in tickets.ids if column is tickets.table.autoincrement_column]
+    tied = [*messages.on.values()] if messages is not None else counted
+    bounds = [bound for bound in (tickets, messages) if bound is not None]
+    computed = any(slot.form.kind is Kind.STAMP for bound in bounds for slot in bound.slots)
+    numbered = len(counted) == len(tickets.ids) and {*tied} == {*counted}
+    return conn.dialect.insert_returning and numbered and not computed and all(one.next is None for one in bounds)
 
 
 def _locks(tickets: Bound, messages: Bound | None, beside: Mapping[str, Bound]) -> bool:
     return bool(beside) or not tickets.guarded or (messages is not None and not messages.guarded)
-
-
-def _is_myisam(table: Table) -> bool:
-    return str(table.kwargs.get("mysql_engine", "")).lower() in ("myisam", "aria", "memory")

@@ -38,10 +38,14 @@ class Wrote:
 
 
 class Writer:
-    """One transaction's work."""
+    """One ticket's part of a transaction."""
 
-    def __init__(self, conn: Connection, shape: Shape, settings: SqlSettings, now: datetime) -> None:
-        self._conn, self._shape, self._settings, self._now = conn, shape, settings, now
+    def __init__(
+        self, conn: Connection, shape: Shape, settings: SqlSettings, now: datetime, *, looks: bool = True
+    ) -> None:
+        """Without `looks` a ticket is made before anybody asks whether it is there: the database itself has to refuse
+        a second one, with an IntegrityError."""
+        self._conn, self._shape, self._settings, self._now, self._looks = conn, shape, settings, now, looks
         self._words = Words(conn, settings.map)
         self._wrote: dict[str, str] = {}
 
@@ -58,28 +62,33 @@ class Writer:
     # -- tickets
 
     def _open(self, write: Open) -> Wrote:
-        ids = find_ticket(self._conn, self._shape, write.ticket.key)
-        facts, fresh = self._facts(write.ticket, write.first), ids is None
+        ids = find_ticket(self._conn, self._shape, write.ticket.key) if self._looks else None
+        facts, fresh = self.facts(write.ticket, write.first), ids is None
         if ids is None:
-            row = self._words.row(self._shape.tickets, facts, TICKET, wanted=lambda slot: slot.writes, new=True)
+            row = self.ticket_row(facts)
             key = self._shape.key.column
             again = key == row[key.name] if key.table is self._shape.tickets.table else None
             ids = self._insert(self._shape.tickets, row, again=again)
-            self._note(self._shape.tickets, row)
         place = self._place(ids, fresh=fresh)
         assert place is not None, "it was made in this transaction"
         self._beside(place, facts, fresh=fresh)
         self._message(place, write.ticket, write.first, new=True, fresh=fresh)
-        return self._done(ids)
+        return self.done(ids)
+
+    def ticket_row(self, facts: Facts) -> dict[str, Any]:
+        """A new ticket: column -> what to bind, without constants. Raises Unfit."""
+        row = self._words.row(self._shape.tickets, facts, TICKET, wanted=lambda slot: slot.writes, new=True)
+        self._note(self._shape.tickets, row)
+        return row
 
     def _within(self, write: Say | Alter, act: Any) -> Wrote:
         ids = self._shape.ids(write.ref.id)
         place = self._place(ids) if ids is not None else None
         if ids is None or place is None:
             return Wrote(Pushed(outcome=Outcome.VANISHED, detail=f"there is no ticket {write.ref.id} any more"))
-        self._beside(place, self._facts(write.ticket, None))
+        self._beside(place, self.facts(write.ticket, None))
         act(place)
-        return self._done(ids)
+        return self.done(ids)
 
     def _place(self, ids: Sequence[Any], *, fresh: bool = False) -> dict[str, Any] | None:
         """The ticket's row, locked where the database can: column -> value."""
@@ -119,7 +128,7 @@ class Writer:
         return [column for beside, dot, column in found if dot and beside == name]
 
     def _alter(self, place: Mapping[str, Any], write: Alter) -> None:
-        facts = self._facts(write.ticket, None)
+        facts = self.facts(write.ticket, None)
         for bound in self._shape.places():
             row = self._words.row(bound, facts, TICKET, wanted=altered(write.fields), new=False)
             self._update(bound, place, row)
@@ -140,23 +149,28 @@ class Writer:
         """`new`: it opens the ticket; `fresh`: the ticket was not there before this transaction."""
         bound = self._shape.messages
         if bound is None:
-            self._unmapped(said, new=new)
+            self.unmapped(said, new=new)
             return
         ids = None if fresh else find_message(self._conn, bound, said.key)
-        facts = self._facts(ticket, said)
         if ids is None:
-            tied = {column: place[of] for column, of in bound.on.items()}
-            row = self._words.row(bound, facts, MESSAGE, wanted=lambda slot: slot.writes, new=True)
+            facts = self.facts(ticket, said)
+            row = self.message_row(bound, facts, place)
             key = bound.of("key")
             assert key is not None, "the settings demand it"
-            ids = self._insert(bound, {**row, **tied}, again=key.column == row[key.column.name])
+            ids = self._insert(bound, row, again=key.column == row[key.column.name])
             for each in () if new else self._shape.places():
                 follow = self._words.row(each, facts, TICKET, wanted=touched, new=False)
                 self._update(each, place, follow)
         notes = store_files(self._conn, self._shape, self._settings, ids, said.files, self._now)
         self._words.left_out.extend(notes)
 
-    def _unmapped(self, said: Said, *, new: bool) -> None:
+    def message_row(self, bound: Bound, facts: Facts, place: Mapping[str, Any]) -> dict[str, Any]:
+        """A new message: column -> what to bind, without constants; `place`: the ticket's row. Raises Unfit."""
+        row = self._words.row(bound, facts, MESSAGE, wanted=lambda slot: slot.writes, new=True)
+        return {**row, **{column: place[of] for column, of in bound.on.items()}}
+
+    def unmapped(self, said: Said, *, new: bool) -> None:
+        """Without a table of messages: say what is left out."""
         kept = new and any(slot.field == "text" for bound in self._shape.places() for slot in bound.slots)
         what = "" if kept else "the message: no table of messages is mapped"
         files = f"{len(said.files)} attachments: no table of attachments is mapped" if said.files else ""
@@ -200,10 +214,12 @@ class Writer:
         greatest = self._conn.scalar(sa.select(sa.func.max(bound.next)).where(*within))
         return {bound.next.name: (greatest or 0) + 1}
 
-    def _facts(self, ticket: Ticket, said: Said | None) -> Facts:
+    def facts(self, ticket: Ticket, said: Said | None) -> Facts:
+        """What rows are made of."""
         return Facts(ticket=ticket, said=said, now=self._now, user=self._settings.user)
 
-    def _done(self, ids: Sequence[Any]) -> Wrote:
+    def done(self, ids: Sequence[Any]) -> Wrote:
+        """What the ticket with this key came to."""
         ref = ref_of(self._conn, self._shape, self._settings, ids)
         notes = tuple(dict.fromkeys(self._words.left_out))
         return Wrote(Pushed(outcome=Outcome.DONE, ref=ref, left_out=notes), self._wrote)

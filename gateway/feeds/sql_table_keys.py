@@ -1,0 +1,31 @@
+"""What a table itself sees to: that a key is there once, that a transaction can be taken back."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy import Connection, Table
+
+_SQLITE = (
+    'SELECT 1 FROM pragma_index_list(:table) AS one WHERE one."unique" AND NOT one.partial'
+    " AND (SELECT count(*) FROM pragma_index_info(one.name)) = 1"
+    " AND (SELECT each.name FROM pragma_index_info(one.name) AS each) = :column"
+)
+
+
+def is_unique(conn: Connection, table: Table, column: str) -> bool:
+    """Does the database refuse a second row with one value there? Not when only some rows count."""
+    if conn.dialect.name == "sqlite":
+        # SQLAlchemy does not see `VARCHAR(40) UNIQUE` there.
+        return conn.scalar(sa.text(_SQLITE), {"table": table.name, "column": column}) is not None
+    whole = [[each.name for each in index.columns] for index in table.indexes if index.unique and not _partial(index)]
+    whole += [[each.name for each in one.columns] for one in table.constraints if isinstance(one, sa.UniqueConstraint)]
+    return [column] in whole
+
+
+def _partial(index: sa.Index) -> bool:
+    return index.dialect_options["postgresql"]["where"] is not None
+
+
+def rolls_back(table: Table) -> bool:
+    """Does it know transactions?"""
+    return str(table.kwargs.get("mysql_engine", "")).lower() not in ("myisam", "aria", "memory")
