@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from tests import ready
 from tests.feeds.stores import mariadb, redmine, rt
 from tests.once import parse_once
 from tests.postgres import Server, with_template
@@ -29,6 +30,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """`--kills N`: how long the kill test is."""
     parser.addoption("--kills", type=int, default=4, help="how often the kill test kills the gateway (make chaos: 30)")
     parser.addoption("--postgresql", action="store_true", help="run all that uses a database on PostgreSQL, too")
+
+
+def pytest_sessionfinish() -> None:
+    """Ends what `tests.ready` has started."""
+    ready.close()
 
 
 @pytest.fixture(scope="session")

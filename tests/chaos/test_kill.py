@@ -8,7 +8,6 @@ import os
 import random
 import signal
 import sqlite3
-import sys
 from collections import Counter
 from collections.abc import Mapping
 from email import message_from_bytes
@@ -17,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from gateway.store.failpoints import NAMES
+from tests import ready
 from tests.chaos.senders import Record, send_all
 
 HERE = Path(__file__).parent
@@ -32,7 +32,7 @@ class Server:
     def __init__(self, var: Path, environment: Mapping[str, str] | None = None) -> None:
         """`environment`: added to ours."""
         self.var, self.environment = var, {**os.environ, **(environment or {})}
-        self.process: asyncio.subprocess.Process | None = None
+        self.process: ready.Process | None = None
         self.port: int | None = None
         """Of SMTP."""
         self.site = ""
@@ -42,10 +42,9 @@ class Server:
         listening = self.var / "listening.json"
         listening.unlink(missing_ok=True)
         with (self.var / "server.log").open("ab") as log:
-            self.process = await asyncio.create_subprocess_exec(
-                sys.executable, str(HERE / "server.py"), str(CONFIG), str(self.var), *failpoint,
-                stdout=log, stderr=log, start_new_session=True, cwd=HERE.parent.parent,
-                env=self.environment,
+            self.process = ready.process(
+                str(HERE / "server.py"), str(CONFIG), str(self.var), *failpoint,
+                stdout=log, stderr=log, start_new_session=True, env=self.environment,
             )  # fmt: skip
         async with asyncio.timeout(60):
             while not listening.exists():

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from sqlalchemy import create_engine, select
 
 from gateway.store import schema
 from gateway.store.database import migrate
+from tests import ready
 from tests.gateway.bot_child import PEOPLE, SAID
 
 ROOT = Path(__file__).parents[2]
@@ -30,8 +29,8 @@ KEPT: dict[str, tuple[Any, ...]] = {
 
 def tell(folder: Path, url: str, date: int, *bomb: str) -> int:
     """Run the child; its return code."""
-    command = [sys.executable, "-m", "tests.gateway.bot_child", str(folder), url, str(date), *bomb]
-    return subprocess.run(command, cwd=ROOT, check=False, timeout=100).returncode
+    command = ["-m", "tests.gateway.bot_child", str(folder), url, str(date), *bomb]
+    return ready.run(*command, timeout=100).returncode
 
 
 def outcome(url: str) -> dict[str, list[Any]]:

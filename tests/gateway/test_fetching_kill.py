@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from sqlalchemy import update
 from gateway.store import schema
 from gateway.store.database import open_database
 from gateway.store.shared_blobs import SharedBlobs
+from tests import ready
 from tests.gateway.conftest import FrozenClock
 from tests.gateway.databases import blobs_of
 from tests.gateway.fetching_desk import FetchingDesk, photo
@@ -23,9 +23,7 @@ ROOT = Path(__file__).parents[2]
 
 
 async def gateway(folder: Path, url: str, *kill_at: str) -> int:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.gateway.fetching_child", str(folder), url, *kill_at, cwd=ROOT
-    )
+    process = ready.process("-m", "tests.gateway.fetching_child", str(folder), url, *kill_at)
     return await asyncio.wait_for(process.wait(), 90)
 
 

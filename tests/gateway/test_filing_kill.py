@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import pytest
 from sqlalchemy import create_engine, select
 
 from gateway.store import schema
+from tests import ready
 from tests.gateway.filing_child import COUNT, messages
 
 ROOT = Path(__file__).parents[2]
@@ -19,8 +18,8 @@ ROOT = Path(__file__).parents[2]
 
 def file_in_child(folder: Path, url: str, *bomb: str) -> int:
     """Run the child; its return code."""
-    command = [sys.executable, "-m", "tests.gateway.filing_child", str(folder), url, *bomb]
-    return subprocess.run(command, cwd=ROOT, check=False, timeout=100).returncode
+    command = ["-m", "tests.gateway.filing_child", str(folder), url, *bomb]
+    return ready.run(*command, timeout=100).returncode
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from gateway.store import schema
 from gateway.store.blobs import Blobs
 from gateway.store.database import Database
 from gateway.timers import Timers
+from tests import ready
 from tests.gateway.conftest import FrozenClock
 from tests.gateway.filing_desk import Desk, context
 from tests.gateway.incidents_child import COUNT
@@ -89,8 +88,8 @@ async def test_robots_and_what_is_held_are_linked_and_hear_nothing(desk: Desk, o
 
 def child(url: str, *bomb: str) -> int:
     """Run the child; its return code."""
-    command = [sys.executable, "-m", "tests.gateway.incidents_child", url, *bomb]
-    return subprocess.run(command, cwd=ROOT, check=False, timeout=60).returncode
+    command = ["-m", "tests.gateway.incidents_child", url, *bomb]
+    return ready.run(*command).returncode
 
 
 @pytest.mark.parametrize(("point", "count"), [("after-commit", 1), ("before-commit", 2)])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,15 +12,14 @@ from sqlalchemy import Connection
 
 from gateway.store import outbox, tickets
 from gateway.store.database import open_database
+from tests import ready
 from tests.gateway.outgoing import draft, open_ticket
 
 ROOT = Path(__file__).parents[2]
 
 
 async def gateway(folder: Path, url: str, *kill_at: str) -> int:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.gateway.outbox_child", str(folder), url, *kill_at, cwd=ROOT
-    )
+    process = ready.process("-m", "tests.gateway.outbox_child", str(folder), url, *kill_at)
     return await asyncio.wait_for(process.wait(), 60)
 
 

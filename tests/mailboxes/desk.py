@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import sqlite3
-import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, closing
@@ -34,6 +33,7 @@ from gateway.store.database import Database, migrate, open_database
 from gateway.store.failpoints import nowhere
 from gateway.vault import StoreVault
 from gateway.workers import Limits, WorkerPool
+from tests import ready
 from tests.services.dovecot import Dovecot
 
 ROOT = Path(__file__).parents[2]
@@ -257,14 +257,13 @@ async def reading(var: Path, settings: tuple[str, ...], *, clock: Clock = utc_no
 @asynccontextmanager
 async def child(
     var: Path, settings: tuple[str, ...], *point: str, script: Path = MAILBOX_CHILD
-) -> AsyncIterator[asyncio.subprocess.Process]:
+) -> AsyncIterator[ready.Process]:
     """A gateway in a process group of its own, which kills itself at a fail point of the script's."""
     var.mkdir(exist_ok=True)
     with (var / "child.log").open("ab") as log:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, str(script), str(var), json.dumps(settings), *point,
-            stdout=log, stderr=log, start_new_session=True, cwd=ROOT,
-        )  # fmt: skip
+        process = ready.process(
+            str(script), str(var), json.dumps(settings), *point, stdout=log, stderr=log, start_new_session=True
+        )
     try:
         yield process
     finally:

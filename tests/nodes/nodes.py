@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from pathlib import Path
 import aiohttp
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
+from tests import ready
 from tests.postgres import Server
 from tests.services.listening import listening
 
@@ -88,7 +88,7 @@ class Node:
     more: tuple[str, ...] = ()
     ahead: timedelta = timedelta()
     """How far its clock is ahead of the machine's."""
-    process: asyncio.subprocess.Process | None = None
+    process: ready.Process | None = None
     smtp: int | None = None
     http: str = ""
 
@@ -100,10 +100,10 @@ class Node:
         listening.unlink(missing_ok=True)  # of a start that was killed
         settings = (*OVERRIDES, *self.more, f"database.url={self.url}", f"secret_key=file:{self.var.parent / 'key'}")
         with (self.var / "log").open("ab") as log:
-            self.process = await asyncio.create_subprocess_exec(
-                sys.executable, str(HERE / "node_child.py"), str(ROOT / "config"), str(self.var),
+            self.process = ready.process(
+                str(HERE / "node_child.py"), str(ROOT / "config"), str(self.var),
                 point, str(count), signum, str(self.ahead.total_seconds()), *settings,
-                stdout=log, stderr=log, start_new_session=True, cwd=ROOT,
+                stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
         async with asyncio.timeout(60):
             while not listening.exists():

@@ -8,7 +8,6 @@ import signal
 import smtplib
 import sqlite3
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.demo.desk import wait_for
+from tests import ready
 
 ROOT = Path(__file__).parents[3]
 
@@ -26,10 +26,9 @@ def gateway(
 ) -> subprocess.CompletedProcess[str]:
     """Run a command as a terminal would; `code` is the exit code it must have (None: any)."""
     given = {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")}
-    done = subprocess.run(
-        [sys.executable, "-m", "gateway", *words, "--var", str(var),
-         *(["--config", str(config)] if config is not None else [])],
-        cwd=ROOT, env=given | {"COLUMNS": "200"} | environment, capture_output=True, text=True, timeout=60,
+    done = ready.run(
+        "-m", "gateway", *words, "--var", str(var), *(["--config", str(config)] if config is not None else []),
+        env=given | {"COLUMNS": "200"} | environment, capture=True,
     )  # fmt: skip
     assert code is None or done.returncode == code, (words, done.returncode, done.stdout, done.stderr)
     return done
@@ -44,7 +43,7 @@ def told(*words: str, var: Path, config: Path | None = None) -> Any:
 class Desk:
     """A running gateway."""
 
-    process: subprocess.Popen[bytes]
+    process: ready.Program
     var: Path
 
     def listening(self) -> dict[str, str]:
@@ -108,10 +107,9 @@ def serving(var: Path, *words: str, config: Path | None = None) -> Iterator[Desk
     chosen: Sequence[str] = ["--config", str(config)] if config is not None else []
     log = var.with_suffix(".log")
     with log.open("ab") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "gateway", "serve", "--var", str(var), *chosen,
-             "--set=smtp.port=0", "--set=http.port=0", *words],
-            cwd=ROOT, env=given, stdout=output, stderr=output,
+        process = ready.program(
+            "-m", "gateway", "serve", "--var", str(var), *chosen, "--set=smtp.port=0", "--set=http.port=0", *words,
+            env=given, stdout=output, stderr=output,
         )  # fmt: skip
     try:
         wait_for("the start", lambda: (var / "listening.json").exists() or process.poll() is not None or None)

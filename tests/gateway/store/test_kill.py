@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from sqlalchemy import select
 from gateway.store.failpoints import ACCEPTING
 from gateway.store.schema import cursor, entry
 from gateway.store.shared_blobs import SharedBlobs
+from tests import ready
 from tests.gateway.databases import blobs_of, writer_engine
 from tests.gateway.store.child import content_of
 from tests.gateway.store.mails import digests
@@ -23,12 +23,11 @@ from tests.gateway.store.mails import digests
 ROOT = Path(__file__).parents[3]
 
 
-def child(folder: Path, url: str, *options: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tests.gateway.store.child", str(folder), url, *options]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+def child(folder: Path, url: str, *options: str) -> ready.Program:
+    return ready.program("-m", "tests.gateway.store.child", str(folder), url, *options, stdout=subprocess.PIPE)
 
 
-def lines(process: subprocess.Popen[str]) -> Iterator[list[str]]:
+def lines(process: ready.Program) -> Iterator[list[str]]:
     assert process.stdout is not None
     for line in process.stdout:
         yield line.split()
