@@ -1,7 +1,8 @@
 """A bot's webhook of the real `gateway serve` against a bare aiohttp handler, and how long an update takes to a ticket.
 
 The bare handler compares the secret, answers 200 and forgets; ours has committed the update when it answers. Both are
-processes of their own with uvloop, on loopback, with the sender on the same machine; rounds alternate.
+processes of their own with uvloop, on loopback, with the sender on the same machine; rounds alternate. The requests are
+plain and arrive whole, as a bot's do, so ours pass by the web framework (`gateway/web/short_way.py`).
 
     accepted   updates a second whose 200 was read, over so many connections that are kept
     200        milliseconds to it
