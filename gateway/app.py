@@ -274,7 +274,6 @@ class Gateway:
             ),
             disk_full(trend, lambda: alerts.ctx.settings.alerts.disk_full_in),
             fetching.trouble(),
-            *feeds.checks(),
         )
 
         async def here() -> Mapping[str, str]:
@@ -283,6 +282,7 @@ class Gateway:
                 | await troubles([*core.ports.listeners, *outbox.senders.values()])
                 | await erasing.troubles()
                 | await core.sources.troubles()
+                | feeds.troubles()
             )
 
         if core.leases is None:
@@ -360,7 +360,10 @@ class Gateway:
             build=lambda fresh: self._channels(replace(core.ctx, settings=fresh), core.db, core.metrics, core.calls),
             parts=core.parts,
             followers=loops.followers(),
-            prepare=reload_steps.steps(core.pool, loops.outbox, loops.fetching, core.ports, self._set_log),
+            prepare=(
+                *reload_steps.steps(core.pool, loops.outbox, loops.fetching, core.ports, self._set_log),
+                partial(reload_steps.exchange_feeds, loops.feeds, self._clock),
+            ),
         )
 
     async def _database(self, stack: AsyncExitStack, settings: Settings) -> Database:

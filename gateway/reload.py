@@ -23,7 +23,7 @@ from gateway.settings_files import Configuration
 FIXED: tuple[tuple[str, ...], ...] = (
     ("http", "host"), ("http", "port"), ("http", "trusted_proxies"), ("http", "max_body"),
     ("database",), ("secret_key",), ("smtp", "host"), ("smtp", "port"), ("smtp", "lmtp"),
-    ("outbox", "concurrency"), ("outbox", "per_account"), ("feeds",),
+    ("outbox", "concurrency"), ("outbox", "per_account"),
 )  # fmt: skip
 """What is built once at the start."""
 

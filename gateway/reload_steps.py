@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from random import Random
 from typing import TypeVar
 
-from channels.contract import Parts
+from channels.contract import Clock, Parts
+from gateway.feeds import running
 from gateway.fetching import Fetching
 from gateway.listening import Ports
 from gateway.outbox import Outbox
@@ -71,6 +73,21 @@ async def _replace_listeners(ports: Ports, _fresh: Configuration, parts: Mapping
         return [exchange] if exchange is not None else []
 
     return Step(adopt=adopt, discard=nothing)
+
+
+async def exchange_feeds(feeds: running.Feeds, clock: Clock, fresh: Configuration, _parts: Mapping[str, Parts]) -> Step:
+    """Ticket stores that came, went or are described in another way."""
+    try:
+        taken = await running.exchanged(feeds, fresh.settings, clock=clock, random=Random())
+    except ValueError as error:
+        raise CannotAdopt(f"feeds: {error}; nothing was changed") from error
+    made = [feed for feed in taken.values() if feed not in feeds.by_name.values()]
+
+    def adopt() -> Sequence[Close]:
+        feeds.adopt(taken)
+        return []
+
+    return Step(adopt=adopt, discard=partial(running.let_go, made))
 
 
 async def remount(services: Services, _fresh: Configuration, parts: Mapping[str, Parts]) -> Step:

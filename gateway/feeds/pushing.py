@@ -40,6 +40,8 @@ SHORTEST, LONGEST = 1.0, 60.0
 CATCH_UP = 10.0
 """Seconds between two looks for messages that nobody announced."""
 
+NOT_OURS = "the store is not configured any more"
+
 log = get_logger(__name__)
 
 
@@ -70,6 +72,7 @@ class Pushing:
         self._circuits: dict[str, Circuit] = {name: Circuit() for name in feeds}
         self._why: dict[str, str] = {}
         self._sending: dict[int, str] = {}
+        self._using: dict[int, tuple[Feed, asyncio.Task[None]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._woken = asyncio.Event()
         self._doubtful_claim = False
@@ -89,6 +92,18 @@ class Pushing:
     def _names(self) -> list[str]:
         known = self.ctx.settings.feeds
         return [name for name in self._feeds if name in known and known[name].push]
+
+    def adopt(self, feeds: Mapping[str, Feed]) -> None:
+        """Write to these from now on; what is under way is finished by those that it began with."""
+        fresh = [name for name, feed in feeds.items() if self._feeds.get(name) is not feed]
+        self._feeds = dict(feeds)
+        self._circuits |= {name: Circuit() for name in fresh}
+        self._woken.set()
+
+    async def idle(self, feed: Feed) -> None:
+        """Wait until nothing is written by it any more."""
+        while tasks := [task for one, task in self._using.values() if one is feed]:
+            await asyncio.wait(tasks)
 
     # -- the loop ---------------------------------------------------------------------------
 
@@ -187,13 +202,19 @@ class Pushing:
             log.error("a feed write broke off", write=row.id, error=type(error).__name__)
         finally:
             del self._sending[row.id]
+            self._using.pop(row.id, None)
             self._woken.set()
 
     async def _try(self, row: Row) -> tuple[Settled, Tried | None]:
         made = await self._composed(row)
         if isinstance(made, Settled):
             return made, None
-        feed, rules = self._feeds[row.feed], self._settings(row.feed)
+        feed, rules = self._feeds.get(row.feed), self.ctx.settings.feeds.get(row.feed)
+        if feed is None or rules is None:
+            return self._not_tried(row, NOT_OURS), None
+        task = asyncio.current_task()
+        assert task is not None
+        self._using[row.id] = feed, task
         limit = rules.timeout.total_seconds()
         if row.uncertain and not isinstance(made.write, Alter):
             tried = await self._asked(row, made, feed, limit)
@@ -217,6 +238,8 @@ class Pushing:
         except (Unavailable, OSError) as error:
             return self._not_tried(row, f"could not be read: {type(error).__name__}")
         except Exception as error:  # noqa: BLE001  it blocks its own ticket alone, and staff see it
+            if row.feed not in self.ctx.settings.feeds:
+                return self._not_tried(row, NOT_OURS)
             log.error("feed write could not be made", write=row.id, error=type(error).__name__)
             return Settled(state="dead", detail=f"could not be made: {type(error).__name__}", uncertain=row.uncertain)
         match made:

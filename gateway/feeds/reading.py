@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
@@ -51,6 +51,16 @@ SWEEP_CALLS = 10
 log = get_logger(__name__)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Reader:
+    """The loops of one feed."""
+
+    name: str
+    feed: Feed
+    over: asyncio.Event
+    task: asyncio.Task[None]
+
+
 class Reading:
     """Reads all stores until it is stopped."""
 
@@ -73,6 +83,9 @@ class Reading:
         self._troubles: dict[str, str] = {}
         self._lost_files: dict[tuple[str, str], int] = {}
         self._woken = asyncio.Event()
+        self._group: asyncio.TaskGroup | None = None
+        self._readers: dict[str, _Reader] = {}
+        self._leaving: list[_Reader] = []
 
     @property
     def troubles(self) -> Mapping[str, str]:
@@ -84,28 +97,67 @@ class Reading:
         self._woken.set()
 
     def _settings(self, feed: str) -> FeedSettings:
-        return self.ctx.settings.feeds[feed]
+        """Raises Unavailable for one that a reload has taken away: what it brought meanwhile is not passed."""
+        found = self.ctx.settings.feeds.get(feed)
+        if found is None:
+            raise Unavailable(f"the store {feed} is not configured any more")
+        return found
+
+    def adopt(self, feeds: Mapping[str, Feed]) -> None:
+        """Read these from now on. A store whose feed is another one is read again when the old one has stopped."""
+        self._feeds = dict(feeds)
+        if self._group is not None:
+            self._exchange(self._group)
+
+    async def idle(self, feed: Feed) -> None:
+        """Wait until it is not read any more."""
+        while tasks := [one.task for one in (*self._readers.values(), *self._leaving) if one.feed is feed]:
+            await asyncio.wait(tasks)
+            self._leaving = [one for one in self._leaving if not one.task.done()]
 
     async def run(self, stop: asyncio.Event) -> None:
         """Read until `stop` is set. Raises what a loop of a store raises."""
-        names = [name for name in self._feeds if self._settings(name).read]
-        loops = [by_one_node(self._leases, f"feed:{name}", partial(self._poll, name)) for name in names]
-        # Apart from the polls: a big store takes its time over it.
-        swept = [name for name, feed in self._feeds.items() if isinstance(feed, Sweeps)]
-        loops += [by_one_node(self._leases, f"feed sweep:{name}", partial(self._sweeps, name)) for name in swept]
-        if not loops:
+        async with asyncio.TaskGroup() as self._group:
+            self._exchange(self._group)
             await stop.wait()
-            return
+            for reader in self._readers.values():
+                reader.over.set()
+            self._readers, self._group = {}, None
+
+    def _exchange(self, group: asyncio.TaskGroup) -> None:
+        """End the loops of feeds that are gone, and begin those of new ones."""
+        for name, reader in list(self._readers.items()):
+            if self._feeds.get(name) is not reader.feed:
+                reader.over.set()
+                self._leaving.append(self._readers.pop(name))
+                self._troubles.pop(name, None)
+        for name, feed in self._feeds.items():
+            if name not in self._readers:
+                over, before = asyncio.Event(), [one.task for one in self._leaving if one.name == name]
+                task = group.create_task(self._loops(name, feed, over, before))
+                self._readers[name] = _Reader(name=name, feed=feed, over=over, task=task)
+
+    async def _loops(self, name: str, feed: Feed, over: asyncio.Event, before: Sequence[asyncio.Task[None]]) -> None:
+        """The loops of one store. Two at once would commit each other's cursor."""
+        if before:
+            await asyncio.wait(before)
+        works = []
+        if self._settings(name).read:
+            works.append(by_one_node(self._leases, f"feed:{name}", partial(self._poll, name)))
+        if isinstance(feed, Sweeps):
+            # Apart from the polls: a big store takes its time over it.
+            works.append(by_one_node(self._leases, f"feed sweep:{name}", partial(self._sweeps, name)))
         async with asyncio.TaskGroup() as group:
-            for loop in loops:
-                group.create_task(loop(stop))
+            for work in works:
+                group.create_task(work(over))
 
     async def _poll(self, name: str, stop: asyncio.Event) -> None:
         failures = 0
         while not stop.is_set():
             self._woken.clear()
-            pause = self._settings(name).poll.total_seconds()
+            pause = LONGEST_PAUSE.total_seconds()
             try:
+                pause = self._settings(name).poll.total_seconds()
                 again = await until_stopped(self.look(name), stop)
                 failures, pause = 0, SOON if again else pause
                 self._troubles.pop(name, None)
@@ -194,6 +246,7 @@ class Reading:
         )  # fmt: skip
 
     def _job(self, conn: Connection, name: str, news: Sequence[News], since: datetime, cursor: str | None) -> Applied:
+        self._settings(name)
         applied = apply(conn, self.ctx, name, news, since=since, now=self._clock())
         if cursor is not None and not applied.held:
             cursors.put(conn, Cursor(channel=CHANNEL, account=name, name=NAME, value=cursor))

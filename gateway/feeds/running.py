@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 
 from channels.contract import Clock
-from gateway import health
 from gateway.context import Context
 from gateway.feeds.contract import Feed
 from gateway.feeds.kind import Wiring
@@ -21,6 +20,10 @@ from gateway.settings import Settings
 from gateway.store.blobs import Blobs
 from gateway.store.database import Database
 from gateway.store.failpoints import FailPoint
+from gateway.waiting import wait_for_any
+
+NOTHING_TO_DO = 3600.0
+"""Seconds between two looks whether there are stores by now, unless a reload brings one."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -32,6 +35,12 @@ class Feeds:
     reading: Reading
     reads: Callable[[Work], Work]
     """When they may be read."""
+    _first: Sequence[Feed] = field(init=False)
+    _retiring: set[asyncio.Task[None]] = field(default_factory=set)
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self._first = list(self.by_name.values())
 
     @property
     def ctx(self) -> Context:
@@ -47,33 +56,59 @@ class Feeds:
         self.pushing.wake()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Write and read until `stop` is set."""
-        if not self.by_name:
-            await stop.wait()
-            return
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self.pushing.run(stop))
-            group.create_task(self.reads(self.reading.run)(stop))
+        """Write and read until `stop` is set; then close what a reload has brought."""
+        while not (stop.is_set() or self.by_name):
+            await wait_for_any(stop, self._changed, seconds=NOTHING_TO_DO)
+        try:
+            if self.by_name:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self.pushing.run(stop))
+                    group.create_task(self.reads(self.reading.run)(stop))
+        finally:
+            await asyncio.gather(*self._retiring)
+            for feed in self.by_name.values():
+                if feed not in self._first:
+                    await feed.close()
 
-    def checks(self) -> tuple[health.Check, ...]:
-        """For operators: one for each store."""
-        return tuple(health.Check(name=f"feed {name}", trouble=_Trouble(self, name)) for name in self.by_name)
+    def troubles(self) -> dict[str, str]:
+        """For operators: what is wrong with each store."""
+        found: dict[str, str] = {}
+        for name in self.by_name:
+            written, read = self.pushing.troubles.get(name), self.reading.troubles.get(name)
+            said = [f"nothing can be written to it: {written}"] if written is not None else []
+            said += [f"nothing can be read from it: {read}"] if read is not None else []
+            if said:
+                found[f"feed {name}"] = "; ".join(said)
+        return found
 
+    # -- another configuration --------------------------------------------------------------
 
-@dataclass(frozen=True, slots=True)
-class _Trouble:
-    feeds: Feeds
-    name: str
+    def adopt(self, fresh: Mapping[str, Feed]) -> None:
+        """Go on with these, which are open. To be called in the event loop, in one turn with the new context.
 
-    def __call__(self) -> str:
-        written, read = self.feeds.pushing.troubles.get(self.name), self.feeds.reading.troubles.get(self.name)
-        said = [f"nothing can be written to it: {written}"] if written is not None else []
-        said += [f"nothing can be read from it: {read}"] if read is not None else []
-        return "; ".join(said)
+        What was built before and is not among them is closed once nothing is under way with it.
+        """
+        gone = [feed for name, feed in self.by_name.items() if fresh.get(name) is not feed]
+        self.by_name = dict(fresh)
+        self.pushing.adopt(fresh)
+        self.reading.adopt(fresh)
+        for feed in gone:
+            task = asyncio.create_task(self._retired(feed))
+            self._retiring.add(task)
+            task.add_done_callback(self._retiring.discard)
+        self._changed.set()
+
+    async def _retired(self, feed: Feed) -> None:
+        await self.pushing.idle(feed)
+        await self.reading.idle(feed)
+        await feed.close()
 
 
 async def opened(stack: AsyncExitStack, settings: Settings, *, clock: Clock, random: Random) -> Mapping[str, Feed]:
-    """Every configured feed, open; closed with the stack. Raises KeyError or OSError for a secret that is absent."""
+    """Every configured feed, open; closed with the stack, also where a reload has closed it before.
+
+    Raises KeyError or OSError for a secret that is absent.
+    """
     built = build(settings, clock=clock, random=random)
     for feed in built.values():
         stack.push_async_callback(feed.close)
@@ -111,6 +146,31 @@ def loops(
         db, ctx, feeds=by_name, blobs=blobs, clock=clock, metrics=metrics, after=heard, leases=leases
     )  # fmt: skip
     return Feeds(by_name=by_name, pushing=pushing, reading=reading, reads=reads)
+
+
+async def exchanged(feeds: Feeds, fresh: Settings, *, clock: Clock, random: Random) -> Mapping[str, Feed]:
+    """The feeds of another configuration: those that say the same go on, the others are built and open.
+
+    Raises KeyError, OSError or ValueError for a secret that is absent, or is none; then everything is closed again.
+    """
+    now = feeds.ctx.settings
+    same = now.http.public_url == fresh.http.public_url
+    kept = {name: feed for name, feed in feeds.by_name.items() if same and fresh.feeds.get(name) == now.feeds[name]}
+    new = fresh.model_copy(update={"feeds": {name: one for name, one in fresh.feeds.items() if name not in kept}})
+    built = build(new, clock=clock, random=random)
+    try:
+        for feed in built.values():
+            await feed.open()
+    except BaseException:
+        await let_go(built.values())
+        raise
+    return {**kept, **built}
+
+
+async def let_go(feeds: Iterable[Feed]) -> None:
+    """Close feeds."""
+    for feed in feeds:
+        await feed.close()
 
 
 def build(settings: Settings, *, clock: Clock, random: Random) -> dict[str, Feed]:

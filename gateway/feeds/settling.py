@@ -30,6 +30,8 @@ SHORTEST = 1.0
 """Seconds before a repeat, whatever the store says."""
 LONGEST_FOR_ALL = timedelta(minutes=5)
 """The longest pause where the trouble is the whole store's: it is the circuit that keeps from asking too often."""
+GONE = "the store no longer has the ticket"
+ALONE = f"{GONE}: it goes on here alone, and nothing more of it is written there"
 _TOUCHES: Mapping[str, str] = {
     "class": "class", "line": "line", "onsite": "onsite", "visit": "onsite", "assigned": "assignee",
     "contract": "contract", "requester": "requester",
@@ -61,7 +63,7 @@ def of_try(row: Row, tried: Tried, *, feed: FeedSettings, ctx: Context, random: 
         case Outcome.REFUSED:
             return Settled(state="refused", detail=detail)
         case Outcome.VANISHED:
-            return Settled(state="skipped", detail=detail or "the store no longer has the ticket")
+            return Settled(state="skipped", detail=f"{GONE}: {detail}" if detail else GONE)
         case Outcome.RETRY:
             uncertain = pushed.uncertain or row.uncertain
             if now - (row.first_sending_at or now) >= feed.max_age:
@@ -112,8 +114,8 @@ def vanished(conn: Connection, link: Link, now: datetime) -> None:
     if link.state == "vanished":
         return
     store.change_link(conn, link, state="vanished")
-    store.skip_open(conn, link, now, "the store no longer has the ticket")
-    data = {"feed": link.feed, "what": "vanished", "number": link.number}
+    store.skip_open(conn, link, now, GONE)
+    data = {"feed": link.feed, "what": "vanished", "number": link.number, "detail": ALONE}
     key = f"feed-vanished:{link.feed}:{link.ticket_id}"[:128]
     tickets.add_event(conn, link.ticket_id, at=now, actor="gateway", kind="feed", data=data, key=key)
     remarks.put(conn, link.feed, "vanished", link.number or link.ref or "", "", now)

@@ -20,10 +20,22 @@ from typing import Any, Literal, TypeAlias
 from aiohttp import web
 
 Mishap: TypeAlias = Literal[
-    "down", "busy", "never", "done never", "half", "html", "refuse", "locked", "gone", "secret", "late"
+    "down",
+    "busy",
+    "never",
+    "done never",
+    "half",
+    "html",
+    "refuse",
+    "locked",
+    "gone",
+    "secret",
+    "late",
+    "slow",
 ]
 """down: the connection is cut before anything; never, done never: no answer, without or with the thing done; half:
-done, and half an answer; late: done after a while, when nobody waits any more."""
+done, and half an answer; late: done after a while, when nobody waits any more; slow: done and answered when `late` is
+set."""
 ANSWERS = {
     "busy": (503, "busy"), "refuse": (422, "no such queue"), "secret": (401, "who are you"),
     "locked": (409, "locked by another"), "gone": (410, "deleted"),
@@ -142,6 +154,9 @@ class Shelf:
                 await asyncio.sleep(3600)
             case "late":
                 await asyncio.shield(asyncio.ensure_future(self._late(do)))
+            case "slow":
+                await self.late.wait()
+                return web.json_response(do())
             case "half":
                 return await _half(request, json.dumps(do()))
         return web.Response(status=500)

@@ -203,7 +203,9 @@ async def test_a_ticket_that_vanished_is_left_alone_and_the_others_go_on(rig: Ri
     await rig.push(pushing)
     assert (await rig.link(ticket)).state == "vanished"
     assert rig.store.texts(1) == ["Other", "More"]
-    assert [event["what"] for event in await rig.events(ticket)][-1] == "vanished"
+    said = (await rig.events(ticket))[-1]
+    assert said["what"] == "vanished" and said["number"] == "M0"
+    assert said["detail"].endswith("it goes on here alone, and nothing more of it is written there")
 
 
 async def test_the_acknowledgement_is_due_when_the_store_has_given_its_number(rig: Rig) -> None:
