@@ -1,11 +1,14 @@
 """Tickets a second through the push of a feed, against the store's own interface in a bare loop.
 
 Both write the same tickets to the same server, and rounds alternate: real servers of Request Tracker and Redmine, small
-ones of ours for webhooks and a described interface. The bare loop sends what has to be sent to make a ticket and
-forgets; the feed also finds words, proves once that the store keeps its key, and says what the answer came to. Stores
+ones of ours, each a process of its own, for webhooks and a described interface. The bare loop sends what has to be sent
+to make a ticket, waits for the answer, and forgets; the feed also finds words, proves once that the store keeps its
+key, and says what the answer came to. The feed makes as many tickets at a time as its settings say by default (4), and
+in another column one at a time, as the bare loop does. Behind Request Tracker and Redmine is SQLite here, where several
+at a time lock each other out: there it is one in either column. What the queue before a feed costs is not in it. Stores
 whose programs are absent are passed over.
 
-    python -m benchmarks.feeds [--rounds 5] [--tickets 24] [--at-once 1] [--only rt redmine] [--save]
+    python -m benchmarks.feeds [--rounds 5] [--tickets 24] [--at-once N] [--only rt redmine] [--save]
 """
 
 from __future__ import annotations
@@ -14,17 +17,20 @@ import argparse
 import asyncio
 import base64
 import json
+import multiprocessing
 import shutil
 import signal
 import statistics
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import count
+from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 
@@ -34,10 +40,12 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from endtoend.machine import spin
 
 from gateway.feeds.contract import Open, Outcome
+from gateway.feeds.settings import FeedSettings
 from gateway.feeds.signing import key_of, signed
 from gateway.feeds.webhook import Webhook
 from tests.feeds import redmine_desk, rt_desk
 from tests.feeds.onec import PASSWORD, USER, onec
+from tests.feeds.onec import Store as OneC
 from tests.feeds.receiver import OUT, receiver
 from tests.feeds.servers_redmine import redmine_server
 from tests.feeds.servers_rt import request_tracker
@@ -63,6 +71,7 @@ class Round:
     """Tickets a second."""
 
     ours: float
+    alone: float
     bare: float
     spin: float
 
@@ -120,8 +129,8 @@ async def _redmine() -> AsyncIterator[Pair]:
 @asynccontextmanager
 async def _webhook() -> AsyncIterator[Pair]:
     async with AsyncExitStack() as stack:
-        store = await stack.enter_async_context(receiver(None))
-        feed = Webhook("store", hook_settings(store.url), clock=_now)
+        url = await stack.enter_async_context(_apart("webhook"))
+        feed = Webhook("store", hook_settings(url), clock=_now)
         stack.push_async_callback(feed.close)
         session = await stack.enter_async_context(aiohttp.ClientSession())
 
@@ -140,7 +149,7 @@ async def _webhook() -> AsyncIterator[Pair]:
             }  # fmt: skip
             body = json.dumps({"type": "ticket.opened", "data": data}).encode()
             headers = signed(key_of(OUT), name=write.key, at=_now(), body=body)
-            async with session.post(store.url, data=body, headers=headers) as answer:
+            async with session.post(url, data=body, headers=headers) as answer:
                 await answer.read()
                 answer.raise_for_status()
 
@@ -150,8 +159,8 @@ async def _webhook() -> AsyncIterator[Pair]:
 @asynccontextmanager
 async def _rest() -> AsyncIterator[Pair]:
     async with AsyncExitStack() as stack:
-        store = await stack.enter_async_context(onec())
-        feed = await stack.enter_async_context(rest_feed_of(store))
+        url = await stack.enter_async_context(_apart("rest"))
+        feed = await stack.enter_async_context(rest_feed_of(OneC(url=url)))
         login = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
         session = await stack.enter_async_context(aiohttp.ClientSession(headers={"Authorization": login}))
 
@@ -165,11 +174,44 @@ async def _rest() -> AsyncIterator[Pair]:
                 "Заявитель": {"Адрес": one.requester.address, "Имя": one.requester.name}, "Срок": "",
                 "Описание": write.first.text, "Файлы": [],
             }  # fmt: skip
-            async with session.post(f"{store.url}/requests", json=sent) as answer:
+            async with session.post(f"{url}/requests", json=sent) as answer:
                 await answer.read()
                 answer.raise_for_status()
 
         yield Pair(ours, bare)
+
+
+SMALL: Mapping[str, Callable[[], AbstractAsyncContextManager[Any]]] = {
+    "webhook": lambda: receiver(None), "rest": onec,
+}  # fmt: skip
+"""Kind -> a small store of ours."""
+
+
+@asynccontextmanager
+async def _apart(kind: str) -> AsyncIterator[str]:
+    """The address of a small store in a process of its own."""
+    context = multiprocessing.get_context("spawn")
+    near, far = context.Pipe()
+    child = context.Process(target=_serve, args=(kind, far), daemon=True)
+    child.start()
+    far.close()
+    try:
+        yield await asyncio.to_thread(near.recv)
+    finally:
+        near.close()
+        await asyncio.to_thread(child.join, 10)
+
+
+def _serve(kind: str, pipe: Connection) -> None:
+    """Serve until the other end of the pipe is closed."""
+
+    async def run() -> None:
+        async with SMALL[kind]() as store:
+            pipe.send(store.url)
+            await asyncio.to_thread(pipe.poll, None)
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever began it ends it
+    asyncio.run(run())
 
 
 def _now() -> datetime:
@@ -181,6 +223,8 @@ STORES = {
     "rest": (_rest, "python3"),
 }  # fmt: skip
 """Kind -> how its pair is made, and the program that it needs."""
+ONE_BY_ONE = frozenset({"rt", "redmine"})
+"""Their databases are SQLite here."""
 
 
 def _done(outcome: Outcome) -> None:
@@ -211,26 +255,27 @@ async def rate(make: Callable[[Open], Awaitable[None]], number: int, at_once: in
 async def measured(kind: str, rounds: int, number: int, at_once: int) -> list[Round]:
     """Rounds by turns; the first of each, which loads the store's code, is not counted."""
     async with STORES[kind][0]() as pair:
-        await rate(pair.bare, number, at_once)
-        await rate(pair.ours, number, at_once)
+        ways = {"alone": (pair.ours, 1), "bare": (pair.bare, 1), "ours": (pair.ours, at_once)}
+        for make, _ in ways.values():
+            await rate(make, number, 1)
         found = list[Round]()
         for turn in range(rounds):
             speed = spin()
-            ways = {"ours": pair.ours, "bare": pair.bare}
             order = sorted(ways, reverse=turn % 2 == 1)
-            got = {way: await rate(ways[way], number, at_once) for way in order}
-            found.append(Round(ours=got["ours"], bare=got["bare"], spin=speed))
+            got = {way: await rate(ways[way][0], number, ways[way][1]) for way in order}
+            found.append(Round(**got, spin=speed))
         return found
 
 
 def shown(kind: str, rounds: list[Round]) -> str:
-    """The line of the table: medians, and the ratio of paired rounds."""
-    ratios = [each.ours / each.bare for each in rounds]
-    ours, bare = statistics.median(each.ours for each in rounds), statistics.median(each.bare for each in rounds)
-    speed = statistics.median(each.spin for each in rounds)
+    """The line of the table: medians, and the ratios of paired rounds."""
+    mid = {name: statistics.median(getattr(each, name) for each in rounds) for name in Round.__slots__}
+    ratios, alone = [each.ours / each.bare for each in rounds], [each.alone / each.bare for each in rounds]
     return (
-        f"{kind}: {ours:.1f} tickets a second, bare {bare:.1f}, x {statistics.median(ratios):.2f}"
-        f" ({min(ratios):.2f}-{max(ratios):.2f}); spin {speed:.1f} ms"
+        f"{kind}: bare loop {mid['bare']:.1f}/s, feed {mid['ours']:.1f}/s"
+        f" x {statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f}),"
+        f" one at a time {mid['alone']:.1f}/s x {statistics.median(alone):.2f} ({min(alone):.2f}-{max(alone):.2f});"
+        f" spin {mid['spin']:.1f} ms"
     )
 
 
@@ -240,7 +285,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--tickets", type=int, default=24, help="of a round")
     parser.add_argument(
-        "--at-once", type=int, default=1, help="both databases are SQLite, where Redmine locks itself out"
+        "--at-once", type=int, help="tickets at a time of the feed; what its settings say, one for SQLite behind it"
     )
     parser.add_argument("--only", nargs="*", choices=sorted(STORES), default=sorted(STORES))
     parser.add_argument("--save", action="store_true", help="write benchmarks/results/feeds-*.json")
@@ -251,7 +296,8 @@ def main() -> None:
         if shutil.which(STORES[kind][1]) is None:
             print(f"{kind}: passed over, {STORES[kind][1]} is not installed (make services)")
             continue
-        rounds = asyncio.run(measured(kind, given.rounds, given.tickets, given.at_once))
+        usual = 1 if kind in ONE_BY_ONE else FeedSettings.model_fields["concurrency"].default
+        rounds = asyncio.run(measured(kind, given.rounds, given.tickets, given.at_once or usual))
         print(shown(kind, rounds), flush=True)
         results[kind] = [asdict(each) for each in rounds]
     if given.save:

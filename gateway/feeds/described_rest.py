@@ -24,7 +24,7 @@ from gateway.feeds.contract import (
     Write,
 )
 from gateway.feeds.kind import Wiring
-from gateway.feeds.rest_expressions import Values, filled, read
+from gateway.feeds.rest_expressions import Values, filling, read
 from gateway.feeds.rest_reading import SHORT, Reading, failed
 from gateway.feeds.rest_settings import Call, Find, Making, OpenCall, RestFeed
 from gateway.feeds.settings import FeedSettings
@@ -139,7 +139,8 @@ class DescribedRest:
 
     def _values(self, write: Write) -> tuple[Values, list[str]]:
         """What templates may say, and what was left out. Blocks. Raises OSError."""
-        values, left_out = self._common(write), [*shapes.unmapped(write.ticket, self._settings.map)]
+        values = self._common(write)
+        left_out = [*shapes.unmapped(write.ticket, values["ticket"])]
         message, limit = shapes.message_of(write), self._settings.file_limit
         if message is not None:
             files = [shapes.file(each, limit=limit) for each in message.files]
@@ -149,14 +150,8 @@ class DescribedRest:
 
     async def _ask(self, call: Call, values: Values) -> Answer:
         """Raises Unsent, Unanswered and FeedError."""
-        body = None if call.body is None else filled(call.body, values)
-        return await self._wire.ask(
-            call.method,
-            str(filled(call.path, values)),
-            query={name: str(each) for name, each in filled(call.query, values).items()},
-            headers={name: str(each) for name, each in filled(call.headers, values).items()},
-            json=body,
-        )
+        made = call.filled(values)
+        return await self._wire.ask(call.method, made.path, query=made.query, headers=made.headers, json=made.body)
 
     # -- in ---------------------------------------------------------------------------------
 
@@ -167,7 +162,7 @@ class DescribedRest:
             return Changes(heard=(), cursor="")
         now = shapes.instant(self._clock())
         if cursor is None:
-            return Changes(heard=(), cursor=str(filled(call.start, {"now": now})))
+            return Changes(heard=(), cursor=str(filling(call.start)({"now": now})))
         try:
             answer = await self._ask(call, {"cursor": cursor, "now": now})
             if not answer.good:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, TypeAlias
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -11,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, m
 from channels.described import Described
 from channels.durations import Size
 from gateway.feeds.contract import Name
-from gateway.feeds.rest_expressions import Expression, Template, checked
+from gateway.feeds.rest_expressions import Expression, Filling, Template, Values, checked, filling
 from gateway.feeds.settings import FeedSettings
 
 Method: TypeAlias = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -19,6 +21,16 @@ Method: TypeAlias = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 class _Part(Described, BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """A call with its templates filled in."""
+
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: Any
 
 
 class Call(_Part):
@@ -42,6 +54,20 @@ class Call(_Part):
     def _has_templates(cls, body: Any) -> Any:
         _look(body)
         return body
+
+    @cached_property
+    def _filling(self) -> tuple[Filling, Filling, Filling, Filling]:
+        return filling(self.path), filling(self.query), filling(self.headers), filling(self.body)
+
+    def filled(self, values: Values) -> Filled:
+        """The call for one write. Raises FeedError for a name that there is not."""
+        path, query, headers, body = self._filling
+        return Filled(
+            path=str(path(values)),
+            query={name: str(each) for name, each in query(values).items()},
+            headers={name: str(each) for name, each in headers(values).items()},
+            body=body(values),
+        )
 
 
 class Find(Call):

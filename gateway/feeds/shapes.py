@@ -10,10 +10,22 @@ from typing import Any
 from gateway.feeds.contract import Alter, File, Open, Person, Ref, Said, Say, Ticket, Write
 from gateway.feeds.settings import Maps
 
+_MAPPED = (
+    ("status", "status"),
+    ("class", "class_"),
+    ("line", "line"),
+    ("contract", "contract"),
+    ("assignee", "assignee"),
+)
+"""A field with a map, and what it is called in a ticket."""
+
 
 def instant(at: datetime | None) -> str | None:
     """RFC 3339 in UTC."""
-    return None if at is None else at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    if at is None:
+        return None
+    shown = (at if at.tzinfo is UTC else at.astimezone(UTC)).isoformat()
+    return shown.removesuffix("+00:00") + "Z"
 
 
 def person(one: Person) -> Mapping[str, Any]:
@@ -36,14 +48,10 @@ def ticket(one: Ticket, maps: Maps) -> Mapping[str, Any]:
     }  # fmt: skip
 
 
-def unmapped(one: Ticket, maps: Maps) -> Sequence[str]:
-    """Words for staff about values that a map has no word for."""
-    values = {
-        "status": one.status, "class": "" if one.class_ is None else str(one.class_), "line": one.line,
-        "contract": one.contract, "assignee": one.assignee,
-    }  # fmt: skip
-    missing = {field: value for field, value in values.items() if value and maps.theirs(field, value) is None}
-    return [f"map.{field} has no word for {value!r}" for field, value in missing.items()]
+def unmapped(one: Ticket, shown: Mapping[str, Any]) -> Sequence[str]:
+    """Words for staff about values that a map has no word for; `shown`: the ticket as JSON."""
+    missing = {name: getattr(one, attribute) for name, attribute in _MAPPED if shown[name] is None}
+    return [f"map.{name} has no word for {str(value)!r}" for name, value in missing.items() if value not in ("", None)]
 
 
 def said(one: Said, *, files: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:

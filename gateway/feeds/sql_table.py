@@ -151,16 +151,19 @@ class SqlFeed:
 
     def _push_all(self, writes: Sequence[Open]) -> Sequence[Pushed] | None:
         """None: nothing was done, as one of them is in trouble. Raises what speaks against all or one of them."""
-        shape, committing = self._bound(), False
+        shape, begun, committing = self._bound(), False, False
         if not shape.gathers:
             return None
         try:
             with self._writers, writing(self._connected(), "", locked=False) as conn:
+                begun = True
                 wrote = open_all(conn, shape, self._settings, self._clock(), writes)
                 committing = True
         except SQLAlchemyError as error:
             pushed = trouble(error).pushed(committing=committing)
-            return [pushed] * len(writes) if pushed.uncertain else None
+            # A file that is locked is every ticket's trouble, and so is a COMMIT of which nobody knows.
+            of_all = pushed.uncertain or (not begun and pushed.outcome is Outcome.RETRY)
+            return [pushed] * len(writes) if of_all else None
         for each in wrote:
             self._remember(each)
         return [each.pushed for each in wrote]

@@ -209,6 +209,9 @@ class SqlSettings(FeedSettings):
     url: SecretStr
     """`env:NAME` or `file:PATH` that holds `postgresql://user:password@host/name`, `mysql://…` or
     `sqlite:////path/to/file`."""
+    concurrency: int = Field(default=8, ge=1, le=64)
+    """Tickets that are pushed at the same time, over one connection more than that at most. New ones that wait together
+    share a transaction."""
     schema_: str | None = Field(default=None, alias="schema")
     """Of the tables, on PostgreSQL; empty: where the user looks first."""
     timezone: str = "UTC"

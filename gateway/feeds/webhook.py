@@ -103,8 +103,8 @@ class Webhook:
     def _body(self, write: Write) -> tuple[bytes, list[str]]:
         maps, limit = self._settings.map, self._settings.file_limit
         message = shapes.message_of(write)
-        left_out = [*shapes.unmapped(write.ticket, maps)]
         data: dict[str, Any] = {"ticket": shapes.ticket(write.ticket, maps)}
+        left_out = [*shapes.unmapped(write.ticket, data["ticket"])]
         if message is not None:
             left_out += [f"{each.filename}: over {limit} bytes" for each in message.files if each.size > limit]
             data["message"] = shapes.said(message, files=[shapes.file(each, limit=limit) for each in message.files])

@@ -62,7 +62,7 @@ class Store:
             return await _failing(request, fault)
         if not body.get("Тема"):
             return _answer({"Ошибка": "Не заполнена тема"})
-        count = self.base.execute("SELECT count(*) FROM request").fetchone()[0] + 1
+        count = self.base.execute("SELECT coalesce(max(rowid), 0) FROM request").fetchone()[0] + 1
         name, number = f"c0ffee00-0000-4000-8000-{count:012d}", f"{count:09d}"
         row = (name, number, body["Ключ"], json.dumps(body, ensure_ascii=False), "Новая")
         self.base.execute("INSERT INTO request VALUES (?, ?, ?, ?, ?)", row)

@@ -224,6 +224,21 @@ async def test_a_row_that_somebody_else_is_making_holds_up_its_ticket_alone(pg: 
     assert len(pg.run(PAIRS)) == 7
 
 
+async def test_a_file_that_is_locked_is_tried_again_by_all(sqlite: Tables) -> None:
+    async with desk(sqlite.settings(timeout="1s")) as there:
+        await there.opened()
+        with closing(sqlite3.connect(sqlite.url.removeprefix("sqlite:///"), isolation_level=None)) as other:
+            other.execute("BEGIN EXCLUSIVE")
+            locked = await _together(there, _writes(5))
+            other.execute("ROLLBACK")
+        assert [(each.outcome, each.uncertain, each.of_ticket) for each in locked] == [
+            (Outcome.RETRY, False, False)
+        ] * 5
+        assert "database is locked" in locked[4].detail
+        assert {each.outcome for each in await _together(there, _writes(5))} == {Outcome.DONE}
+    assert len(sqlite.run(PAIRS)) == 6
+
+
 async def test_a_trigger_that_changes_keys_mixes_nothing_up(pg: Tables) -> None:
     pg.run("CREATE FUNCTION upper_key() RETURNS trigger LANGUAGE plpgsql AS"
            " $$ BEGIN new.gw = upper(new.gw); RETURN new; END $$")  # fmt: skip
