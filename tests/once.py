@@ -1,7 +1,7 @@
 """What costs the tests most and is always the same, done once a process: reading the shipped YAML and texts.
 
 Every gateway inside a test process reads `config/`. The two parsers are pure: the same text gives the same tree, and
-nobody changes it. Programs that tests start do not have this, nor has the gateway.
+nobody changes it. Programs that `tests.ready` starts have this, too; the gateway has not.
 """
 
 from __future__ import annotations

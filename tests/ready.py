@@ -1,9 +1,9 @@
 """Programs of ours that tests start, without loading the same modules hundreds of times.
 
-A start of the gateway is mostly the loading of nine hundred modules. One process has loaded them and stands ready:
-asked for a program it forks, and the copy becomes that program. It is a process as any other, with a number, files,
-memory and an end of its own; only how its modules came into memory differs. What is *about* a start, about memory,
-about system calls or about what is loaded starts a Python of its own instead.
+A start of the gateway is mostly the loading of nine hundred modules and of the shipped texts and words. One process has
+loaded them and stands ready: asked for a program it forks, and the copy becomes that program. It is a process as any
+other, with a number, files, memory and an end of its own; only how its modules came into memory differs. What is
+*about* a start, about memory, about system calls or about what is loaded starts a Python of its own instead.
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any
+
+from gateway import settings_files
+from tests.once import parse_once
 
 ROOT = Path(__file__).parents[1]
 LOADED = (
@@ -142,7 +145,13 @@ def process(
 def run(
     *words: str, env: Mapping[str, str] | None = None, timeout: float = 60, capture: bool = False
 ) -> subprocess.CompletedProcess[str]:
-    """A program from its start to its end. Raises subprocess.TimeoutExpired, and then it is dead; seconds."""
+    """A program from its start to its end. Raises subprocess.TimeoutExpired, and then it is dead; seconds.
+
+    Where the environment tells Python something, it is a Python of its own.
+    """
+    if env is not None and any(name.startswith("PYTHON") and os.environ.get(name) != env[name] for name in env):
+        command = [sys.executable, *words]
+        return subprocess.run(command, cwd=ROOT, env=env, capture_output=capture, text=True, timeout=timeout)
     with TemporaryFile("w+", encoding="utf-8") as out, TemporaryFile("w+", encoding="utf-8") as err:
         child = program(*words, stdout=out if capture else None, stderr=err if capture else None, env=env)
         try:
@@ -214,6 +223,8 @@ def stand_ready(control: socket.socket) -> tuple[dict[str, Any], list[int]] | No
     gc.disable()
     for name in LOADED:
         import_module(name)
+    parse_once()
+    settings_files.load(ROOT / "config")  # what is the same for every copy
     gc.freeze()  # so that a collection in a copy does not touch, and so copy, all of it
     if len(list(Path("/proc/self/task").iterdir())) > 1:
         raise RuntimeError("a fork would lose a thread")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, inspect, text
+from sqlalchemy.schema import CreateIndex, CreateTable
 
 from gateway.store.postgres_url import is_postgres_url
 from gateway.store.sqlite import database_path, make_engine
@@ -133,7 +134,11 @@ def _make(conn: Connection) -> None:
     from gateway.store.schema import metadata
 
     with conn.begin():
-        metadata.create_all(conn, checkfirst=False)
+        for table in metadata.sorted_tables:
+            conn.execute(CreateTable(table))
+            # In an order, which `create_all` has not: of two that cost the same PostgreSQL takes the older one.
+            for index in sorted(table.indexes, key=lambda each: str(each.name)):
+                conn.execute(CreateIndex(index))
         conn.execute(text(VERSION_TABLE))
         conn.execute(text("INSERT INTO alembic_version VALUES (:version)"), {"version": newest()})
 
