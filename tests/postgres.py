@@ -6,7 +6,6 @@ import itertools
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -19,6 +18,7 @@ import psycopg
 import pytest
 
 from gateway.store.database import migrate
+from tests.services.ports import free_port
 
 PLACES = ("/usr/lib/postgresql/*/bin", "/usr/local/pgsql/bin", "/usr/pgsql-*/bin")
 TEMPLATE = "gateway_template"
@@ -123,13 +123,6 @@ class Server:
             # Somebody who was left behind in a transaction must not stop the next test.
             self.emptying[name] = f"DO $$ BEGIN {LEFT_BEHIND}; {quick} {deletes} {restarts} END $$"
         self.run(self.emptying[name], name)
-
-
-def free_port() -> int:
-    """A port that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

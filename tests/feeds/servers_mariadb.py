@@ -20,7 +20,8 @@ from typing import Any
 
 import pymysql
 
-from tests.postgres import free_port, unprivileged
+from tests.postgres import unprivileged
+from tests.services.ports import free_port
 
 SHARE = Path("/usr/share/mysql")
 FIRST = """create database mysql;

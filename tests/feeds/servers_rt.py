@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.services.dovecot import free_port
+from tests.services.ports import free_port
 
 PATIENCE = 90.0
 SERVER = "/usr/share/request-tracker5/libexec/rt-server"

@@ -38,7 +38,7 @@ async def test_one_ticket_and_one_message_whatever_a_try_comes_to(write: str, mi
 
 
 async def test_a_try_that_is_done_late_is_found_and_not_repeated(tmp_path: Path) -> None:
-    async with desk(tmp_path, feed={"timeout": "1s", "doubt": "2s"}) as it:
+    async with desk(tmp_path, feed={"timeout": "2s", "doubt": "8s"}) as it:
         it.store.mishaps = [("open", "late")]
         await it.mail()
         await it.until(lambda: it.rows("SELECT id FROM feed_write WHERE uncertain AND state = 'waiting'"), "doubt")
@@ -50,7 +50,7 @@ async def test_a_try_that_is_done_late_is_found_and_not_repeated(tmp_path: Path)
 
 
 async def test_while_the_store_cannot_tell_nothing_is_repeated(tmp_path: Path) -> None:
-    async with desk(tmp_path, feed=QUICK) as it:
+    async with desk(tmp_path, feed={**QUICK, "timeout": "3s"}) as it:
         it.store.mishaps = [("open", "done never"), ("find", "busy"), ("find", "half")]
         await it.mail()
         await it.opened()
@@ -82,6 +82,7 @@ async def test_a_refused_ticket_blocks_nobody_else_and_is_run_again_by_hand(tmp_
         first = await it.mail("First")
         await it.until(lambda: it.writes() == [("open", "refused")], "refused")
         await it.mail("More", answers=first)
+        await it.until(lambda: len(it.writes()) == 2, "what waits behind it")
         await it.mail("Other", sender="boris@client.example", subject="Other")
         await it.until(lambda: ("open", "done") in it.writes(), "the other")
         assert [row["subject"] for row in it.store.tickets()] == ["Other"]

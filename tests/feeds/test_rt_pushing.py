@@ -256,14 +256,17 @@ async def test_the_check_names_wrong_names(rt: Rt) -> None:
 
 async def test_fifty_tickets_in_a_row_are_fifty(rt: Rt) -> None:
     made = [opened(fresh()) for _ in range(50)]
-    made = [replace(each, ticket=replace(each.ticket, key=f"fifty-{at}")) for at, each in enumerate(made)]
+    made = [replace(each, ticket=replace(each.ticket, key=f"0a1b2c3d-fifty-{at}")) for at, each in enumerate(made)]
     async with feed_of(rt) as feed:
         refs = [(await feed.push(each)).ref for each in made]
         assert len({ref.id for ref in refs if ref is not None}) == 50
-        assert not any(key.startswith("fifty-") for key in await feed.doubles())
-        ask = {"Queue": "General", "Subject": "double", "CustomFields": {"GatewayKey": "fifty-7"}}
+        assert not any(key.startswith("0a1b2c3d-fifty-") for key in await feed.doubles())
+        ask = {"Queue": "General", "Subject": "double", "CustomFields": {"GatewayKey": "0a1b2c3d-fifty-7"}}
         double = rt.ask("POST", "/ticket", ask)
-        assert [ref.id for ref in (await feed.doubles())["fifty-7"]] == [refs[7].id if refs[7] else "", double["id"]]
+        assert [ref.id for ref in (await feed.doubles())["0a1b2c3d-fifty-7"]] == [
+            refs[7].id if refs[7] else "",
+            double["id"],
+        ]
 
 
 async def test_a_trial_ticket_is_closed(rt: Rt) -> None:

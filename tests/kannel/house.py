@@ -11,8 +11,8 @@ from typing import Any
 
 from tests.mailboxes.desk import Running, running
 from tests.services import kannel as service
-from tests.services.dovecot import free_port
 from tests.services.kannel import Kannel, kannel
+from tests.services.ports import free_port
 
 OURS, ANNA, BORIS = "+380440000001", "+380670000001", "+380670000002"
 SECRET = "standin-secret-of-no-worth"

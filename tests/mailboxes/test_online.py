@@ -15,7 +15,8 @@ from tests.channels.mail import certificates
 from tests.gateway.cli.running import ROOT, gateway
 from tests.mailboxes.desk import letter, overrides, running
 from tests.mailboxes.test_login import provider
-from tests.services.dovecot import Dovecot, dovecot, free_port
+from tests.services.dovecot import Dovecot, dovecot
+from tests.services.ports import free_port
 
 pytestmark = [pytest.mark.services("dovecot", "openssl"), pytest.mark.xdist_group("dovecot")]
 

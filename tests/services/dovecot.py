@@ -22,6 +22,8 @@ from pathlib import Path
 
 from imapclient import IMAPClient
 
+from tests.services.ports import free_port
+
 PASSWORD = "pw"
 PATIENCE = 20.0
 _INDEX_NAME = slice(4, 8)
@@ -86,13 +88,6 @@ service stats {{
   }}
 }}
 """
-
-
-def free_port() -> int:
-    """A port that nobody listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.services.dovecot import free_port
+from tests.services.ports import free_port
 
 PATIENCE = 30.0
 USER, PASSWORD = "gw", "standin-password-of-no-worth"

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import math
-import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
+from tests.services.ports import free_port
 from tests.services.root import as_root
 
 PATIENCE = 60.0
@@ -233,16 +233,6 @@ async def call(
     errors = folder / "errors.log"
     why = errors.read_text(errors="replace") if errors.exists() else ""
     assert process.returncode == 0, f"{why}\n{said.decode(errors='replace')[-3000:]}"
-
-
-def free_port(host: str) -> int:
-    """A UDP port that is free now; even, as RTP wants it."""
-    while True:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as trial:
-            trial.bind((host, 0))
-            port = int(trial.getsockname()[1])
-        if port % 2 == 0 and port < 65000:
-            return port
 
 
 def tone(path: Path, seconds: float, hertz: float = 440.0) -> Path:

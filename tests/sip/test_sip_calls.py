@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 
 from tests.mailboxes.desk import until
-from tests.services import sipp
+from tests.services.ports import free_port
 from tests.services.sipp import Doing, Ends, HangUp, Press, Refused, Speak, Transferred, Wait, tone
 from tests.sip.desk import ANNA, BORIS, Telephone, telephone
 
@@ -120,7 +120,7 @@ async def test_the_death_of_the_stack_costs_no_word_that_was_said_and_the_next_c
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     voice = tone(tmp_path / "voice.alaw", 30.0)
-    async with telephone(tmp_path, monkeypatch, port=sipp.free_port("127.0.0.1"), longest_call="5s") as phone:
+    async with telephone(tmp_path, monkeypatch, port=free_port(), longest_call="12s") as phone:
         store = phone.gateway.store
         cut = asyncio.create_task(phone.call(*reports(voice, Wait(seconds=30), HangUp())))
         folder = phone.folder / "var" / "voice" / "main"

@@ -23,6 +23,7 @@ from normalizer.call import Act, Collect, HangUp, Line, Record
 from normalizer.message import InlineBody, RawMessage
 from tests.mailboxes.desk import Store, child, until
 from tests.services import sipp
+from tests.services.ports import free_port
 from tests.services.sipp import Ends, Press, Refused, Speak, Wait, tone
 from tests.services.sipp import HangUp as Leaves
 from tests.sip.desk import account, overrides, short_words
@@ -78,10 +79,10 @@ async def call(to: str, folder: Path, *doings: sipp.Doing, **more: Any) -> None:
 
 
 async def test_while_the_database_is_away_the_caller_is_recorded_and_all_of_it_is_brought_later(tmp_path: Path) -> None:
-    voice = tone(tmp_path / "voice.alaw", 4.0)
+    voice = tone(tmp_path / "voice.alaw", 6.0)
     desk = Desk(answers=[], away=True)
     async with ringing(desk, tmp_path / "var") as (_, address):
-        await call(address, tmp_path / "sipp", Wait(seconds=0.8), Speak(file=voice, seconds=1.5), Leaves())
+        await call(address, tmp_path / "sipp", Wait(seconds=0.8), Speak(file=voice, seconds=5), Leaves())
     assert desk.journal == {}
     desk.away = False
     async with ringing(desk, tmp_path / "var"):
@@ -109,7 +110,7 @@ async def test_a_gateway_that_stops_in_the_middle_of_a_call_keeps_what_was_said(
 async def test_limits_of_calls_and_of_time_hold_and_what_is_refused_is_counted(tmp_path: Path) -> None:
     listen = Record(lines=(), longest=60, silence=60)
     desk = Desk(answers=[listen, listen])
-    async with ringing(desk, tmp_path / "var", most_calls=1, longest_call="5s") as (phone, address):
+    async with ringing(desk, tmp_path / "var", most_calls=1, longest_call="12s") as (phone, address):
         first = asyncio.create_task(call(address, tmp_path / "one", Ends()))
         await until(lambda: desk.kinds() == ["begun"], "the first call")
         await call(address, tmp_path / "two", Refused(status=486))
@@ -184,9 +185,9 @@ Content-Length: 0
 async def exchange(folder: Path) -> AsyncIterator[tuple[dict[str, str], asyncio.subprocess.Process]]:
     """One that lets 101 in by its password, and what an account says to register there; it ends after one try."""
     (folder / "registrar.xml").write_text(REGISTRAR, encoding="utf-8")
-    port = sipp.free_port("127.0.0.1")
+    port = free_port()
     process = await asyncio.create_subprocess_exec(
-        "sipp", "-sf", "registrar.xml", "-i", "127.0.0.1", "-p", str(port), "-m", "1", "-nostdin", "-timeout", "20",
+        "sipp", "-sf", "registrar.xml", "-i", "127.0.0.1", "-p", str(port), "-m", "1", "-nostdin", "-timeout", "90",
         cwd=folder, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
     try:
@@ -205,7 +206,7 @@ async def test_it_registers_at_the_exchange_and_its_password_is_nowhere_to_be_re
     async with exchange(tmp_path) as (told, process):
         told = {**told, "password": "env:SIP_PASSWORD"}
         async with ringing(Desk(answers=[]), tmp_path / "var", **told) as (phone, _):
-            assert await asyncio.wait_for(process.wait(), 30) == 0
+            assert await asyncio.wait_for(process.wait(), 60) == 0
             commands = [said for path in Path("/proc").glob("[0-9]*/cmdline") if b"sip.phone" in (said := _read(path))]
             assert commands
             assert not any(b"invented-secret" in command for command in commands)
@@ -227,7 +228,7 @@ async def test_an_exchange_that_does_not_let_us_in_is_a_trouble_that_operators_h
     async with exchange(tmp_path) as (told, process):
         told = {**told, "password": "env:SIP_PASSWORD"}
         async with ringing(Desk(answers=[]), tmp_path / "var", **told) as (phone, _):
-            assert await asyncio.wait_for(process.wait(), 30) == 0
+            assert await asyncio.wait_for(process.wait(), 60) == 0
             await until(lambda: phone.trouble_with("registration"), "the trouble")
             assert list(await phone.troubles()) == ["voice/main registration"]
 

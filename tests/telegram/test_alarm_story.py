@@ -15,7 +15,7 @@ from gateway.demo.bot_api import RECEIVING, SENDING, BotApi, Fault
 from gateway.demo.bot_api.sending import Chats
 from tests.channels.mail.far_side import FarSide, far_side
 from tests.mailboxes.desk import Running, letter, running, until
-from tests.services.dovecot import free_port
+from tests.services.ports import free_port
 from tests.telegram.standin import TOKEN, standin
 
 CHAT, NUMBER, MAIL = 5_000_000_009, "+380670000009", "op@ops.example"

@@ -10,9 +10,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from aiohttp.test_utils import unused_port
 
 from tests.mailboxes.desk import ROOT, running
+from tests.services.ports import free_port
 
 
 @asynccontextmanager
@@ -41,7 +41,7 @@ async def heard(process: asyncio.subprocess.Process, part: str) -> str:
 
 @pytest.mark.timeout(110)
 async def test_what_it_prints_can_be_typed_and_a_line_is_a_text_message(tmp_path: Path) -> None:
-    port = unused_port()
+    port = free_port()
     async with network(f"http://127.0.0.1:{port}", tmp_path) as phone:
         token = await heard(phone, "printf")
         made = await asyncio.create_subprocess_shell(token.strip(), cwd=tmp_path)

@@ -8,9 +8,9 @@ from typing import Any
 
 import aiohttp
 import pytest
-from aiohttp.test_utils import unused_port
 
 from gateway.demo.twilio_api import NEVER, Fault, Network, Reports, TwilioApi
+from tests.services.ports import free_port
 from tests.twilio.provider import ANNA, OURS, SID, TOKEN
 from tests.twilio.standin import standin
 
@@ -119,7 +119,7 @@ async def test_it_goes_wrong_by_plan() -> None:
 
 async def test_states_are_told_as_planned() -> None:
     async with standin() as api:
-        callback = f"http://127.0.0.1:{unused_port()}/"
+        callback = f"http://127.0.0.1:{free_port()}/"
         api.report(Reports(states=("delivered", "sent"), twice=True), Reports(early=True), Reports(late=True), NEVER)
         for _ in range(4):
             await asked(api, StatusCallback=callback, **GOOD)

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import unused_port
 
 from channels.contract import CannotTell, Divides, Surroundings, Watched
 from channels.registry import CHANNELS
@@ -24,6 +23,7 @@ from gateway.demo.twilio_api import NEVER, Fault, Network, Reports, TwilioApi
 from gateway.demo.twilio_api.rest import Kind
 from normalizer.message import Address, Attachment, Delivery, Notice, Receipt
 from normalizer.message import Fault as Whose
+from tests.services.ports import free_port
 from tests.twilio.provider import ACCOUNT, ANNA, OURS, SID, TOKEN
 from tests.twilio.standin import standin
 
@@ -246,7 +246,7 @@ async def test_what_breaks_on_the_way_is_never_taken_for_surely_not_sent(
 
 
 async def test_where_nothing_listens_nothing_was_sent() -> None:
-    async with phones(url=f"http://127.0.0.1:{unused_port()}") as desk:
+    async with phones(url=f"http://127.0.0.1:{free_port()}") as desk:
         receipt = await desk.send(notice())
         assert (receipt.delivery, receipt.uncertain) == (Delivery.RETRY, False)
         assert "cannot be reached" in receipt.detail
@@ -454,6 +454,6 @@ async def test_a_look_names_a_wrong_token_a_wrong_number_and_a_closed_account() 
         assert online is not None
         (closed,) = await online({"main": account(api.url, "whatsapp")}, Surroundings(clock=present))
         assert "suspended" in closed.trouble
-        (gone,) = await look("sms", {"main": account(f"http://127.0.0.1:{unused_port()}")}, numbers=True)
+        (gone,) = await look("sms", {"main": account(f"http://127.0.0.1:{free_port()}")}, numbers=True)
         assert "Connect" in gone.trouble or "refused" in gone.trouble
         assert api.sent == []

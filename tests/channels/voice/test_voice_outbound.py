@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from aiohttp.test_utils import unused_port
 
 from channels.contract import CannotTell, Prober, Sender, Watched
 from channels.registry import CHANNELS
@@ -21,6 +20,7 @@ from gateway.demo.twilio_api import Fault, Network, Rings, TwilioApi
 from gateway.demo.twilio_api.rest import Kind
 from normalizer.message import RATING_CALL, Address, Delivery, Notice, Receipt
 from normalizer.message import Fault as Whose
+from tests.services.ports import free_port
 from tests.twilio.provider import ACCOUNT, OURS, SID, TOKEN
 from tests.twilio.standin import standin
 
@@ -193,7 +193,7 @@ async def test_a_list_that_cannot_be_had_tells_nothing() -> None:
 
 async def test_who_is_not_there_was_told_nothing() -> None:
     api = TwilioApi(Network(account_sid=SID, token=TOKEN))
-    one = Desk(api, url=f"http://127.0.0.1:{unused_port()}")
+    one = Desk(api, url=f"http://127.0.0.1:{free_port()}")
     receipt = await one.send(notice())
     assert (receipt.delivery, receipt.uncertain, receipt.fault) == (Delivery.RETRY, False, Whose.FAR_SIDE)
     assert isinstance(await one.prober.find(notice(), present()), CannotTell)

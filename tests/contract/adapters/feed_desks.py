@@ -18,7 +18,7 @@ from tests.feeds.faulty import Fault, Faulty, Way, faulty
 from tests.feeds.servers_redmine import Redmine
 from tests.feeds.servers_rt import Rt
 from tests.feeds.writes import said
-from tests.postgres import free_port
+from tests.services.ports import free_port
 
 FIRST = said().text
 

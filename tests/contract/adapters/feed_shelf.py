@@ -13,7 +13,7 @@ from gateway.feeds.contract import Changes, Feed, Ref
 from tests.contract.feed_adapter import FeedAdapter, Shown, built
 from tests.feeds.shelf import Shelf, shelf
 from tests.feeds.shelf_feed import ShelfSettings, registered
-from tests.postgres import free_port
+from tests.services.ports import free_port
 
 
 class ShelfStore:

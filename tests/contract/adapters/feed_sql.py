@@ -22,7 +22,7 @@ from tests.feeds.test_sql_composite import MAPPING as PG_MAPPING
 from tests.feeds.test_sql_composite import Pg
 from tests.feeds.test_sql_osticket import MAPPING as MARIA_MAPPING
 from tests.feeds.test_sql_osticket import Maria
-from tests.postgres import free_port
+from tests.services.ports import free_port
 
 LITE_SCHEMA = """
 CREATE TABLE job (

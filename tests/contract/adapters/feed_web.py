@@ -19,7 +19,7 @@ from tests.contract.feed_adapter import FeedAdapter, Shown, built
 from tests.feeds.onec import Store, onec
 from tests.feeds.receiver import BACK, OUT, Receiver, receiver
 from tests.feeds.test_described_rest import described
-from tests.postgres import free_port
+from tests.services.ports import free_port
 
 WRONG = "whsec_" + "d3Jv" * 8
 

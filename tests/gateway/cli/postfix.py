@@ -14,6 +14,7 @@ from pathlib import Path
 
 from gateway.demo.desk import wait_for
 from tests.gateway.cli.running import ROOT
+from tests.services.ports import free_port
 from tests.services.root import as_root
 
 OWN = """
@@ -77,13 +78,6 @@ class Postfix:
             return self.queued() == 0 or None
 
         wait_for("an empty queue of Postfix", look)
-
-
-def free_port() -> int:
-    """A port that is free now."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 def documented(kind: str) -> str:

@@ -10,8 +10,9 @@ import pytest
 
 from channels.mail.settings import Lmtp
 from gateway.demo.desk import wait_for
-from tests.gateway.cli.postfix import free_port, relaying
+from tests.gateway.cli.postfix import relaying
 from tests.gateway.cli.running import ROOT, Desk, mail_bytes, serving
+from tests.services.ports import free_port
 
 pytestmark = [
     pytest.mark.services("postfix", "postmap", "postqueue"),
