@@ -18,12 +18,14 @@ from tests.sip.desk import ANNA, BORIS, Telephone, telephone
 
 # SIPp sends tones through a raw socket.
 pytestmark = [pytest.mark.services("sipp", "espeak-ng"), pytest.mark.as_root]
+TALK = 5.5
+"""Seconds; a recording of ten is the longest."""
 ALONE = "<sip:anonymous@anonymous.invalid>"
 
 
 def reports(voice: Path, *then: Doing) -> tuple[Doing, ...]:
-    """Somebody says what is wrong."""
-    return (Press(key="2"), Wait(seconds=1.2), Speak(file=voice, seconds=2.2), *then)
+    """Somebody says what is wrong, for so long that a busy machine hears it, too."""
+    return (Press(key="2"), Wait(seconds=1.2), Speak(file=voice, seconds=TALK), *then)
 
 
 async def resolve(phone: Telephone, number: str) -> None:
@@ -36,10 +38,10 @@ async def resolve(phone: Telephone, number: str) -> None:
 async def test_who_reports_a_problem_hears_the_number_and_rates_in_the_next_call(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    voice = tone(tmp_path / "voice.alaw", 4.0)
+    voice = tone(tmp_path / "voice.alaw", 8.0)
     async with telephone(tmp_path, monkeypatch) as phone:
         store = phone.gateway.store
-        await phone.call(*reports(voice, Press(key="#"), Wait(seconds=2.5), Press(key="1"), Ends()))
+        await phone.call(*reports(voice, Press(key="#"), Wait(seconds=4), Press(key="1"), Ends()))
         await phone.until_outcomes("ticket")
         await phone.gateway.tickets(1)
         number = store.one("SELECT number FROM ticket")
@@ -68,7 +70,7 @@ async def test_calls_at_the_same_time_end_in_any_way_and_each_leaves_what_it_sho
             phone.call(Press(key="2", wait=1.5), HangUp(), sender="+380670000002"),
             phone.call(Wait(seconds=0.5), HangUp(), sender="+380670000003"),
             phone.call(*reports(voice, Press(key="#"), Wait(seconds=2), HangUp()), sender=ALONE),
-            phone.call(Wait(seconds=21), Speak(file=voice, seconds=2.2), HangUp(), sender="0670000005"),
+            phone.call(Wait(seconds=21), Speak(file=voice, seconds=TALK), HangUp(), sender="0670000005"),
             phone.call(
                 *reports(voice, HangUp()), sender=BORIS, headers=[f"P-Asserted-Identity: <sip:{ANNA}@desk.example>"]
             ),
@@ -81,7 +83,7 @@ async def test_calls_at_the_same_time_end_in_any_way_and_each_leaves_what_it_sho
                 Press(key="0"),
                 Transferred(line="SIP/2.0 486 Busy Here"),
                 Wait(seconds=1.2),
-                Speak(file=voice, seconds=2.2),
+                Speak(file=voice, seconds=TALK),
                 HangUp(),
                 sender="+380670000009",
             ),

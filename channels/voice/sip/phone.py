@@ -15,7 +15,6 @@ import logging
 import re
 import secrets
 import shutil
-import socket
 import sys
 import threading
 from collections import OrderedDict
@@ -33,6 +32,7 @@ from baresip.runtime import Runtime
 from baresip.ua import UserAgent
 
 from channels.voice.sip.leg import Leg, Rules
+from channels.voice.sip.port import port_of
 
 SHOWN = ("P-Asserted-Identity", "Privacy", "Diversion", "From", "To")
 """Headers that the gateway is told of."""
@@ -238,18 +238,10 @@ def _registration(event: StackEvent) -> None:
         tell({"event": "registration", "trouble": (event.text or "no answer")[:200]})
 
 
-def _port(host: str, port: int) -> int:
-    """A port that is free now. Raises OSError when the one that is wanted is taken."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM) as trial:
-        trial.bind((host, port))
-        return int(trial.getsockname()[1])
-
-
 async def run(settings: Mapping[str, Any], lines: asyncio.StreamReader) -> None:
     """Telephone until the gateway says stop, or goes. Raises OSError for a port that is taken, BaresipError."""
     host, sources = settings["host"], Sources()
-    port = _port(host, settings["port"])
+    port = port_of(host, settings["port"])
     shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     wire = logging.getLogger("baresip.native.sip")
     wire.setLevel(logging.DEBUG)
