@@ -12,11 +12,12 @@ import hashlib
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import aiohttp
 
 from channels.contract import Fetched, FetchFailed
+from channels.new_file import new_file
 from channels.telegram.api import Api, NoAnswer, Refused
 from channels.telegram.settings import TelegramAccount
 
@@ -97,16 +98,13 @@ async def _stream(response: aiohttp.ClientResponse, size: int, limit: int, targe
     if (response.content_length or 0) > limit:
         raise _too_big(limit)
     digest, got = hashlib.sha256(), 0
-    file: BinaryIO = await asyncio.to_thread(target.open, "xb")
-    try:
+    async with new_file(target) as file:
         async for piece in response.content.iter_chunked(256 * 1024):
             got += len(piece)
             if got > limit:
                 raise _too_big(limit)
             digest.update(piece)
             await asyncio.to_thread(file.write, piece)
-    finally:
-        await asyncio.to_thread(file.close)
     if size and got != size:
         raise FetchFailed(f"{got} bytes came of {size}", permanent=False)
     said = response.content_type if "Content-Type" in response.headers else ""

@@ -15,12 +15,13 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import BinaryIO, TypeAlias
+from typing import TypeAlias
 from urllib.parse import urljoin
 
 import aiohttp
 
 from channels.contract import Clock, Fetched, FetchFailed
+from channels.new_file import new_file
 from channels.twilio.hosts import Forbidden, Guard, credentials, origin
 from channels.twilio.media_type import HEAD, is_page, true_type
 from channels.twilio.settings import TwilioNumbers
@@ -154,8 +155,7 @@ async def _stream(response: aiohttp.ClientResponse, limit: int, target: Path) ->
     if (response.content_length or 0) > limit:
         raise _too_big(limit)
     digest, got, head = hashlib.sha256(), 0, b""
-    file: BinaryIO = await asyncio.to_thread(target.open, "xb")
-    try:
+    async with new_file(target) as file:
         async for piece in response.content.iter_chunked(256 * 1024):
             got += len(piece)
             if got > limit:
@@ -163,8 +163,6 @@ async def _stream(response: aiohttp.ClientResponse, limit: int, target: Path) ->
             head = head if len(head) >= HEAD else (head + piece)[:HEAD]
             digest.update(piece)
             await asyncio.to_thread(file.write, piece)
-    finally:
-        await asyncio.to_thread(file.close)
     said = response.content_type.lower() if "Content-Type" in response.headers else ""
     if not got or is_page(said, head):
         raise FetchFailed("instead of the file comes a page, or nothing", permanent=False)
