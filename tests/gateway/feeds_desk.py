@@ -28,6 +28,7 @@ from gateway.feeds.contract import (
     Pushed,
     Ref,
     Say,
+    Set,
     Write,
 )
 from gateway.feeds.kind import Kind, Wiring
@@ -41,7 +42,7 @@ from gateway.metrics import Metrics
 from gateway.store import feeds, tickets
 from gateway.store.blobs import Blobs
 from gateway.store.database import Database
-from tests.gateway.conftest import FrozenClock
+from tests.gateway.conftest import START, FrozenClock
 from tests.gateway.outgoing import open_ticket
 from tests.gateway.staffed import desk_context
 
@@ -108,7 +109,16 @@ class MemoryStore:
             names = write.fields if isinstance(write, Alter) else frozenset({"status", "line", "class"})
             present = {"status": write.ticket.status, "line": write.ticket.line, "class": write.ticket.class_}
             one |= {name: value for name, value in present.items() if name in names}
+            if isinstance(write, Alter):
+                self._tell_of(place, {name: str(value) for name, value in present.items() if name in names})
         return Ref(id=str(place), number=f"M{place}")
+
+    def _tell_of(self, place: int, fields: Mapping[Any, str]) -> None:
+        """What we change stands in the store's history, too, behind what staff had changed before."""
+        for name, value in fields.items():
+            change = Set(field=name, value=value, raw=value)
+            heard = Heard(id=f"o{len(self.page)}", ref=str(place), at=START, actor="gateway", ours=True, change=change)
+            self.page.append(heard)
 
     def find(self, write: Write) -> Ref | CannotTell | None:
         self.calls.append("find")
