@@ -19,6 +19,7 @@ from gateway.feeds.settings import Maps
 from gateway.feeds.sql_table_engine import Busy, reading, writing
 from gateway.feeds.sql_table_errors import trouble
 from gateway.feeds.sql_table_forms import Kind, Misfit
+from gateway.feeds.sql_table_keys import is_unique
 from gateway.feeds.sql_table_messages import numbered
 from gateway.feeds.sql_table_settings import SqlSettings
 from gateway.feeds.sql_table_shape import Bound, Mismapped, Shape, Slot, bind
@@ -128,19 +129,11 @@ def _key(conn: Connection, slot: Slot, what: str) -> Iterator[Finding]:
         yield Finding(
             good=False, what=f"column {table}.{name} is too narrow for our key", mend=f"{needed} characters are needed"
         )
-    inspector = sa.inspect(conn)
-    schema = slot.column.table.schema
-    indexes = [each for each in inspector.get_indexes(table, schema=schema) if each["column_names"][:1] == [name]]
-    unique = [each["column_names"] for each in inspector.get_unique_constraints(table, schema=schema)]
-    primary = inspector.get_pk_constraint(table, schema=schema)["constrained_columns"]
-    alone: list[Sequence[str | None]] = [
-        *unique,
-        primary,
-        *(each["column_names"] for each in indexes if each["unique"]),
-    ]
-    if [name] in alone:
+    indexes = sa.inspect(conn).get_indexes(table, schema=slot.column.table.schema)
+    indexed = {each["column_names"][0] for each in indexes if each["column_names"]}
+    if is_unique(conn, slot.column.table, name):
         yield Finding(good=True, what=f"{table}.{name} keeps the key of {what}, and is unique")
-    elif indexes or any(each[:1] == [name] for each in alone):
+    elif name in {*indexed, *(column.name for column in list(slot.column.table.primary_key)[:1])}:
         yield _warning(
             f"{table}.{name} is indexed, and not unique", "a unique index would rule doubles out for everybody"
         )

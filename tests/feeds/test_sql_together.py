@@ -47,6 +47,7 @@ SCHEMA = (
     "CREATE TABLE rada (id {serial}, zayavka {id} NOT NULL REFERENCES zayavka (id), gw VARCHAR(60) UNIQUE, words TEXT,"
     " who VARCHAR(40), open_to_all BOOLEAN, said {time})",
 )
+KEPT = (("zayavka", "tickets"), ("rada", "messages"))
 PAIRS = "SELECT z.id, z.gw, r.words FROM zayavka z JOIN rada r ON r.zayavka = z.id ORDER BY 1"
 
 
@@ -134,6 +135,8 @@ async def _together(there: Desk, writes: Sequence[Open]) -> list[Pushed]:
 
 async def test_tickets_that_wait_at_the_same_time_are_one_transaction(tables: Tables) -> None:
     async with desk(tables.settings()) as there:
+        said_of_keys = [each.what for each in await there.feed.check() if "and is unique" in each.what]
+        assert said_of_keys == [f"{name}.gw keeps the key of {what}, and is unique" for name, what in KEPT]
         await there.opened()
         before = tables.commits()
         done = await _together(there, _writes(7))
@@ -258,6 +261,7 @@ async def test_a_unique_index_of_some_rows_proves_nothing(request: pytest.Fixtur
     tables.run("CREATE UNIQUE INDEX copied_gw ON copied (gw) WHERE stan = 'closed'")
     text = MAPPING.partition("messages:")[0].replace("id: id", "id: gw").replace("zayavka", "copied")
     async with desk(tables.settings(text)) as there:
+        assert "copied.gw is indexed, and not unique" in [each.what for each in await there.feed.check()]
         await there.opened()
         done = await _together(there, [*_writes(2), *_writes(2)])
         assert {each.outcome for each in done} == {Outcome.DONE}, done
