@@ -21,6 +21,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import import_module
@@ -186,12 +187,14 @@ class Ready:
             with self._turn:
                 given = [0, writing, _number(stderr, 2), theirs]
                 socket.send_fds(self._socket, [json.dumps(asked).encode()], given)
-                pid = int(self._socket.recv(16))
+                said = self._socket.recv(16)
         finally:
             os.close(theirs)
             if reading >= 0:
                 os.close(writing)
-        return pid, status, os.fdopen(reading, encoding="utf-8") if reading >= 0 else None
+        if not said:
+            raise RuntimeError("the process that stands ready has ended")
+        return int(said), status, os.fdopen(reading, encoding="utf-8") if reading >= 0 else None
 
     def close(self) -> None:
         """End it; what it started goes on."""
@@ -267,6 +270,7 @@ def become(asked: Mapping[str, Any], given: Sequence[int]) -> None:
         os.setsid()
     os.environ.clear()
     os.environ.update(asked["env"])
+    time.tzset()
     sys.stdin = open(0, closefd=False)  # noqa: SIM115
     sys.stdout = io.TextIOWrapper(open(1, "wb", closefd=False), encoding="utf-8")  # noqa: SIM115
     sys.stderr = io.TextIOWrapper(

@@ -18,9 +18,7 @@ def encoded(fields: Fields) -> bytes:
 
 def signature(token: str, url: str, fields: Fields = (), *, algorithm: str = "sha1") -> str:
     """Of the address and of every name with its values, by name; a value that is said twice counts once."""
-    names = sorted({name for name, _ in fields})
-    values = ((name, value) for name in names for value in sorted({said for key, said in fields if key == name}))
-    text = url + "".join(name + value for name, value in values)
+    text = url + "".join(name + value for name, value in sorted(set(fields)))
     return base64.b64encode(hmac.new(token.encode(), text.encode(), algorithm).digest()).decode()
 
 

@@ -37,6 +37,9 @@ from gateway.dialogs.ivr_states import (
 )
 from normalizer.call import Connected, Pressed, Recorded
 
+# The states are looked for once, by one worker.
+pytestmark = pytest.mark.xdist_group("ivr-paths")
+
 CONFIG = Path(__file__).parents[3] / "config"
 NUMBER, DUTY = "1045285", "+380670000009"
 KEYS = ("", "*", "#", *"0123456789", "12", NUMBER, "1045284", "0671234567", "9" * 20, "x")

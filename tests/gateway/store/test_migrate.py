@@ -226,6 +226,21 @@ def test_an_upgrade_that_dies_half_way_leaves_the_old_schema_and_its_rows(bare_u
     engine.dispose()
 
 
+def test_a_new_database_is_made_whole_or_not_at_all(
+    bare_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as faulty:
+        # The last of its tables is in the way of the first.
+        faulty.setattr(
+            "gateway.store.migrate.VERSION_TABLE", f"CREATE TABLE {metadata.sorted_tables[0].name} (x INTEGER)"
+        )
+        with pytest.raises(Exception, match="already exists"):
+            migrate(bare_url, backup_to=tmp_path / "backups")
+    assert shape(bare_url) == {}
+    assert migrate(bare_url, backup_to=tmp_path / "backups") == ""
+    assert migrate(bare_url, backup_to=tmp_path / "backups") == newest()
+
+
 def test_a_newer_database_is_refused_and_both_versions_are_named(bare_url: str, tmp_path: Path) -> None:
     migrate(bare_url, backup_to=tmp_path)
     run(bare_url, "UPDATE alembic_version SET version_num = '0999'")
