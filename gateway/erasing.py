@@ -19,7 +19,7 @@ from channels.contract import Clock, Erases, Fetcher, FetchFailed, Unavailable
 from gateway.log import get_logger
 from gateway.store import erasures, hold
 from gateway.store.database import Database
-from gateway.waiting import wait_for_any
+from gateway.waiting import until_stopped, wait_for_any
 
 Account: TypeAlias = tuple[str, str]
 """(channel, account)."""
@@ -30,6 +30,8 @@ FIRST, LAST = timedelta(minutes=1), timedelta(hours=6)
 """Pauses after the first and after many failed tries."""
 WORTH_TELLING = 6
 """Failed tries, half an hour of them, after which operators hear of it."""
+LETTING_GO = 1.0
+"""Seconds that a request under way at the stop has; it is repeated after the next start."""
 
 log = get_logger(__name__)
 
@@ -57,7 +59,7 @@ class Erasing:
             self._woken.clear()
             pause = LONGEST
             try:
-                await self.once()
+                await until_stopped(self.once(), stop, grace=LETTING_GO)
                 pause = await self._until_next()
             except Unavailable as error:
                 log.warning("deleting is put off", error=type(error).__name__)

@@ -19,7 +19,7 @@ from gateway.log import get_logger
 from gateway.store import calls
 from gateway.store.database import Database
 from gateway.store.failpoints import FailPoint, nowhere
-from gateway.waiting import wait_for_any
+from gateway.waiting import until_stopped, wait_for_any
 
 Account: TypeAlias = tuple[str, str]
 """(channel, account)."""
@@ -33,6 +33,8 @@ BACK = timedelta(days=7)
 """Older ones are left as they are."""
 FIRST, LAST = timedelta(minutes=5), timedelta(hours=2)
 """Pauses after the first and after many questions about one call that goes on, or could not be asked about."""
+LETTING_GO = 1.0
+"""Seconds that a question under way at the stop has; what it would have told is asked for after the next start."""
 
 log = get_logger(__name__)
 
@@ -61,7 +63,7 @@ class Recalling:
         """Ask until `stop` is set."""
         while not stop.is_set():
             try:
-                await self.once()
+                await until_stopped(self.once(), stop, grace=LETTING_GO)
             except Unavailable as error:
                 log.warning("asking what became of calls is put off", error=type(error).__name__)
             await wait_for_any(stop, seconds=EVERY)
@@ -91,6 +93,16 @@ class Recalling:
 
     async def _settled(self, account: Account, fetcher: Recalls, call_id: int, sid: str, circuit: Circuit) -> bool:
         """One call. False: it is asked about again. Raises Unavailable."""
+        try:
+            return await self._recalled(account, fetcher, call_id, sid, circuit)
+        except Unavailable:
+            raise
+        except Exception as error:  # noqa: BLE001  one call must not end the loop, and the gateway with it
+            self._put_off(call_id, None)
+            log.error("asking what became of a call broke", call=call_id, error=type(error).__name__)
+            return False
+
+    async def _recalled(self, account: Account, fetcher: Recalls, call_id: int, sid: str, circuit: Circuit) -> bool:
         channel, name = account
         try:
             raws = await fetcher.recall(sid)

@@ -17,11 +17,11 @@ from sqlalchemy import Column, Connection, Dialect
 from gateway.feeds.contract import Open
 from gateway.feeds.sql_table_settings import SqlSettings
 from gateway.feeds.sql_table_shape import Bound, Shape
-from gateway.feeds.sql_table_writing import Writer, Wrote
+from gateway.feeds.sql_table_writing import COUNTED, Writer, Wrote
 
 
 class Unexpected(Exception):
-    """The database did not say which row is which: a trigger made something else of them."""
+    """The database did not say which row is which, or made fewer rows: a trigger made something else of them."""
 
 
 def open_all(
@@ -78,7 +78,7 @@ def _name(place: int) -> str:
 def _inserted(
     conn: Connection, bound: Bound, rows: Sequence[Mapping[str, Any]], said: Sequence[Column[Any]]
 ) -> list[Any]:
-    """Make rows; what the database says of them, in any order."""
+    """Make rows; what the database says of them, in any order. Raises Unexpected where it made fewer."""
     alike: dict[tuple[str, ...], list[tuple[Any, ...]]] = {}
     for row in rows:
         whole = {**bound.constants, **row}
@@ -89,8 +89,11 @@ def _inserted(
         insert = bound.statements.get(place)
         if insert is None:
             insert = bound.statements[place] = _compiled(bound, names, len(values), said, conn.dialect)
-        made = conn.exec_driver_sql(insert.text, insert.bound(values))
-        found += made.all() if said else ()
+        made = conn.exec_driver_sql(insert.text, insert.bound(values), execution_options=COUNTED)
+        if said:
+            found += made.all()
+        elif made.rowcount != len(values):
+            raise Unexpected
     return found
 
 

@@ -22,8 +22,10 @@ from gateway.feeds.sql_table_forms import Misfit
 from gateway.feeds.sql_table_settings import SqlSettings
 from gateway.feeds.sql_table_shape import Bound, Shape
 from gateway.feeds.sql_table_state import digest
-from gateway.feeds.sql_table_values import MESSAGE, TICKET, Facts, Words, altered, touched
+from gateway.feeds.sql_table_values import MESSAGE, TICKET, Facts, Unfit, Words, altered, touched
 
+COUNTED = {"preserve_rowcount": True}
+"""Option of a statement: how many rows it made is asked."""
 _COUNTED = 5
 """How often a number of our counting is tried, when the desk takes it at the same moment."""
 
@@ -196,7 +198,10 @@ class Writer:
             break
         if again is None:
             raise sa.exc.CompileError("the key of the new row is not known")
-        return tuple(self._conn.execute(sa.select(*bound.ids).where(again)).one())
+        found = self._conn.execute(sa.select(*bound.ids).where(again)).first()
+        if found is None:
+            raise Unfit(f"table {bound.table.name} does not keep the row: a trigger or a rule of the database drops it")
+        return tuple(found)
 
     def _inserted(self, bound: Bound, values: Mapping[str, Any]) -> sa.CursorResult[Any]:
         # One statement for each table, so that SQLAlchemy need not look at it anew for each row.
@@ -231,15 +236,15 @@ class Writer:
 
 
 def _insert(bound: Bound) -> sa.Insert:
-    found = bound.table.insert()
+    found = bound.table.insert().execution_options(**COUNTED)
     # Without a number that the database counts there is nothing that the driver could tell.
     return found.inline() if bound.table.autoincrement_column is None else found
 
 
 def _numbered(bound: Bound, made: sa.CursorResult[Any]) -> dict[str, Any]:
     """What the database counted for a new row."""
-    if bound.table.autoincrement_column is None:
-        return {}
+    if bound.table.autoincrement_column is None or made.rowcount == 0:
+        return {}  # of a row that a trigger dropped the driver would tell the number of another one
     return dict(zip((each.name for each in bound.table.primary_key), made.inserted_primary_key or (), strict=False))
 
 

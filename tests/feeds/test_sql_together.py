@@ -269,6 +269,48 @@ async def test_a_unique_index_of_some_rows_proves_nothing(request: pytest.Fixtur
     assert tables.run("SELECT count(*) FROM copied") == [(3,)]
 
 
+@pytest.mark.parametrize(
+    ("name", "column"),
+    [
+        ("pg", "gw VARCHAR(40) NOT NULL, stan VARCHAR(10)); CREATE UNIQUE INDEX both_of ON odd (gw, lower(stan)"),
+        ("sqlite", "gw VARCHAR(40) NOT NULL UNIQUE ON CONFLICT REPLACE, stan VARCHAR(10)"),
+        ("sqlite", "gw VARCHAR(40) NOT NULL UNIQUE on  conflict ignore, stan VARCHAR(10)"),
+    ],
+)
+async def test_a_key_that_the_database_refuses_in_part_or_not_at_all_is_looked_for(
+    request: pytest.FixtureRequest, name: str, column: str
+) -> None:
+    tables: Tables = request.getfixturevalue(name)
+    serial = "BIGSERIAL" if name == "pg" else "INTEGER"
+    tables.run(f"CREATE TABLE odd (id {serial} PRIMARY KEY, {column})")
+    text = "kind: sql\ntickets: {table: odd, id: id, columns: {gw: key, stan: status}}\n"
+    async with desk(tables.settings(text)) as there:
+        await there.opened()
+        first = await _together(there, _writes(2))
+        again = await _together(there, _writes(2, status="open"))  # as after a COMMIT without an answer
+        assert [each.ref for each in again] == [each.ref for each in first], again
+    assert tables.run("SELECT stan FROM odd") == [("new",)] * 3
+
+
+@pytest.mark.parametrize("name", ["sqlite", "pg"])
+async def test_a_message_that_the_table_drops_is_not_there(request: pytest.FixtureRequest, name: str) -> None:
+    tables: Tables = request.getfixturevalue(name)
+    when = "FOR EACH ROW WHEN (new.words LIKE '%6')"
+    if name == "pg":
+        tables.run("CREATE FUNCTION drop_it() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'")
+        tables.run(f"CREATE TRIGGER dropping BEFORE INSERT ON rada {when} EXECUTE FUNCTION drop_it()")
+    else:
+        tables.run(f"CREATE TRIGGER dropping BEFORE INSERT ON rada {when} BEGIN SELECT RAISE(IGNORE); END")
+    async with desk(tables.settings()) as there:
+        await there.opened()
+        done = await _together(there, _writes(3))
+        assert [each.outcome for each in done] == [Outcome.DONE, Outcome.REFUSED, Outcome.DONE], done
+        assert "does not keep the row" in done[1].detail
+    assert [row[1] for row in tables.run("SELECT id, gw FROM zayavka")] == [
+        f"0badcafe-{number}" for number in (1000005, 2000005, 2000007)
+    ]
+
+
 async def test_who_gave_up_before_it_began_is_not_written(sqlite: Tables) -> None:
     async with desk(sqlite.settings()) as there:
         await there.opened()

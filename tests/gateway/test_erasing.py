@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -31,8 +32,13 @@ class Forgetful(FarSide):
         self.erase_after = after
         self.troubles: list[FetchFailed] = []
         self.erased: list[str] = []
+        self.silent: asyncio.Event | None = None
+        """It answers nobody; set when somebody asked."""
 
     async def erase(self, source: str) -> None:
+        if self.silent is not None:
+            self.silent.set()
+            await asyncio.Event().wait()
         if self.troubles:
             raise self.troubles.pop(0)
         self.erased.append(source)
@@ -138,3 +144,16 @@ async def test_while_everything_is_held_nothing_is_deleted(desk: ErasingDesk, cl
     assert await desk.erasing.once() == 0 and desk.side.erased == []
     await desk.db.write(hold.release)
     assert await desk.erasing.once() == 1 and desk.side.erased == ["photo"]
+
+
+async def test_a_far_side_that_hangs_keeps_nobody_from_stopping(desk: ErasingDesk, clock: FrozenClock) -> None:
+    await desk.with_files(photo())
+    await desk.once()
+    clock.forward(DAY)
+    desk.side.silent, stop = asyncio.Event(), asyncio.Event()
+    running = asyncio.create_task(desk.erasing.run(stop))
+    async with asyncio.timeout(30):
+        await desk.side.silent.wait()
+        stop.set()
+        await running
+    assert len(await desk.waiting()) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -25,14 +26,19 @@ ACCOUNT = ("voice", "main")
 class Provider:
     """Remembers calls, or says what is planned for one."""
 
-    plan: dict[str, list[FetchFailed]] = field(default_factory=dict)
+    plan: dict[str, list[Exception]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    silent: asyncio.Event | None = None
+    """It answers nobody; set when somebody asked."""
 
     async def fetch(self, source: str, limit: int, into: Path) -> Fetched:
         raise FetchFailed("there are no files here", permanent=True)
 
     async def recall(self, call: str) -> Sequence[RawMessage]:
         self.asked.append(call)
+        if self.silent is not None:
+            self.silent.set()
+            await asyncio.Event().wait()
         if self.plan.get(call):
             raise self.plan[call].pop(0)
         return [
@@ -149,6 +155,30 @@ async def test_what_could_not_be_journalled_is_asked_for_again(asking: Asking) -
         await asking.loop.once()
     asking.away = False
     assert await asking.loop.once() == 1 and asking.journal == ["open:status"]
+
+
+async def test_a_call_that_nobody_can_make_sense_of_ends_nothing(asking: Asking) -> None:
+    await asking.call("odd")
+    await asking.call("good")
+    asking.provider.plan["odd"] = [LookupError("an answer that nobody thought of")]
+    asking.clock.forward(recalling.QUIET)
+    assert await asking.loop.once() == 1 and asking.journal == ["good:status"]
+    assert await asking.loop.once() == 0 and asking.provider.asked == ["odd", "good"], "it is put off"
+    asking.clock.forward(recalling.FIRST)
+    assert await asking.loop.once() == 1
+
+
+async def test_a_far_side_that_hangs_keeps_nobody_from_stopping(asking: Asking) -> None:
+    for number in range(3):
+        await asking.call(f"call {number}")
+    asking.clock.forward(recalling.QUIET)
+    asking.provider.silent, stop = asyncio.Event(), asyncio.Event()
+    running = asyncio.create_task(asking.loop.run(stop))
+    async with asyncio.timeout(30):
+        await asking.provider.silent.wait()
+        stop.set()
+        await running
+    assert asking.provider.asked == ["call 0"] and asking.journal == []
 
 
 async def test_a_held_copy_asks_nobody(asking: Asking) -> None:
