@@ -95,12 +95,12 @@ async def test_nothing_is_acknowledged_before_the_intake_returned(channel: str, 
     intake = Intake(gate=asyncio.Event())
     async with inbound(channel, wire, tmp_path, intake) as far:
         delivery = asyncio.create_task(far.deliver(1))
-        await asyncio.wait_for(intake.reached.wait(), 10)
+        await asyncio.wait_for(intake.reached.wait(), 30)
         done, _ = await asyncio.wait({delivery}, timeout=0.2)
         assert not done
         assert intake.gate is not None
         intake.gate.set()
-        assert await asyncio.wait_for(delivery, 10)
+        assert await asyncio.wait_for(delivery, 30)
 
 
 @wires
@@ -202,7 +202,7 @@ async def test_each_behaviour_of_the_far_side_has_its_receipt(
             done, _ = await asyncio.wait({sending}, timeout=0.2)
             assert not done
             far.go_on()
-        receipt = await asyncio.wait_for(sending, 10)
+        receipt = await asyncio.wait_for(sending, 30)
         assert receipt.delivery in KINDS[behaviour]
         assert bool(receipt.external_ids) == (receipt.delivery is Delivery.SENT)
         assert receipt.detail
@@ -210,7 +210,7 @@ async def test_each_behaviour_of_the_far_side_has_its_receipt(
         assert receipt.uncertain == (receipt.delivery is Delivery.RETRY and bool(far.received()))
         # The next notice is not touched by what happened to this one.
         far.plan("accepts")
-        after: Any = await asyncio.wait_for(far.sender.send(notice(channel, 8, **ADAPTERS[channel].notice)), 10)
+        after: Any = await asyncio.wait_for(far.sender.send(notice(channel, 8, **ADAPTERS[channel].notice)), 30)
         assert after.delivery is Delivery.SENT
 
 

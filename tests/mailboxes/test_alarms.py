@@ -9,6 +9,7 @@ import pytest
 
 from tests.mailboxes.desk import letter, overrides, reading, until
 from tests.mailboxes.test_login import provider
+from tests.services.cutter import cutter
 from tests.services.dovecot import dovecot
 
 pytestmark = [pytest.mark.services("dovecot"), pytest.mark.xdist_group("dovecot")]
@@ -45,12 +46,25 @@ async def test_a_mailbox_that_cannot_be_read(tmp_path: Path, caplog: pytest.LogC
 
 async def test_what_the_hourly_comparison_finds(tmp_path: Path) -> None:
     clock, cause = Shifted(), "reconciliation mail/support"
-    with dovecot() as server:
+    said: list[bytes] = []
+
+    def heard(data: bytes) -> bool:
+        said.append(data)
+        return False
+
+    def waits(connection: int) -> bool:
+        """It has looked, and waits for news. Each comparison is another connection's."""
+        connections = b"".join(said).split(b" LOGIN ")[1:]
+        return len(connections) >= connection and b" IDLE" in connections[connection - 1]
+
+    with dovecot() as server, cutter(server.imap) as wire:
+        wire.on_client = heard
         server.append(letter(1), letter(2), letter(3))
-        settings = overrides(server, *OPERATOR, imap={"poll": "1s"})
+        settings = overrides(server, *OPERATOR, port=wire.port, imap={"poll": "1s"})
         async with reading(tmp_path / "var", settings, clock=clock) as store:
             await store.filed(settled=3)
             clock.by += timedelta(hours=1)
+            await until(lambda: waits(2), "a comparison that finds nothing")
             assert await store.alarms.told() == []
             store.change("DELETE FROM imap_seen WHERE uid = 2")
             clock.by += timedelta(hours=1)

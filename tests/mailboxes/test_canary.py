@@ -70,7 +70,7 @@ async def test_a_canary_is_known_again_lost_and_back(tmp_path: Path) -> None:
                 server,
                 f"channels.mail.support.relay={json.dumps({'host': '127.0.0.1', 'port': relay.port, 'tls': 'none'})}",
                 f"channels.mail.sales={json.dumps(sales)}",
-                "canary={account: support, every: 1s, within: 3s}", "alerts.interval=1s",
+                "canary={account: support, every: 1s, within: 12s}", "alerts.interval=1s",
                 "operators=[operator@ops.example]",
             )  # fmt: skip
             async with running(tmp_path / "var", settings) as desk:
