@@ -17,6 +17,7 @@ from random import Random
 from sqlalchemy import Connection
 
 from channels.contract import CannotTell, Clock, Unavailable
+from gateway import waiting
 from gateway.circuit import Circuit
 from gateway.context import Context
 from gateway.despatch import NoAnswer, limited
@@ -33,7 +34,7 @@ from gateway.store.blobs import Blobs
 from gateway.store.database import Database
 from gateway.store.failpoints import FailPoint, nowhere
 from gateway.store.feeds import Row, Settled
-from gateway.waiting import STOPPING, wait_for_any
+from gateway.waiting import wait_for_any
 
 SHORTEST, LONGEST = 1.0, 60.0
 """Seconds between two looks at the table, unless something wakes the loop."""
@@ -132,7 +133,7 @@ class Pushing:
         broken off and stays SENDING: it is in doubt, and the store is asked after the next start."""
         if not self._tasks:
             return
-        _, late = await asyncio.wait(set(self._tasks), timeout=STOPPING)
+        _, late = await asyncio.wait(set(self._tasks), timeout=waiting.STOPPING)
         for task in late:
             task.cancel()
         if late:

@@ -15,12 +15,13 @@ import pytest
 from tests.feeds.desk import Desk, beside, settings
 from tests.feeds.servers_mariadb import MariaServer
 from tests.feeds.shelf import shelf
-from tests.feeds.test_kills import SCRIPT, Gone
+from tests.feeds.test_kills import Gone
 from tests.feeds.test_sql_stories import options
 from tests.mailboxes.desk import child, running, until
 from tests.postgres import Server
 from tests.services.cutter import Cutter, cutter
 
+HASTY = Path(__file__).with_name("hasty_child.py")
 ENDLESS = {"timeout": "10m", "poll": "1s"}
 LONG = 60.0
 """Seconds for an end; a tenth of what the store is given."""
@@ -36,7 +37,7 @@ map: {status: {new: new, open: open, waiting: waiting, resolved: done, closed: c
 @asynccontextmanager
 async def stopped(var: Path, options: tuple[str, ...], store: Any = None) -> AsyncIterator[Desk]:
     """A gateway of its own that is told to stop when the block ends, and has to have ended well soon after."""
-    async with child(var, options, script=SCRIPT) as process:
+    async with child(var, options, script=HASTY) as process:
         await until((var / "listening.json").exists, "the start", LONG)
         yield Desk(var=var, store=store, running=cast("Any", Gone(var)))
         os.kill(process.pid, signal.SIGTERM)

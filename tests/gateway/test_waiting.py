@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-from gateway.waiting import gathered
+import pytest
+
+from gateway import waiting
+from gateway.waiting import gathered, until_stopped
 
 
 async def test_many_wake_ups_are_one_and_none_is_forgotten() -> None:
@@ -23,3 +26,31 @@ async def test_many_wake_ups_are_one_and_none_is_forgotten() -> None:
         await asyncio.wait_for(woken.wait(), 20)
         assert times == expected
         woken.clear()
+
+
+async def test_work_that_hangs_at_a_stop_is_broken_off_and_what_ends_in_time_counts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(waiting, "STOPPING", 0.05)
+    stop, broken = asyncio.Event(), asyncio.Event()
+
+    async def hangs() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            broken.set()
+
+    async def ends() -> int:
+        await stop.wait()
+        return 7
+
+    async def fails() -> None:
+        raise ValueError("so")
+
+    with pytest.raises(ValueError, match="so"):
+        await until_stopped(fails(), stop)
+    one, other = asyncio.create_task(until_stopped(hangs(), stop)), asyncio.create_task(until_stopped(ends(), stop))
+    stop.set()
+    assert await asyncio.wait_for(other, 20) == 7
+    assert await asyncio.wait_for(one, 20) is None
+    assert broken.is_set()
