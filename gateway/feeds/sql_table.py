@@ -171,14 +171,21 @@ class SqlFeed:
     def _push(self, write: Write) -> Pushed:
         for attempt in range(_ROUNDS):
             try:
-                return self._once(write, again=attempt > 0)
+                pushed = self._once(write, again=attempt > 0)
             except _Again as error:
                 found = error.found
+                continue
+            if attempt > 0 or pushed.outcome is not Outcome.REFUSED or not self._blind(write):
+                return pushed
         made = found.pushed(committing=False)
         if self._shape is not None and self._shape.tickets.next is not None:
             # The desk took each number before us: nothing is wrong with the ticket.
             return replace(made, outcome=Outcome.RETRY, of_ticket=True)
         return made
+
+    def _blind(self, write: Write) -> bool:
+        """Does its first round not look whether it is there? Then what is refused may be a row that nobody needs."""
+        return isinstance(write, Open) and self._shape is not None and not self._shape.looks
 
     def _once(self, write: Write, *, again: bool) -> Pushed:
         """Raises _Again for what a second try may get done at once: somebody else made the same row meanwhile, or a

@@ -172,6 +172,11 @@ async def test_what_is_there_already_is_found(tables: Tables) -> None:
         again = await _together(there, [*_writes(3), *_writes(3)])
         assert {each.outcome for each in again} == {Outcome.DONE} and again[0].ref == first.ref
         assert [each.ref for each in again[:3]] == [each.ref for each in again[3:]]
+        # What it says by now would be refused; it is there, so nobody asks.
+        for changed in ({"class_": 6}, {"subject": "д" * 41}):
+            assert [(each.outcome, each.ref) for each in await _together(there, _writes(1, **changed))] == [
+                (Outcome.DONE, first.ref)
+            ]
     assert len(tables.run(PAIRS)) == 4
 
 
