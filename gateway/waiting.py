@@ -42,16 +42,16 @@ def gathered(wake: Callable[[], object], seconds: float) -> Callable[[], None]:
     return soon
 
 
-async def until_stopped(work: Coroutine[Any, Any, T], stop: asyncio.Event) -> T | None:
-    """The result of work that may be broken off anywhere; None where it did not end within `STOPPING` of the stop.
+async def until_stopped(work: Coroutine[Any, Any, T], stop: asyncio.Event, *, grace: float | None = None) -> T | None:
+    """The result of work that may be broken off anywhere; None where it did not end within `grace` of the stop.
 
-    Raises what the work raises.
+    `grace` in seconds; None: `STOPPING`. Raises what the work raises.
     """
     task, over = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
     try:
         await asyncio.wait({task, over}, return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
-            await asyncio.wait({task}, timeout=STOPPING)
+            await asyncio.wait({task}, timeout=STOPPING if grace is None else grace)
         if task.done():
             return task.result()
     finally:
