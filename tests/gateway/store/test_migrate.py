@@ -259,3 +259,11 @@ def test_nodes_that_start_together_on_an_old_filled_database_take_turns(postgres
     with engine.connect() as conn:
         assert conn.scalar(select(func.count()).select_from(metadata.tables["cursor"])) == 1
     engine.dispose()
+
+
+def test_nodes_that_start_together_on_an_empty_database_take_turns(postgres: Server, tmp_path: Path) -> None:
+    url = postgres.url(postgres.fresh())
+    with ThreadPoolExecutor(3) as nodes:
+        found = list(nodes.map(lambda _: migrate(url, backup_to=tmp_path), range(3)))
+    assert sorted(found) == ["", newest(), newest()]
+    assert shape(url).keys() == {*metadata.tables, "alembic_version"}
