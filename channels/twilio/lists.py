@@ -72,19 +72,19 @@ class Lists:
 
     def media(self, sid: str) -> str:
         """Path of the first page of a message's files."""
-        return f"{self._prefix}{VERSION}/{self._account.account_sid}/Messages/{quote(sid, safe='')}/Media.json"
+        return f"{self._prefix}{VERSION}/{self._account.account_sid}/Messages/{_quoted(sid)}/Media.json"
 
     def call(self, sid: str) -> str:
         """Path of a call."""
-        return f"{self._prefix}{VERSION}/{self._account.account_sid}/Calls/{quote(sid, safe='')}.json"
+        return f"{self._prefix}{VERSION}/{self._account.account_sid}/Calls/{_quoted(sid)}.json"
 
     def recordings(self, call: str) -> str:
         """Path of the first page of what was recorded in a call."""
-        return f"{self._prefix}{VERSION}/{self._account.account_sid}/Calls/{quote(call, safe='')}/Recordings.json"
+        return f"{self._prefix}{VERSION}/{self._account.account_sid}/Calls/{_quoted(call)}/Recordings.json"
 
     def recording(self, sid: str) -> str:
         """The address of a recording, as requests name it."""
-        return f"{self._base}{self._prefix}{VERSION}/{self._account.account_sid}/Recordings/{quote(sid, safe='')}"
+        return f"{self._base}{self._prefix}{VERSION}/{self._account.account_sid}/Recordings/{_quoted(sid)}"
 
     def url(self, path: str) -> str:
         """The whole address of what a list names by its path."""
@@ -146,6 +146,11 @@ class Lists:
             # The error's own words may have the address, and so people's numbers.
             raise NotListed(f"{self.host}: {why(error)}") from None
         return response.status, content, retry_after(response.headers.get("Retry-After"))
+
+
+def _quoted(sid: str) -> str:
+    """Within a path; an answer may hold any text."""
+    return quote(sid, safe="", errors="replace")
 
 
 def _reason(content: bytes) -> str:

@@ -157,6 +157,35 @@ async def test_what_could_not_be_journalled_is_asked_for_again(asking: Asking) -
     assert await asking.loop.once() == 1 and asking.journal == ["open:status"]
 
 
+async def test_a_look_asks_about_so_many_and_those_put_off_are_in_nobodys_way(
+    asking: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recalling, "AT_ONCE", 3)
+    for number in range(8):
+        await asking.call(f"call {number}")
+        asking.clock.forward(timedelta(seconds=1))
+    for number in range(3):
+        asking.provider.plan[f"call {number}"] = [later(absent=True)] * 9
+    asking.clock.forward(recalling.QUIET)
+    assert [await asking.loop.once() for _ in range(3)] == [0, 3, 2]
+    assert asking.provider.asked == [f"call {number}" for number in range(8)]
+
+
+async def test_who_asks_for_time_is_given_it_within_reason(asking: Asking) -> None:
+    await asking.call("patient")
+    await asking.call("long")
+    asking.provider.plan = {"patient": [later(absent=True, retry_after=1800.0)],
+                            "long": [later(absent=True, retry_after=1e9)]}  # fmt: skip
+    asking.clock.forward(recalling.QUIET)
+    assert await asking.loop.once() == 0
+    asking.clock.forward(timedelta(seconds=1799))
+    assert await asking.loop.once() == 0
+    asking.clock.forward(timedelta(seconds=1))
+    assert await asking.loop.once() == 1
+    asking.clock.forward(recalling.LAST)
+    assert await asking.loop.once() == 1
+
+
 async def test_a_call_that_nobody_can_make_sense_of_ends_nothing(asking: Asking) -> None:
     await asking.call("odd")
     await asking.call("good")

@@ -1,0 +1,79 @@
+"""Whatever goes to far sides begins with the release, on one server and among several nodes."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+import pytest
+
+from channels.contract import Intake
+from gateway import sources
+from gateway.leases import Leases, Work
+from gateway.listening import Close
+from gateway.sources import Sources
+from gateway.store import hold
+from gateway.store.database import Database
+from tests.gateway.conftest import START
+
+
+class Reader:
+    """A listener that reads at a far side."""
+
+    name = lease = "mailbox"
+    reaches = True
+
+    def __init__(self) -> None:
+        self.started = asyncio.Event()
+        self.stopped = 0
+
+    def listening(self) -> dict[str, str]:
+        return {}
+
+    async def start(self, intake: Intake) -> None:
+        self.started.set()
+
+    async def stop(self) -> None:
+        self.stopped += 1
+
+
+class AllOurs:
+    """Leases of the only node there is: it has each at once."""
+
+    def holds(self, _name: str) -> bool:
+        return True
+
+    async def hold(self, _name: str, work: Work, stop: asyncio.Event) -> None:
+        await work(stop)
+
+
+@pytest.mark.parametrize("nodes", [False, True])
+async def test_a_reader_begins_with_the_release(db: Database, monkeypatch: pytest.MonkeyPatch, nodes: bool) -> None:
+    monkeypatch.setattr(sources, "LOOK", 0.05)
+    await db.write(lambda conn: hold.put(conn, "restored", START, sources=True))
+    these, reader, stop = Sources(db), Reader(), asyncio.Event()
+    works: list[asyncio.Task[None]] = []
+
+    def running(_name: str, work: Work) -> Close:
+        works.append(asyncio.create_task(work(stop)))
+        return reader.stop
+
+    async def intake(*_: Any) -> Any:
+        raise AssertionError("nothing was read")
+
+    await these.look()
+    leases = cast("Leases", AllOurs()) if nodes else None
+    released: list[bool] = []
+    these.released.append(lambda: released.append(True))
+    async with asyncio.timeout(30):
+        await these.begin(reader, intake, leases=leases, running=running)
+        works.append(asyncio.create_task(these.run(stop)))
+        for _ in range(5):
+            await asyncio.sleep(0.02)
+        assert not reader.started.is_set() and these.held and not released
+        await db.write(hold.release)
+        await reader.started.wait()
+        assert released == [True] and not these.held
+        stop.set()
+        await asyncio.gather(*works)
+    assert reader.stopped == 1
