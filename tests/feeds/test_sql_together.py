@@ -288,13 +288,40 @@ async def test_a_key_that_the_database_refuses_in_part_or_not_at_all_is_looked_f
     tables: Tables = request.getfixturevalue(name)
     serial = "BIGSERIAL" if name == "pg" else "INTEGER"
     tables.run(f"CREATE TABLE odd (id {serial} PRIMARY KEY, {column})")
-    text = "kind: sql\ntickets: {table: odd, id: id, columns: {gw: key, stan: status}}\n"
-    async with desk(tables.settings(text)) as there:
+    async with desk(tables.settings(ODD)) as there:
         await there.opened()
         first = await _together(there, _writes(2))
         again = await _together(there, _writes(2, status="open"))  # as after a COMMIT without an answer
         assert [each.ref for each in again] == [each.ref for each in first], again
     assert tables.run("SELECT stan FROM odd") == [("new",)] * 3
+
+
+ODD = "kind: sql\ntickets: {table: odd, id: id, columns: {gw: key, stan: status}}\n"
+
+
+async def test_tickets_that_need_our_locks_go_one_by_one(pg: Tables) -> None:
+    pg.run("CREATE TABLE odd (id BIGSERIAL PRIMARY KEY, gw VARCHAR(40) NOT NULL, stan VARCHAR(10))")
+    async with desk(pg.settings(ODD)) as there:
+        await there.opened()
+        assert {each.outcome for each in await _together(there, _writes(4))} == {Outcome.DONE}
+    assert pg.run("SELECT count(DISTINCT xmin::text) FROM odd") == [(5,)]
+
+
+@pytest.mark.services("mariadbd")
+@pytest.mark.xdist_group("mariadb")
+async def test_where_nothing_can_be_taken_back_tickets_go_one_by_one(maria: Tables) -> None:
+    maria.run(
+        "CREATE TABLE odd (id BIGINT AUTO_INCREMENT PRIMARY KEY, gw VARCHAR(40) UNIQUE, stan VARCHAR(10)) ENGINE=MyISAM"
+    )
+
+    def inserts() -> int:
+        return int(maria.run("SHOW GLOBAL STATUS LIKE 'Com_insert'")[0][1])
+
+    async with desk(maria.settings(ODD)) as there:
+        await there.opened()
+        before = inserts()
+        assert {each.outcome for each in await _together(there, _writes(4))} == {Outcome.DONE}
+    assert inserts() == before + 4
 
 
 @pytest.mark.parametrize("name", ["sqlite", "pg"])

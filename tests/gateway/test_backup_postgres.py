@@ -68,7 +68,8 @@ async def test_a_backup_is_restored_held_and_brought_back(desk: str, postgres: S
     big = "SELECT sha256 FROM entry WHERE blob IS NOT NULL"
     assert postgres.run(big, fresh) == postgres.run(big, desk)
     db = open_database(postgres.url(fresh))
-    assert await db.read(hold.get) is not None
+    held = await db.read(hold.get)
+    assert held is not None and held.sources
     assert not await db.read(lambda conn: outbox.due(conn, "mail", "support", START, 10))
     await db.close()
 

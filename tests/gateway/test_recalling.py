@@ -169,6 +169,11 @@ async def test_a_look_asks_about_so_many_and_those_put_off_are_in_nobodys_way(
     asking.clock.forward(recalling.QUIET)
     assert [await asking.loop.once() for _ in range(3)] == [0, 3, 2]
     assert asking.provider.asked == [f"call {number}" for number in range(8)]
+    for number in range(8, 12):
+        await asking.call(f"call {number}")
+    asking.clock.forward(recalling.QUIET)  # those that were put off are due again
+    assert [await asking.loop.once() for _ in range(2)] == [0, 3]
+    assert len(asking.provider.asked) == 14
 
 
 async def test_who_asks_for_time_is_given_it_within_reason(asking: Asking) -> None:

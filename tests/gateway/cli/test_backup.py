@@ -81,6 +81,7 @@ def test_a_backup_under_load_is_whole_and_its_copy_writes_to_nobody(tmp_path: Pa
         desk.filed(known + 1)
         status = told("status", var=copy)
         assert status["outbox"]["held_since"] is not None and status["outbox"]["due"] > 0
+        assert status["outbox"]["held_sources"]
         assert "HELD" in gateway("status", var=copy, code=None).stdout
         number = desk.query(
             f"SELECT number FROM ticket JOIN entry ON entry.id = entry_id WHERE sha256 = '{_sha(sent)}'"
