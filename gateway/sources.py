@@ -30,8 +30,9 @@ log = get_logger(__name__)
 class Sources:
     """Whether far sides may be gone to. Once they may, they may until the end of this gateway."""
 
-    def __init__(self, db: Database) -> None:
-        self._db = db
+    def __init__(self, db: Database, *, every: float = LOOK) -> None:
+        """`every`: seconds between two looks at the hold."""
+        self._db, self._every = db, every
         self._free = asyncio.Event()
         self._late: dict[str, str] = {}
         self.released: list[Callable[[], object]] = []
@@ -59,7 +60,7 @@ class Sources:
     async def run(self, stop: asyncio.Event) -> None:
         """Wait for the release."""
         while self.held and not stop.is_set():
-            await wait_for_any(stop, seconds=LOOK)
+            await wait_for_any(stop, seconds=self._every)
             try:
                 held = await self._db.read(hold.get)
             except Unavailable:

@@ -7,10 +7,11 @@ https://www.twilio.com/docs/voice/api/recording#delete-a-recording-resource
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 
@@ -27,6 +28,8 @@ ENDING, RESOURCE = ".mp3", ".json"
 """Of the address of the sound, and of what is deleted."""
 UNFINISHED = frozenset({"in-progress", "paused", "stopped", "processing"})
 """Statuses of a recording that may still become one that can be heard."""
+PAGES = 20
+"""Of the recordings of one call."""
 GONE = frozenset({200, 204, 404, 410})
 """Statuses after which it is not there."""
 
@@ -99,8 +102,20 @@ class RecordingFetcher(TwilioFetcher):
             return ()
         if not told.is_over(call):
             raise FetchFailed("the call goes on", permanent=False, absent=True)
-        page = await lists.page(lists.recordings(sid), "recordings")
-        if any(text_of(one, "status") in UNFINISHED for one in page.items):
+        recordings = await _whole(lists, lists.recordings(sid))
+        if any(text_of(one, "status") in UNFINISHED for one in recordings):
             raise FetchFailed("a recording is not ready yet", permanent=False, absent=True)
-        found = [(one, lists.recording(text_of(one, "sid"))) for one in page.items if text_of(one, "sid")]
+        found = [(one, lists.recording(text_of(one, "sid"))) for one in recordings if text_of(one, "sid")]
         return told.raws_listed({**call, "sid": sid}, found, channel="voice", account=self._name, now=self._now())
+
+
+async def _whole(lists: Lists, path: str) -> Sequence[Mapping[str, Any]]:
+    """All pages of a call's recordings. Raises NotListed, also for a list without an end."""
+    found: list[Mapping[str, Any]] = []
+    for _ in range(PAGES):
+        page = await lists.page(path, "recordings")
+        found += page.items
+        if not page.next:
+            return found
+        path = page.next
+    raise NotListed(f"{lists.host} has no end of pages")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
+from sqlalchemy import Connection
 
 from channels.contract import Intake
-from gateway import sources
 from gateway.leases import Leases, Work
 from gateway.listening import Close
 from gateway.sources import Sources
@@ -47,11 +48,25 @@ class AllOurs:
         await work(stop)
 
 
+class Looks:
+    """The database, whose third reading is told."""
+
+    def __init__(self, db: Database) -> None:
+        self._db, self.count, self.third = db, 0, asyncio.Event()
+
+    async def read(self, job: Callable[[Connection], Any]) -> Any:
+        found = await self._db.read(job)
+        self.count += 1
+        if self.count == 3:
+            self.third.set()
+        return found
+
+
 @pytest.mark.parametrize("nodes", [False, True])
-async def test_a_reader_begins_with_the_release(db: Database, monkeypatch: pytest.MonkeyPatch, nodes: bool) -> None:
-    monkeypatch.setattr(sources, "LOOK", 0.05)
+async def test_a_reader_begins_with_the_release(db: Database, nodes: bool) -> None:
     await db.write(lambda conn: hold.put(conn, "restored", START, sources=True))
-    these, reader, stop = Sources(db), Reader(), asyncio.Event()
+    looks = Looks(db)
+    these, reader, stop = Sources(cast(Database, looks), every=0.05), Reader(), asyncio.Event()
     works: list[asyncio.Task[None]] = []
 
     def running(_name: str, work: Work) -> Close:
@@ -68,8 +83,7 @@ async def test_a_reader_begins_with_the_release(db: Database, monkeypatch: pytes
     async with asyncio.timeout(30):
         await these.begin(reader, intake, leases=leases, running=running)
         works.append(asyncio.create_task(these.run(stop)))
-        for _ in range(5):
-            await asyncio.sleep(0.02)
+        await looks.third.wait()
         assert not reader.started.is_set() and these.held and not released
         await db.write(hold.release)
         await reader.started.wait()

@@ -31,6 +31,9 @@ class Provider:
         }
     )  # fmt: skip
     recordings: list[Any] = field(default_factory=list)
+    page_size: int = 50
+    endless: bool = False
+    """Each page names another one."""
 
     @asynccontextmanager
     async def fetcher(self) -> AsyncIterator[RecordingFetcher]:
@@ -53,8 +56,11 @@ class Provider:
     async def _call(self, _request: web.Request) -> web.Response:
         return web.json_response(self.call)
 
-    async def _recordings(self, _request: web.Request) -> web.Response:
-        return web.json_response({"recordings": self.recordings})
+    async def _recordings(self, request: web.Request) -> web.Response:
+        begin = int(request.query.get("Page", "0")) * self.page_size
+        end = begin + self.page_size
+        more = f"{request.path}?Page={end // self.page_size}" if self.endless or end < len(self.recordings) else None
+        return web.json_response({"recordings": self.recordings[begin:end], "next_page_uri": more})
 
 
 def recording(**changed: Any) -> dict[str, Any]:
@@ -86,3 +92,15 @@ async def test_an_answer_of_odd_values_is_told_as_far_as_it_goes() -> None:
     async with provider.fetcher() as fetcher:
         told = await fetcher.recall(CALL)
     assert [(raw.facts["route"], raw.received_at) for raw in told] == [("recorded", NOW), ("status", NOW)]
+
+
+async def test_all_pages_of_its_recordings_are_read_and_a_list_without_an_end_is_asked_for_later() -> None:
+    provider = Provider(recordings=[recording(sid=f"RE{number:032}") for number in range(5)], page_size=2)
+    async with provider.fetcher() as fetcher:
+        told = await fetcher.recall(CALL)
+        assert [raw.facts["route"] for raw in told] == [*["recorded"] * 5, "status"]
+        assert len({raw.external_id for raw in told}) == 6
+        provider.endless = True
+        with pytest.raises(FetchFailed, match="no end of pages") as endless:
+            await fetcher.recall(CALL)
+        assert not endless.value.permanent
