@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol, TypeAlias
 
 from channels.contract import AccountSettings, Parts, Prepares, Reloads
@@ -73,6 +73,7 @@ class Reloaded:
     """Version of contracts, calendars and rules; decisions record it."""
     policy_changed: bool
     accounts: int
+    feeds: int
 
 
 class Reloader:
@@ -124,8 +125,11 @@ class Reloader:
                 await _carry_out(close)
         changed = before.policy.version != fresh.policy.version
         accounts = sum(map(len, fresh.settings.channels.values()))
-        log.info("configuration taken over", policy=fresh.policy.version, policy_changed=changed, accounts=accounts)
-        return Reloaded(policy=fresh.policy.version, policy_changed=changed, accounts=accounts)
+        done = Reloaded(
+            policy=fresh.policy.version, policy_changed=changed, accounts=accounts, feeds=len(fresh.settings.feeds)
+        )
+        log.info("configuration taken over", **asdict(done))
+        return done
 
     async def _ready(self, fresh: Configuration) -> list[Step]:
         """Every step of the change, or none of them. Raises CannotAdopt."""

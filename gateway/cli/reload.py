@@ -18,5 +18,5 @@ def reload(url: Url = "", token: Token = "", json: AsJson = False) -> None:
     """
     done = connect(url, token).post("/reload")
     changed = "a new policy" if done["policy_changed"] else "the same policy"
-    said = f"In force: {changed} ({done['policy']}), {done['accounts']} accounts."
+    said = f"In force: {changed} ({done['policy']}), {done['accounts']} accounts, {done['feeds']} ticket stores."
     return as_json(done) if json else typer.echo(said)

@@ -145,6 +145,8 @@ class InForce(ApiModel):
     """Version of contracts, calendars and rules; decisions record it."""
     policy_changed: bool
     accounts: int
+    feeds: int
+    """Ticket stores that are written to."""
 
 
 # -- journal ------------------------------------------------------------------------------
@@ -323,7 +325,7 @@ async def reload(call: Call) -> Job:
         raise Problem(422, "the configuration has faults; nothing was changed", errors=faults) from None
     except (NeedsRestart, CannotAdopt) as error:
         raise Problem(422, str(error)) from None
-    found = InForce(policy=done.policy, policy_changed=done.policy_changed, accounts=done.accounts)
+    found = InForce(policy=done.policy, policy_changed=done.policy_changed, accounts=done.accounts, feeds=done.feeds)
     return lambda _conn: found
 
 

@@ -60,7 +60,7 @@ def test_a_changed_configuration_is_in_force_at_once_or_not_at_all(tmp_path: Pat
         change(settings, "      timezone: UTC\n", "      timezone: UTC\n      outbound: capture\n")
         change(config / "routing.yaml", "\nrules:\n", f"\nrules:\n{RULE}")
         found = told("reload", var=var)
-        assert found["accounts"] == 1
+        assert (found["accounts"], found["feeds"]) == (1, 0)
         assert desk.listening() == ports
         desk.mail("after", mail_bytes("after", "The trumpet is mute.\n"), to="help@desk.example")
         desk.filed(2)
