@@ -141,6 +141,8 @@ class Reading:
         """The loops of one store. Two at once would commit each other's cursor."""
         if before:
             await asyncio.wait(before)
+        if over.is_set():  # it has gone meanwhile, and so may have its settings
+            return
         works = []
         if self._settings(name).read:
             works.append(by_one_node(self._leases, f"feed:{name}", partial(self._poll, name)))

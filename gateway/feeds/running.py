@@ -59,6 +59,7 @@ class Feeds:
         """Write and read until `stop` is set; then close what a reload has brought."""
         while not (stop.is_set() or self.by_name):
             await wait_for_any(stop, self._changed, seconds=NOTHING_TO_DO)
+            self._changed.clear()
         try:
             if self.by_name:
                 async with asyncio.TaskGroup() as group:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -120,3 +121,41 @@ async def test_without_a_store_nothing_runs_until_one_comes(rig: Rig) -> None:
         feeds.adopt({})
         await asyncio.wait_for(new.closed.wait(), 30)
         assert feeds.troubles() == {}
+
+
+async def test_a_reload_without_stores_leaves_nothing_that_spins(rig: Rig) -> None:
+    loop, begun = asyncio.get_running_loop(), 0
+
+    def counted(loop: asyncio.AbstractEventLoop, coro: Coroutine[Any, Any, Any], **more: Any) -> asyncio.Task[Any]:
+        nonlocal begun
+        begun += 1
+        return asyncio.Task(coro, loop=loop, **more)
+
+    async with running(rig) as feeds:
+        feeds.adopt({})
+        loop.set_task_factory(cast("Any", counted))
+        try:
+            for _ in range(200):
+                await asyncio.sleep(0)
+        finally:
+            loop.set_task_factory(None)
+    assert begun < 10
+
+
+async def test_a_store_that_goes_while_its_successor_waits_ends_nothing_else(rig: Rig) -> None:
+    old, new, last = Life(rig.store), Life(rig.store), Life(rig.store)
+    old.wait = asyncio.Event()
+    async with running(rig, store=old) as feeds:
+        await until(lambda: old.looking, "a look that takes its time")
+        feeds.adopt({"store": new})
+        await asyncio.sleep(0)  # its loop waits for the old one's
+        known = feeds.ctx
+        feeds.ctx = replace(known, settings=known.settings.model_copy(update={"feeds": {}}))
+        feeds.adopt({})
+        old.wait.set()
+        await asyncio.wait_for(old.closed.wait(), 30)
+        await asyncio.wait_for(new.closed.wait(), 30)
+        assert not new.looks
+        feeds.ctx = known
+        feeds.adopt({"store": last})
+        await until(lambda: last.looks, "it came back, and is read")
