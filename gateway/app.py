@@ -29,7 +29,7 @@ from gateway.erasing import Erasing
 from gateway.feeds import running
 from gateway.feeds.contract import Feed
 from gateway.fetching import Fetching
-from gateway.folders import Folders as Folders
+from gateway.folders import Folders
 from gateway.housekeeping import Housekeeping
 from gateway.leases import Leases, Work
 from gateway.ledger import StoreLedger

@@ -18,8 +18,9 @@ import psycopg
 from channels.contract import Clock, Parts, Wiring
 from channels.mail.build import build
 from gateway.alerts import Alerts
-from gateway.app import Folders, Gateway, utc_now
+from gateway.app import Gateway, utc_now
 from gateway.context import Context
+from gateway.folders import Folders
 from gateway.keyring import Keyring
 from gateway.ledger import StoreLedger
 from gateway.listening import troubles

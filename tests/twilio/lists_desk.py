@@ -16,11 +16,11 @@ from channels.registry import CHANNELS
 from channels.rounds import Pace
 from channels.twilio.reconcile import Reconciler
 from channels.twilio.settings import TwilioAccount
-from gateway.app import Folders
 from gateway.context import Context
 from gateway.demo.twilio_api import Network, TwilioApi
 from gateway.demo.twilio_api.attached import Attached
 from gateway.demo.twilio_api.media import MediaHost
+from gateway.folders import Folders
 from gateway.keyring import Keyring
 from gateway.ledger import StoreLedger
 from gateway.listening import troubles
