@@ -20,7 +20,7 @@ from tests.mailboxes.desk import Running, running, until
 
 T = TypeVar("T")
 AGENT = json.dumps({"olga": {"name": "Olga", "addresses": ["olga@desk.example"], "trust_unknown": True}})
-LONG = 30.0
+LONG = 60.0
 
 
 def feed_of(store: Shelf, **said: Any) -> dict[str, Any]:
@@ -124,7 +124,14 @@ class Desk:
         return await asyncio.to_thread(ask)
 
     async def until(self, look: Callable[[], T], what: str) -> T:
-        return await until(look, what, LONG)
+        try:
+            return await until(look, what, LONG)
+        except AssertionError as error:
+            # What stood in the way, for those who read of it somewhere else.
+            names = "id, kind, state, attempts, uncertain, sending_at, due_at, detail"
+            for row in self.rows(f"SELECT {names} FROM feed_write ORDER BY id DESC LIMIT 5"):
+                error.add_note(f"feed_write: {row}")
+            raise
 
     async def opened(self, count: int = 1) -> None:
         """Wait until the store has so many tickets of ours, and we know."""

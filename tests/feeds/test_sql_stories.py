@@ -122,8 +122,8 @@ async def test_killed_in_the_middle_of_a_push_there_is_one_ticket(mariadb: Maria
     # Read while nobody runs: the next start takes it up at once.
     assert Store(var).rows("SELECT kind, state FROM feed_write") == [("open", "sending")]
     assert mariadb.run(OURS, name) == [(1, 1)]
-    async with running(var, settings) as gateway:
-        it = Desk(var=var, store=cast("Any", None), running=gateway)
+    # What is in doubt waits for two time limits, and for one more with each look that came to nothing.
+    async with beside(var, OSTICKET, f"file:{secret}", timeout="2s", doubt="0s") as it:
         await it.opened()
         await it.until(it.is_quiet, "quiet")
         assert it.writes() == [("open", "done")]
