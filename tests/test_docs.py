@@ -63,6 +63,17 @@ def test_each_promise_names_a_test_that_is_there() -> None:
     assert not missing
 
 
+def test_tables_are_whole() -> None:
+    """A row after an empty line is no row of the table above it: it is shown as text with bars in it."""
+    torn = []
+    for page in PAGES:
+        told = re.sub(r"^```.*?^```", "", page.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE)
+        lines = ["", *told.split("\n"), ""]
+        heads = [at for at, line in enumerate(lines) if line.startswith("|") and not lines[at - 1].startswith("|")]
+        torn += [(shown(page), lines[at][:60]) for at in heads if not re.match(r"\|[\s:|-]+\|$", lines[at + 1])]
+    assert not torn
+
+
 def test_make_help_lists_the_targets() -> None:
     listed = subprocess.run(["make", "-s", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for target in ("venv", "run", "demo", "test", "check", "services", "bench", "chaos"):
