@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Row
 from gateway import canary
 from gateway.context import Context
 from gateway.filing_agents import agent_of, file_agent, is_believed
-from gateway.filing_append import append_to
+from gateway.filing_append import append_to, relate
 from gateway.filing_calls import file_call
 from gateway.filing_case import Case, Conflict, Filed, author, keep_files
 from gateway.filing_chats import file_chat
@@ -26,7 +26,7 @@ from gateway.filing_open import open_for
 from gateway.filing_replay import revise, unreadable
 from gateway.filing_robots import file_moved, file_reachability, file_report, file_robot
 from gateway.filing_status import file_status
-from gateway.filing_threads import Found, find, may_write
+from gateway.filing_threads import Found, find, is_used_again, may_write
 from gateway.filing_votes import file_rating, thank
 from gateway.store import calls, claims, journal, threads, tickets
 from gateway.store.journal import Entry
@@ -141,7 +141,15 @@ def _message(conn: Connection, ctx: Context, entry: Entry, message: Message, par
     found = find(conn, message)
     if found is not None and found.ours:
         return Filed(kind="loop", because="bears an id that we issued")
+    before = found if found is not None and is_used_again(conn, entry, message) else None
+    if before is not None:
+        # From here on a mail without an id: it may well answer to something else, or equal the one before it.
+        case = replace(case, message=replace(message, message_id=""))
+        found = find(conn, case.message)
     filed = _joined(conn, case, conversation) or _threaded(conn, case, found, parsed.forwarded_assignment)
+    if before is not None and filed.kind == "opened" and filed.ticket_id is not None:
+        numbers = [str(tickets.get(conn, before.ticket_id).number)]
+        relate(conn, tickets.lock(conn, filed.ticket_id), numbers)
     if filed.ticket_id is not None:
         threads.touch_conversation(
             conn,
@@ -150,7 +158,7 @@ def _message(conn: Connection, ctx: Context, entry: Entry, message: Message, par
             case.peer,
             ticket_id=filed.ticket_id,
             at=entry.raw.received_at,
-            digest=_digest(message),
+            digest=_digest(case.message),
         )
     return filed
 

@@ -114,6 +114,7 @@ class Case:
             "sha256": raw.body.sha256,
             "oddities": list(said.oddities) or None,
             "at": raw.received_at,
+            "dated": said.date,
         }
 
     def _names(self) -> dict[str, str]:

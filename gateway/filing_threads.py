@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row
 
 from gateway import both_numbers
 from gateway.store import threads, tickets
+from gateway.store.journal import Entry
 from gateway.store.people import normal
 from normalizer.message import KeyKind, Message, ThreadKey, Trust
 
@@ -93,6 +94,18 @@ def find_issued(conn: Connection, keys: Sequence[ThreadKey], message_id: str = "
         ordered.insert(0, (KeyKind.MESSAGE_ID.value, message_id))
     known = look_up(conn, ordered)
     return next((known[key] for key in ordered if key in known and known[key].issued), None)
+
+
+def is_used_again(conn: Connection, entry: Entry, message: Message) -> bool:
+    """Has another mail had this Message-ID? Scanners, alarms and scripts give all of theirs one.
+
+    Copies of a mail that came by several ways may differ in words, by a footer say, and have one Date (RFC 5322,
+    3.6.1: when its author was done with it). So it is another mail if none with this id has its date.
+    """
+    if message.date is None or not message.message_id:
+        return False
+    dates = tickets.dates_of(conn, entry.raw.channel, entry.raw.external_id, but=entry.id)
+    return bool(dates) and None not in dates and message.date not in dates
 
 
 def may_write(conn: Connection, found: Found, sender: str, trust: Trust, *, claims_staff: bool) -> bool:

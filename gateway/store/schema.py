@@ -235,6 +235,7 @@ message = Table(
     Column("sha256", String(64), nullable=False, server_default=""),  # of the raw body it was read from
     Column("oddities", JSON),
     Column("at", Instant, nullable=False),
+    Column("dated", Instant),  # by its author's clock, as the Date of a mail says
     Column("external_key", String(255)),  # the channel's own name of it; revisions by edits have the same
     Column("group_key", String(255)),  # of an album: its parts are one message
     Column("edited_at", Instant),

@@ -14,7 +14,7 @@ from gateway.store import chats
 from gateway.store.dialect import add_new, insert_new
 from gateway.store.people import normal
 from gateway.store.prepared import Prepared
-from gateway.store.schema import attachment, event, message, participant, ticket
+from gateway.store.schema import attachment, entry, event, message, participant, ticket
 from gateway.ticket_numbers import number_for
 from normalizer.message import Attachment
 
@@ -32,6 +32,8 @@ _NEW_ATTACHMENT = insert(attachment).returning(attachment.c.id)
 _REVISIONS = Prepared(select(message).where(message.c.entry_id == _OF).order_by(message.c.generation))
 
 REQUESTER, CC, VENDOR = "requester", "cc", "vendor"
+NEWEST = 50
+"""Entries with one id of the far side that are looked at."""
 PENDING = "pending"
 """State of an attachment that is still at the far side."""
 
@@ -213,6 +215,16 @@ def add_revision(
 def revisions(conn: Connection, entry_id: int) -> Sequence[Row[Any]]:
     """Every reading of an entry, the oldest first."""
     return _REVISIONS.all(conn, {"of_id": entry_id})
+
+
+def dates_of(conn: Connection, channel: str, external_id: str, *, but: int) -> set[datetime | None]:
+    """What the messages with this id of the far side say of their date, without those of the entry `but`.
+
+    Of a device that has sent thousands only the newest are looked at: copies of a mail come near each other.
+    """
+    same = (entry.c.channel == channel, entry.c.external_id == external_id, entry.c.id != but)
+    newest = select(entry.c.id).where(*same).order_by(entry.c.id.desc()).limit(NEWEST).subquery()
+    return set(conn.scalars(select(message.c.dated).join(newest, newest.c.id == message.c.entry_id)))
 
 
 def add_attachments(conn: Connection, message_id: int, attachments: Iterable[Attachment]) -> list[int]:
