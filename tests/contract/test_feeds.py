@@ -33,7 +33,7 @@ from tests.feeds.writes import alter, file
 
 __all__ = ["maria", "pg"]
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(600)
 NONSENSE = ((200, "<html>Please log in</html>"), (200, "[]"), (200, "null"), (200, '"yes"'), (200, "{}"),
             (200, '{"id": [], "items": 7, "issues": {"a": 1}, "count": "many", "pages": -1}'), (204, ""),
             (200, '{"id": 1'), (404, "nothing here"), (500, "broken"))  # fmt: skip

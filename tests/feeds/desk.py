@@ -9,32 +9,66 @@ import urllib.request
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from channels.contract import Clock
+from gateway.app import utc_now
 from tests.feeds.shelf import Shelf, shelf
 from tests.feeds.shelf_feed import registered
 from tests.mailboxes.desk import Running, running, until
 
 T = TypeVar("T")
 AGENT = json.dumps({"olga": {"name": "Olga", "addresses": ["olga@desk.example"], "trust_unknown": True}})
-LONG = 60.0
+QUICKLY = (
+    "smtp.port=0", "http.port=0", "workers.count=1", "outbox.debounce=0s",
+    # However often a slow machine has a try repeated, the next one is not far.
+    "outbox.backoff=1s", "outbox.backoff_limit=4s",
+    "caps.per_account_minute=1000000", "caps.per_address_minute=1000000",
+)  # fmt: skip
+"""Settings of a gateway that is quick about everything."""
+LONG = 120.0
+"""Seconds for anything that should happen at once: a shared machine pauses, and its disk is slow at times."""
+TALK = 90.0
+"""Seconds for one answer by SMTP or HTTP."""
+TELLING = {
+    "feed_write": "id, kind, state, attempts, uncertain, sending_at, due_at, detail",
+    "feed_link": "ticket_id, feed, state, ref, number",
+    "event": "id, ticket_id, at, kind, actor, data",
+    "outbox": "id, ticket_id, kind, template, state, attempts, due_at",
+    "entry": "id, channel, state, attempts",
+}
+"""What a wait that failed tells of the gateway: table -> columns."""
+
+
+class Ahead:
+    """The wall clock of a gateway, and as much later as a test has let pass: nobody waits for what takes its time by
+    design, and no time limit has to be short."""
+
+    def __init__(self, **by: float) -> None:
+        self.by = timedelta(**by)
+
+    def __call__(self) -> datetime:
+        return datetime.now(UTC) + self.by
+
+    def passes(self, **by: float) -> None:
+        """So much."""
+        self.by += timedelta(**by)
 
 
 def feed_of(store: Shelf, **said: Any) -> dict[str, Any]:
-    """The settings of a feed that is quick about everything."""
-    quick = {"poll": "1s", "doubt": "1s", "timeout": "5s"}
+    """The settings of a feed that is quick about everything; a try may take longer than any pause of the machine."""
+    quick = {"poll": "1s", "doubt": "1s", "timeout": "5m"}
     return {"kind": "shelf", "url": store.url, **quick, **said}
 
 
 def settings(store: Shelf, *more: str, feed: Mapping[str, Any] | None = None) -> tuple[str, ...]:
     """Of a gateway with this store."""
-    quick = ("smtp.port=0", "http.port=0", "workers.count=1", "outbox.backoff=1s", "outbox.debounce=0s")
     mapped = {"store": feed_of(store, **(feed or {}))}
-    brakes = ("caps.per_account_minute=1000000", "caps.per_address_minute=1000000")
-    return (*quick, *brakes, f"agents={AGENT}", f"feeds={json.dumps(mapped)}", *more)
+    return (*QUICKLY, f"agents={AGENT}", f"feeds={json.dumps(mapped)}", *more)
 
 
 @dataclass
@@ -66,7 +100,7 @@ class Desk:
         host, _, port = self.running.listening["smtp"].rpartition(":")
 
         def send() -> None:
-            with smtplib.SMTP(host, int(port), timeout=20) as wire:
+            with smtplib.SMTP(host, int(port), timeout=TALK) as wire:
                 wire.send_message(mail)
 
         await asyncio.to_thread(send)
@@ -118,20 +152,29 @@ class Desk:
 
         def ask() -> Any:
             request = urllib.request.Request(url, data, headers, method=method)
-            with urllib.request.urlopen(request, timeout=20) as answer:
+            with urllib.request.urlopen(request, timeout=TALK) as answer:
                 return json.loads(answer.read())
 
         return await asyncio.to_thread(ask)
 
     async def until(self, look: Callable[[], T], what: str) -> T:
+        """Wait until `look` gives something true; when it does not come, say what there was instead."""
         try:
             return await until(look, what, LONG)
         except AssertionError as error:
-            # What stood in the way, for those who read of it somewhere else.
-            names = "id, kind, state, attempts, uncertain, sending_at, due_at, detail"
-            for row in self.rows(f"SELECT {names} FROM feed_write ORDER BY id DESC LIMIT 5"):
-                error.add_note(f"feed_write: {row}")
+            for note in self.told():
+                error.add_note(note)
             raise
+
+    def told(self) -> list[str]:
+        """What there is, for those who read of a wait that failed somewhere else."""
+        notes = [
+            f"{table}: {row}"[:500] for table, columns in TELLING.items()
+            for row in reversed(self.rows(f"SELECT {columns} FROM {table} ORDER BY 1 DESC LIMIT 6"))
+        ]  # fmt: skip
+        if isinstance(self.store, Shelf):
+            notes.append(f"the store: {self.store.tickets()}, called {self.store.seen[-30:]}, {self.store.mishaps}")
+        return [*notes, f"letters: {[(str(mail['To']), str(mail['Subject'])) for mail in self.letters('')]}"]
 
     async def opened(self, count: int = 1) -> None:
         """Wait until the store has so many tickets of ours, and we know."""
@@ -151,15 +194,19 @@ def text_of(mail: EmailMessage) -> str:
 
 
 @asynccontextmanager
-async def beside(store: Shelf, var: Path, *more: str, feed: Mapping[str, Any] | None = None) -> AsyncIterator[Desk]:
+async def beside(
+    store: Shelf, var: Path, *more: str, feed: Mapping[str, Any] | None = None, clock: Clock = utc_now
+) -> AsyncIterator[Desk]:
     """A gateway beside a store that is there."""
     with registered():
-        async with running(var, settings(store, *more, feed=feed)) as gateway:
+        async with running(var, settings(store, *more, feed=feed), clock=clock) as gateway:
             yield Desk(var=var, store=store, running=gateway)
 
 
 @asynccontextmanager
-async def desk(folder: Path, *more: str, feed: Mapping[str, Any] | None = None) -> AsyncIterator[Desk]:
+async def desk(
+    folder: Path, *more: str, feed: Mapping[str, Any] | None = None, clock: Clock = utc_now
+) -> AsyncIterator[Desk]:
     """A store and a gateway."""
-    async with shelf(folder) as store, beside(store, folder / "var", *more, feed=feed) as found:
+    async with shelf(folder) as store, beside(store, folder / "var", *more, feed=feed, clock=clock) as found:
         yield found

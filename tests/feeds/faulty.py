@@ -76,7 +76,10 @@ class Faulty:
                 assert fault is not None
                 return web.Response(status=fault.status, headers=fault.headers, text=fault.body)
             case _:
-                status, headers, body = await self._passed(request)
+                try:
+                    status, headers, body = await self._passed(request)
+                except aiohttp.ClientConnectionError:
+                    return web.Response(status=502, text="the store is away")
         match fault.way if fault is not None else None:
             case Way.CUT_AFTER:
                 return _ended(request)

@@ -23,6 +23,8 @@ import pymysql
 from tests.postgres import unprivileged
 from tests.services.ports import free_port
 
+PATIENCE = 180.0
+"""Seconds for anything it does: on a slow disk it takes its time."""
 SHARE = Path("/usr/share/mysql")
 FIRST = """create database mysql;
 use mysql;
@@ -50,7 +52,7 @@ class MariaServer:
         """A connection that commits each statement."""
         return pymysql.connect(
             host="127.0.0.1", port=self.port, user=user, password=password, database=database, autocommit=True,
-            charset="utf8mb4", connect_timeout=20, read_timeout=60,
+            charset="utf8mb4", connect_timeout=60, read_timeout=PATIENCE,
         )  # fmt: skip
 
     def run(
@@ -79,7 +81,7 @@ class MariaServer:
         command += ["--performance-schema=OFF", "--max-connections=60"]
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder)
-        end = time.monotonic() + 60
+        end = time.monotonic() + PATIENCE
         while True:
             try:
                 self.connect().close()
@@ -97,7 +99,7 @@ class MariaServer:
         """SIGKILL: as if it crashed."""
         if self.process is not None:
             self.process.send_signal(how)
-            self.process.wait(60)
+            self.process.wait(PATIENCE)
             self.process = None
 
 
@@ -119,7 +121,9 @@ def running() -> Iterator[MariaServer]:
                 shutil.chown(each, "nobody", "nogroup")
         statements = FIRST + "".join((SHARE / each).read_text() for each in SCRIPTS)
         command = [*unprivileged(), *_server(folder), "--bootstrap", "--innodb-flush-method=nosync"]
-        subprocess.run(command, input=statements.encode(), check=True, capture_output=True, cwd=folder, timeout=120)
+        subprocess.run(
+            command, input=statements.encode(), check=True, capture_output=True, cwd=folder, timeout=PATIENCE
+        )
         server = MariaServer(folder=folder, port=free_port())
         try:
             server.start()

@@ -24,7 +24,7 @@ from typing import Any
 
 from tests.services.ports import free_port
 
-PATIENCE = 90.0
+PATIENCE = 180.0
 SERVER = "/usr/share/request-tracker5/libexec/rt-server"
 QUEUES = ("General", "Engineers")
 RIGHTS = (
@@ -155,7 +155,7 @@ class Rt:
         process, self.process = self.process, None
         with suppress(ProcessLookupError, subprocess.TimeoutExpired):
             os.killpg(process.pid, signal.SIGTERM)
-            process.wait(10)
+            process.wait(30)
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait(PATIENCE)

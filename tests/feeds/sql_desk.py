@@ -20,6 +20,11 @@ from gateway.feeds.sql_table_settings import SqlSettings
 
 NOW = datetime(2026, 11, 20, 9, 30, 15, tzinfo=UTC)
 INSTALLATION = "0badcafe"
+LOCK = "gateway.feeds.sql_table_engine.LOCK"
+"""Where it stands how many seconds a write waits for somebody else's. Tests in which two writes meet, and both are to
+be done, have no end of it, as a pause of the machine must not end such a wait; those that wait for its end have a
+short one."""
+ENDLESS, SHORT = 600, 1
 
 
 @dataclass(slots=True)

@@ -23,7 +23,7 @@ async def test_a_chat_and_a_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         account = {"token": "env:BOT_TOKEN", "api_url": api.api_url, "poll": "5s", "language": "ru"}
         chat = (f"channels.telegram.main={json.dumps(account)}", "outbox.chat_acknowledgement_delay=0s")
         with registered():
-            async with running(var, settings(store, *chat, feed={"wait": "30s"})) as gateway:
+            async with running(var, settings(store, *chat, feed={"wait": "1h"})) as gateway:
                 it, she = Desk(var=var, store=store, running=gateway), Story(api, gateway, var)
                 she.says("Принтер на втором этаже не печатает с самого утра")
                 await it.opened()

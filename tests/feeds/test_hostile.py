@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.feeds.desk import desk
 
-QUICK = {"wait": "30s"}
+QUICK = {"wait": "1h"}
 
 
 async def test_line_ends_in_a_subject_and_nul_in_a_reply_harm_nothing(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from tests.feeds.servers_rt import Rt
 from tests.feeds.test_store_stories import Staff, desk
 
 pytestmark = [
-    pytest.mark.timeout(300), pytest.mark.services("rt-setup-database-5"), pytest.mark.xdist_group("rt"),
+    pytest.mark.timeout(600), pytest.mark.services("rt-setup-database-5"), pytest.mark.xdist_group("rt"),
 ]  # fmt: skip
 
 PASSED = "mx.desk.example; dmarc=pass header.from=client.example"

@@ -8,12 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.feeds.desk import Desk, beside, settings
+from tests.feeds.desk import LONG, Ahead, Desk, beside, settings
 from tests.feeds.shelf import shelf
 from tests.mailboxes.desk import Running, Store, child, until
 
 SCRIPT = Path(__file__).with_name("child.py")
-QUICK = {"timeout": "1s", "doubt": "0s"}
 
 
 class Gone:
@@ -29,21 +28,20 @@ class Gone:
 async def test_killed_in_the_middle_of_a_push(point: str, count: int, texts: list[str], tmp_path: Path) -> None:
     var = tmp_path / "var"
     async with shelf(tmp_path) as store:
-        options = settings(store, feed=QUICK)
-        async with child(var, options, point, str(count), script=SCRIPT) as process:
-            await until((var / "listening.json").exists, "the start", 40)
+        async with child(var, settings(store), point, str(count), script=SCRIPT) as process:
+            await until((var / "listening.json").exists, "the start", LONG)
             it = Desk(var=var, store=store, running=Gone(var))  # type: ignore[arg-type]
             answers = ""
             for text in texts:
                 if answers:
                     await it.opened()
                 answers = await it.mail(text, answers=answers)
-            async with asyncio.timeout(40):
-                await process.wait()
+            await asyncio.wait_for(process.wait(), LONG)
         done = 0 if point == "feed-sending-committed" else 1
         assert len(store.tickets()) == (done if count == 1 else 1)
         (var / "listening.json").unlink(missing_ok=True)
-        async with beside(store, var, feed=QUICK) as again:
+        # It is started again when nothing of the dead one can be under way any more.
+        async with beside(store, var, clock=Ahead(hours=1)) as again:
             assert isinstance(again.running, Running)
             await again.until(lambda: again.is_quiet() and len(again.writes()) == len(texts), "everything written")
             assert {state for _, state in again.writes()} == {"done"}

@@ -9,6 +9,7 @@ import json
 import urllib.error
 import urllib.request
 from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,12 @@ import pytest
 
 from normalizer.message import INLINE_LIMIT
 from tests.feeds import shelf_feed
-from tests.feeds.desk import Desk, desk
+from tests.feeds.desk import TALK, Ahead, Desk, desk
 from tests.feeds.shelf import Mishap
 from tests.feeds.shelf_feed import SECRET
 
 QUICK = {"timeout": "1s", "doubt": "0s"}
+"""Where a try has to run out of time; only there, as a pause of the machine has others run out of it, too."""
 
 
 @pytest.mark.parametrize("mishap", ["down", "busy", "never", "done never", "half", "html", "secret"])
@@ -38,24 +40,28 @@ async def test_one_ticket_and_one_message_whatever_a_try_comes_to(write: str, mi
 
 
 async def test_a_try_that_is_done_late_is_found_and_not_repeated(tmp_path: Path) -> None:
-    async with desk(tmp_path, feed={"timeout": "2s", "doubt": "8s"}) as it:
+    clock = Ahead()
+    async with desk(tmp_path, feed={"timeout": "2s", "doubt": "10m"}, clock=clock) as it:
         it.store.mishaps = [("open", "late")]
         await it.mail()
         await it.until(lambda: it.rows("SELECT id FROM feed_write WHERE uncertain AND state = 'waiting'"), "doubt")
+        assert "find" not in it.store.seen
         it.store.late.set()
+        clock.passes(minutes=11)
         await it.opened()
         assert len(it.store.tickets()) == 1
         assert it.store.seen.count("open") == 1
-        assert it.store.seen.count("find") == 1
+        assert "find" in it.store.seen
 
 
 async def test_while_the_store_cannot_tell_nothing_is_repeated(tmp_path: Path) -> None:
-    async with desk(tmp_path, feed={**QUICK, "timeout": "3s"}) as it:
+    async with desk(tmp_path, feed=QUICK) as it:
         it.store.mishaps = [("open", "done never"), ("find", "busy"), ("find", "half")]
         await it.mail()
         await it.opened()
+        assert it.store.mishaps == []
         assert it.store.seen.count("open") == 1
-        assert it.store.seen.count("find") == 3
+        assert it.store.seen.count("find") >= 3  # once more for each answer that was too slow
 
 
 async def test_a_store_that_is_down_holds_up_no_acknowledgement_and_gets_everything_in_order_later(
@@ -77,7 +83,7 @@ async def test_a_store_that_is_down_holds_up_no_acknowledgement_and_gets_everyth
 
 
 async def test_a_refused_ticket_blocks_nobody_else_and_is_run_again_by_hand(tmp_path: Path) -> None:
-    async with desk(tmp_path, feed=QUICK) as it:
+    async with desk(tmp_path) as it:
         it.store.mishaps = [("open", "refuse")]
         first = await it.mail("First")
         await it.until(lambda: it.writes() == [("open", "refused")], "refused")
@@ -97,7 +103,7 @@ async def test_a_refused_ticket_blocks_nobody_else_and_is_run_again_by_hand(tmp_
 
 
 async def test_a_locked_ticket_holds_up_itself_alone(tmp_path: Path) -> None:
-    async with desk(tmp_path, "outbox.backoff=3s", feed=QUICK) as it:
+    async with desk(tmp_path, "outbox.backoff=3s") as it:
         first = await it.mail("First")
         await it.opened()
         it.store.mishaps = [("say", "locked")] * 2
@@ -110,7 +116,7 @@ async def test_a_locked_ticket_holds_up_itself_alone(tmp_path: Path) -> None:
 
 
 async def test_news_that_comes_twice_is_applied_once(tmp_path: Path) -> None:
-    async with desk(tmp_path, feed=QUICK) as it:
+    async with desk(tmp_path) as it:
         await it.mail()
         await it.opened()
         it.store.repeat = True
@@ -130,17 +136,17 @@ def post(it: Desk, body: bytes, signature: str) -> int:
     url = f"http://{it.running.listening['http']}/feeds/store"
     request = urllib.request.Request(url, body, {"X-Signature": signature}, method="POST")
     try:
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=TALK) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         return error.code
 
 
 async def test_a_webhook_is_believed_by_its_signature_and_once(tmp_path: Path) -> None:
-    async with desk(tmp_path, feed={**QUICK, "poll": "10m"}) as it:
+    async with desk(tmp_path, feed={"poll": "10m"}) as it:
         await it.mail()
         await it.opened()
-        said = {"id": "w-1", "ticket": 1, "at": "2026-11-22T12:00:00+00:00", "actor": "olga", "kind": "reply",
+        said = {"id": "w-1", "ticket": 1, "at": datetime.now(UTC).isoformat(), "actor": "olga", "kind": "reply",
                 "data": {"text": "From the webhook", "public": True, "files": []}}  # fmt: skip
         body = json.dumps([said]).encode()
         signed = hmac.new(SECRET, body, hashlib.sha256).hexdigest()
@@ -153,10 +159,10 @@ async def test_a_webhook_is_believed_by_its_signature_and_once(tmp_path: Path) -
 
 
 async def test_news_that_was_not_believed_is_kept_and_looked_at_again(tmp_path: Path, monkeypatch: Any) -> None:
-    async with desk(tmp_path, feed={**QUICK, "poll": "10m"}) as it:
+    async with desk(tmp_path, feed={"poll": "10m"}) as it:
         await it.mail()
         await it.opened()
-        said = {"id": "w-1", "ticket": 1, "at": "2026-11-22T12:00:00+00:00", "actor": "olga", "kind": "reply",
+        said = {"id": "w-1", "ticket": 1, "at": datetime.now(UTC).isoformat(), "actor": "olga", "kind": "reply",
                 "data": {"text": "Signed by the new key", "public": True, "files": []}}  # fmt: skip
         body = json.dumps([said]).encode()
         signed = hmac.new(b"new", body, hashlib.sha256).hexdigest()

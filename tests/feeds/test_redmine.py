@@ -15,7 +15,7 @@ from tests.feeds.redmine_desk import feed_of, fresh
 from tests.feeds.servers_redmine import LACKING, Redmine
 from tests.feeds.writes import alter, file, opened, said, say
 
-pytestmark = [pytest.mark.services("puma", "bundle"), pytest.mark.xdist_group("redmine"), pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.services("puma", "bundle"), pytest.mark.xdist_group("redmine"), pytest.mark.timeout(600)]
 
 
 def shown(redmine: Redmine, ref: str) -> Any:

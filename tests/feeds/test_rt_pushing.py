@@ -14,7 +14,7 @@ from tests.feeds.rt_desk import feed_of, field, fresh
 from tests.feeds.servers_rt import LACKING, Rt
 from tests.feeds.writes import alter, file, opened, said, say, ticket
 
-pytestmark = [pytest.mark.services("rt-setup-database-5"), pytest.mark.xdist_group("rt")]
+pytestmark = [pytest.mark.services("rt-setup-database-5"), pytest.mark.xdist_group("rt"), pytest.mark.timeout(600)]
 
 
 def messages(rt: Rt, ref: str) -> list[dict[str, Any]]:

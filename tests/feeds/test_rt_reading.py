@@ -14,7 +14,7 @@ from tests.feeds.rt_desk import feed_of, fresh
 from tests.feeds.servers_rt import Rt
 from tests.feeds.writes import alter, opened, said, say
 
-pytestmark = [pytest.mark.services("rt-setup-database-5"), pytest.mark.xdist_group("rt")]
+pytestmark = [pytest.mark.services("rt-setup-database-5"), pytest.mark.xdist_group("rt"), pytest.mark.timeout(600)]
 
 
 async def test_what_staff_does_is_heard_once_and_in_order(rt: Rt) -> None:

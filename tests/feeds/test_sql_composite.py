@@ -12,7 +12,7 @@ import pytest
 
 from gateway.feeds.contract import Outcome, Replied, Set
 from gateway.feeds.sql_table_settings import SqlSettings
-from tests.feeds.sql_desk import altering, desk, opening, said, saying, settings
+from tests.feeds.sql_desk import ENDLESS, LOCK, altering, desk, opening, said, saying, settings
 from tests.postgres import Server
 
 SCHEMA = """
@@ -122,7 +122,8 @@ async def test_numbers_are_counted_within_the_key(pg: Pg) -> None:
     assert row == ("WORK", 4, "first", "olena@client.example", True, None, "x", False)
 
 
-async def test_the_desk_counts_at_the_same_time(pg: Pg) -> None:
+async def test_the_desk_counts_at_the_same_time(pg: Pg, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LOCK, ENDLESS)
     async with desk(pg.settings()) as one, desk(pg.settings()) as two:
         writes = [opening(1000005 + 8 * each, first=said(1000005 + 8 * each)) for each in range(6)]
 

@@ -105,7 +105,7 @@ async def test_a_right_that_is_missing_on_mariadb(maria: Maria) -> None:
 
 
 async def test_a_locked_file_is_tried_again(table: Table) -> None:
-    async with desk(table.settings(timeout="3s")) as there:
+    async with desk(table.settings(timeout="1s")) as there:
         ref = await there.opened()
         with closing(sqlite3.connect(table.path, isolation_level=None)) as other:
             other.execute("BEGIN EXCLUSIVE")

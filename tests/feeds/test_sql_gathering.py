@@ -13,6 +13,9 @@ from gateway.feeds.contract import Open, Outcome, Pushed
 from gateway.feeds.sql_table_together import LONGEST, MOST, Together
 from tests.feeds.sql_desk import opening, said
 
+LONG = 90
+"""Seconds for anything that happens at once."""
+
 
 class Slow:
     """Notes how many come together; the first ones wait until they may go on."""
@@ -24,7 +27,7 @@ class Slow:
     def work(self, writes: Sequence[Open]) -> Sequence[Pushed]:
         self.counts.append(len(writes))
         self.begun.set()
-        assert self.go.wait(30)
+        assert self.go.wait(LONG)
         return [Pushed(outcome=Outcome.DONE, detail=each.key) for each in writes]
 
 
@@ -38,12 +41,12 @@ async def test_what_gathers_while_all_lanes_are_busy_goes_in_portions(count: int
     with ThreadPoolExecutor(1) as threads:
         together = Together(threads, slow.work, lanes=1)
         first = asyncio.create_task(together.push(_write(1)))
-        assert await asyncio.to_thread(slow.begun.wait, 30)
+        assert await asyncio.to_thread(slow.begun.wait, LONG)
         writes = [_write(number, text) for number in range(2, 2 + count)]
         others = [asyncio.create_task(together.push(each)) for each in writes]
         await asyncio.sleep(0)
         slow.go.set()
-        done = await asyncio.wait_for(asyncio.gather(first, *others), 30)
+        done = await asyncio.wait_for(asyncio.gather(first, *others), LONG)
     assert slow.counts == [1, *wanted]
     assert [each.detail for each in done if each is not None] == [_write(1).key, *(each.key for each in writes)]
 
@@ -53,13 +56,13 @@ async def test_at_the_end_nobody_waits_for_ever() -> None:
     with ThreadPoolExecutor(1) as threads:
         together = Together(threads, slow.work, lanes=1)
         begun = asyncio.create_task(together.push(_write(1)))
-        assert await asyncio.to_thread(slow.begun.wait, 30)
+        assert await asyncio.to_thread(slow.begun.wait, LONG)
         waiting = asyncio.create_task(together.push(_write(2)))
         await asyncio.sleep(0)
         together.close()
         with pytest.raises(asyncio.CancelledError):
-            await asyncio.wait_for(waiting, 30)
+            await asyncio.wait_for(waiting, LONG)
         slow.go.set()
-        pushed = await asyncio.wait_for(begun, 30)
+        pushed = await asyncio.wait_for(begun, LONG)
         assert pushed is not None and pushed.outcome is Outcome.DONE
     assert slow.counts == [1]

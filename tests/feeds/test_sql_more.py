@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 
 from gateway.feeds.contract import Outcome, Replied, Set
 from gateway.feeds.sql_table_settings import SqlSettings
-from tests.feeds.sql_desk import NOW, altering, desk, file, opening, said, saying, settings
+from tests.feeds.sql_desk import LOCK, NOW, SHORT, altering, desk, file, opening, said, saying, settings
 from tests.feeds.test_sql_composite import Pg, pg
 from tests.feeds.test_sql_legacy import Table, table
 from tests.feeds.test_sql_osticket import Maria, maria
@@ -152,7 +152,8 @@ async def test_a_read_only_server_is_said_and_nothing_is_lost(pg: Pg) -> None:
         assert (await there.feed.push(opening())).outcome is Outcome.DONE
 
 
-async def test_a_row_that_is_held_holds_up_its_ticket_alone(pg: Pg) -> None:
+async def test_a_row_that_is_held_holds_up_its_ticket_alone(pg: Pg, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LOCK, SHORT)
     async with desk(pg.settings()) as there:
         ref, other = await there.opened(), await there.opened(1000013, first=said(1000013))
         busy = there.feed._connected()  # noqa: SLF001, RUF100  the way to hold a row while the feed waits

@@ -16,7 +16,7 @@ from gateway.feeds.contract import Merged, Outcome, Replied, Set, Vanished
 from gateway.feeds.sql_table_settings import SqlSettings
 from tests.feeds import osticket
 from tests.feeds.servers_mariadb import MariaServer
-from tests.feeds.sql_desk import NOW, Clock, altering, desk, file, opening, said, saying, settings
+from tests.feeds.sql_desk import ENDLESS, LOCK, NOW, Clock, altering, desk, file, opening, said, saying, settings
 
 pytestmark = [pytest.mark.services("mariadbd"), pytest.mark.xdist_group("mariadb")]
 
@@ -207,7 +207,8 @@ async def test_merged_and_deleted_tickets_are_heard(maria: Maria) -> None:
         assert [(each.ref, each.change) for each in await there.news()] == [("4", Vanished())]
 
 
-async def test_pushes_at_the_same_time_make_one_ticket(maria: Maria) -> None:
+async def test_pushes_at_the_same_time_make_one_ticket(maria: Maria, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LOCK, ENDLESS)
     maria.run("ALTER TABLE ost_thread_entry DROP INDEX extra")  # so that no unique key helps
     async with desk(maria.settings()) as one, desk(maria.settings()) as two:
         writes = [opening(number, first=said(number)) for number in (1000005, 1000013, 1000021)]

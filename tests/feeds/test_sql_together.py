@@ -17,7 +17,7 @@ from gateway.feeds.contract import Open, Outcome, Pushed, Ref
 from gateway.feeds.sql_table_settings import SqlSettings
 from tests.feeds.cutting import Cutter, cutter
 from tests.feeds.servers_mariadb import MariaServer
-from tests.feeds.sql_desk import Desk, altering, desk, opening, said, settings
+from tests.feeds.sql_desk import ENDLESS, LOCK, SHORT, Desk, altering, desk, opening, said, settings
 from tests.postgres import Server
 
 MAPPING = """
@@ -48,7 +48,14 @@ SCHEMA = (
     " who VARCHAR(40), open_to_all BOOLEAN, said {time})",
 )
 KEPT = (("zayavka", "tickets"), ("rada", "messages"))
+HALF_MADE = "INSERT INTO zayavka (gw, \"тема %\") VALUES ('0badcafe-2000006', 'теж')"
 PAIRS = "SELECT z.id, z.gw, r.words FROM zayavka z JOIN rada r ON r.zayavka = z.id ORDER BY 1"
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waits for another's row gets it in the end."""
+    monkeypatch.setattr(LOCK, ENDLESS)
 
 
 @dataclass(slots=True)
@@ -215,21 +222,33 @@ async def _cut(there: Desk, way: Cutter, when: Literal["before", "after"]) -> No
     assert when == "before" or [each.ref for each in done] == found
 
 
-async def test_a_row_that_somebody_else_is_making_holds_up_its_ticket_alone(pg: Tables) -> None:
-    async with desk(pg.settings()) as there:
+async def test_a_row_that_somebody_else_is_making_holds_up_its_ticket_alone(
+    pg: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # First nobody's patience ends: what goes on goes on beside those that wait, not after them.
+    async with desk(pg.settings(timeout="20m")) as there:
         ref = await there.opened()
         with psycopg.connect(pg.url.replace("+psycopg", "")) as other:
-            other.execute("INSERT INTO zayavka (gw, \"тема %\") VALUES ('0badcafe-2000006', 'теж')")
+            other.execute(HALF_MADE)
             held = asyncio.create_task(_together(there, _writes(4)))
             await asyncio.sleep(0)
             altered = await there.feed.push(altering(ref, "status", status="open"))
             assert altered.outcome is Outcome.DONE and not held.done()
             meanwhile = await _together(there, _writes(7)[4:])
             assert {each.outcome for each in meanwhile} == {Outcome.DONE}, meanwhile
-            done = await held
-            assert [each.outcome for each in done] == [Outcome.DONE, Outcome.RETRY, Outcome.DONE, Outcome.DONE], done
-            assert done[1].of_ticket and not done[1].uncertain
-    assert len(pg.run(PAIRS)) == 7
+            assert not held.done()
+            other.rollback()
+        assert {each.outcome for each in await held} == {Outcome.DONE}
+    assert len(pg.run(PAIRS)) == 8
+    monkeypatch.setattr(LOCK, SHORT)
+    async with desk(pg.settings()) as there:
+        await there.opened()
+        with psycopg.connect(pg.url.replace("+psycopg", "")) as other:
+            other.execute(HALF_MADE.replace("2000006", "2000014"))
+            done = await _together(there, _writes(11)[7:])
+            assert [each.outcome for each in done] == [Outcome.DONE, Outcome.DONE, Outcome.RETRY, Outcome.DONE], done
+            assert done[2].of_ticket and not done[2].uncertain
+    assert len(pg.run(PAIRS)) == 11
 
 
 async def test_a_file_that_is_locked_is_tried_again_by_all(sqlite: Tables) -> None:

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import pytest
 
-from tests.feeds.desk import Desk, beside, settings
+from tests.feeds.desk import LONG, Ahead, Desk, beside, settings
 from tests.feeds.servers_mariadb import MariaServer
 from tests.feeds.shelf import shelf
 from tests.feeds.test_kills import Gone
@@ -22,9 +22,8 @@ from tests.postgres import Server
 from tests.services.cutter import Cutter, cutter
 
 HASTY = Path(__file__).with_name("hasty_child.py")
-ENDLESS = {"timeout": "10m", "poll": "1s"}
-LONG = 60.0
-"""Seconds for an end; a tenth of what the store is given."""
+ENDLESS = {"timeout": "30m", "poll": "1s"}
+"""Longer than any wait for an end."""
 TABLE = "CREATE TABLE request (id {serial} PRIMARY KEY, code VARCHAR(60) UNIQUE, title VARCHAR(200), state VARCHAR(9))"
 MAPPING = """
 kind: sql
@@ -45,7 +44,7 @@ async def stopped(var: Path, options: tuple[str, ...], store: Any = None) -> Asy
     (var / "listening.json").unlink(missing_ok=True)
 
 
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(400)
 async def test_what_hangs_is_broken_off_and_asked_for_after_the_next_start(tmp_path: Path) -> None:
     var = tmp_path / "var"
     async with shelf(tmp_path) as store:
@@ -53,7 +52,7 @@ async def test_what_hangs_is_broken_off_and_asked_for_after_the_next_start(tmp_p
         async with stopped(var, settings(store, feed=ENDLESS), store) as it:
             await it.mail()
             await until(lambda: {"open", "changes"} <= {*store.seen}, "the push and the look", LONG)
-        async with beside(store, var, feed={"timeout": "1s", "doubt": "0s"}) as again:
+        async with beside(store, var, clock=Ahead(hours=1)) as again:
             await again.until(lambda: again.writes() == [("open", "done")], "it was written")
         assert len(store.tickets()) == 1
         # What it had done is found and not done again.
@@ -71,12 +70,12 @@ async def _beside_tables_that_hang(url: str, wire: Cutter, tmp_path: Path) -> No
         await it.mail("Second", subject="Second")
         await it.until(lambda: ("open", "sending") in it.writes(), "the second push")
     wire.thaw()
-    async with running(var, options(MAPPING, f"file:{secret}", timeout="1s", doubt="0s")) as gateway:
+    async with running(var, options(MAPPING, f"file:{secret}"), clock=Ahead(hours=1)) as gateway:
         again = Desk(var=var, store=cast("Any", None), running=gateway)
         await again.until(lambda: again.writes() == [("open", "done")] * 2, "both are there")
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 async def test_a_database_that_is_gone_without_a_word_keeps_nobody_from_ending(
     postgres: Server, tmp_path: Path
 ) -> None:
@@ -88,7 +87,7 @@ async def test_a_database_that_is_gone_without_a_word_keeps_nobody_from_ending(
 
 
 @pytest.mark.services("mariadbd")
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 async def test_nor_does_mariadb(mariadb: MariaServer, tmp_path: Path) -> None:
     name = mariadb.fresh()
     mariadb.run(TABLE.format(serial="INTEGER AUTO_INCREMENT"), name)

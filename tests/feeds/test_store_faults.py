@@ -20,7 +20,7 @@ from tests.feeds.servers_redmine import Redmine
 from tests.feeds.servers_rt import Rt
 from tests.feeds.writes import alter, file, opened, said
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(600)
 RT = [pytest.mark.services("rt-setup-database-5"), pytest.mark.xdist_group("rt")]
 REDMINE = [pytest.mark.services("puma", "bundle"), pytest.mark.xdist_group("redmine")]
 CREATES = {"rt": ("POST", r"/ticket$"), "redmine": ("POST", r"/issues\.json$")}

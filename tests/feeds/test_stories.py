@@ -12,7 +12,7 @@ from tests.mailboxes.desk import running
 
 
 async def test_mail_becomes_a_ticket_in_the_store_and_what_staff_do_there_reaches_the_requester(tmp_path: Path) -> None:
-    async with desk(tmp_path, feed={"wait": "30s"}) as it:
+    async with desk(tmp_path, feed={"wait": "1h"}) as it:
         await it.mail(files={"log.txt": b"\0\1 a log"})
         await it.opened()
         ticket = it.store.ticket()
@@ -65,7 +65,7 @@ async def test_a_private_note_never_leaves(tmp_path: Path) -> None:
 
 
 async def test_both_numbers_lead_to_the_ticket_and_what_staff_do_here_is_there(tmp_path: Path) -> None:
-    async with desk(tmp_path, feed={"wait": "30s"}) as it:
+    async with desk(tmp_path, feed={"wait": "1h"}) as it:
         await it.mail()
         await it.opened()
         await it.until(it.letters, "the acknowledgement")

@@ -18,6 +18,9 @@ from tests.gateway.conftest import FrozenClock
 from tests.gateway.feeds_desk import MemoryFeed, MemoryStore, Rig, feeds_context
 from tests.mailboxes.desk import until
 
+LONG = 60.0
+"""Seconds for an end."""
+
 
 class Life(MemoryFeed):
     """One that says when it is closed, and what it was asked for."""
@@ -77,7 +80,7 @@ async def test_a_feed_is_closed_when_its_push_is_over_and_not_before(rig: Rig) -
         await until(lambda: new.looks, "the new one reads")
         assert not old.closed.is_set()
         rig.store.gate.set()
-        await asyncio.wait_for(old.closed.wait(), 30)
+        await asyncio.wait_for(old.closed.wait(), LONG)
         assert rig.store.texts() == ["First"]
         await rig.say(ticket, "Second")
         feeds.wake()
@@ -99,7 +102,7 @@ async def test_one_store_is_never_read_twice_at_once(rig: Rig) -> None:
         await until(lambda: rig.store.tickets, "the new one writes beside it")
         assert new.looks == 0 and not old.closed.is_set()
         old.wait.set()
-        await asyncio.wait_for(old.closed.wait(), 30)
+        await asyncio.wait_for(old.closed.wait(), LONG)
         await until(lambda: new.looks, "now the new one reads")
         assert other
 
@@ -119,7 +122,7 @@ async def test_without_a_store_nothing_runs_until_one_comes(rig: Rig) -> None:
         # And it goes: nothing of its is touched any more.
         feeds.ctx = replace(known, settings=none)
         feeds.adopt({})
-        await asyncio.wait_for(new.closed.wait(), 30)
+        await asyncio.wait_for(new.closed.wait(), LONG)
         assert feeds.troubles() == {}
 
 
@@ -135,11 +138,11 @@ async def test_a_reload_without_stores_leaves_nothing_that_spins(rig: Rig) -> No
         feeds.adopt({})
         loop.set_task_factory(cast("Any", counted))
         try:
-            for _ in range(200):
+            for _ in range(2000):
                 await asyncio.sleep(0)
         finally:
             loop.set_task_factory(None)
-    assert begun < 10
+    assert begun < 100  # a pause of the machine brings a look or two of its own
 
 
 async def test_a_store_that_goes_while_its_successor_waits_ends_nothing_else(rig: Rig) -> None:
@@ -153,8 +156,8 @@ async def test_a_store_that_goes_while_its_successor_waits_ends_nothing_else(rig
         feeds.ctx = replace(known, settings=known.settings.model_copy(update={"feeds": {}}))
         feeds.adopt({})
         old.wait.set()
-        await asyncio.wait_for(old.closed.wait(), 30)
-        await asyncio.wait_for(new.closed.wait(), 30)
+        await asyncio.wait_for(old.closed.wait(), LONG)
+        await asyncio.wait_for(new.closed.wait(), LONG)
         assert not new.looks
         feeds.ctx = known
         feeds.adopt({"store": last})

@@ -43,7 +43,7 @@ class FeedsMachine(RuleBasedStateMachine):
         self.words = 0
 
     def do(self, work: Any) -> Any:
-        return self.loop.run_until_complete(asyncio.wait_for(work, 30))
+        return self.loop.run_until_complete(asyncio.wait_for(work, 120))
 
     @initialize()
     def start(self) -> None:
@@ -157,7 +157,7 @@ class FeedsMachine(RuleBasedStateMachine):
             assert link.told["line"] == row.line
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_feeds_under_any_order_of_events(emptied: Callable[[], str], request: pytest.FixtureRequest) -> None:
     examples = 20 if "sqlite" in request.node.name else 6
     FeedsMachine.emptied = staticmethod(emptied)

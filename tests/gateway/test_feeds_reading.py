@@ -295,21 +295,21 @@ async def test_doubles_are_looked_for_once_a_day_and_operators_hear_of_them(rig:
 
 
 async def test_a_look_for_doubles_that_fails_or_hangs_holds_up_no_news(rig: Rig) -> None:
-    rig.ctx = feeds_context(timeout="1s")
     ticket = await opened(rig)
     for trouble in (FeedError("no right to search"), None):
         rig.store.doubled, rig.store.sweeps, rig.store.swept = trouble, 0, asyncio.Event()
         reading, stop = rig.reading(), asyncio.Event()
         loop = asyncio.create_task(reading.run(stop))
         try:
-            await asyncio.wait_for(rig.store.swept.wait(), 30)
+            await asyncio.wait_for(rig.store.swept.wait(), 90)
             rig.store.page.append(rig.heard(status("waiting" if trouble else "open")))
-            while (await rig.ticket(ticket)).status != ("waiting" if trouble else "open"):
-                reading.wake()
-                await asyncio.sleep(0.01)
+            async with asyncio.timeout(90):
+                while (await rig.ticket(ticket)).status != ("waiting" if trouble else "open"):
+                    reading.wake()
+                    await asyncio.sleep(0.01)
             assert reading.troubles == {} and rig.store.sweeps == 1
         finally:
             stop.set()
-            await asyncio.wait_for(loop, 30)
+            await asyncio.wait_for(loop, 90)
     said = await rig.db.read(lambda conn: troubles.found(conn, rig.ctx, rig.clock()))
     assert "looking for doubles: no right to search" in said["feed failed store"]
