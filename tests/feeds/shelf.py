@@ -34,8 +34,8 @@ Mishap: TypeAlias = Literal[
     "slow",
 ]
 """down: the connection is cut before anything; never, done never: no answer, without or with the thing done; half:
-done, and half an answer; late: done after a while, when nobody waits any more; slow: done and answered when `late` is
-set."""
+done, and half an answer; late: the connection is cut, and it is done when `late` is set; slow: done and answered when
+`late` is set."""
 ANSWERS = {
     "busy": (503, "busy"), "refuse": (422, "no such queue"), "secret": (401, "who are you"),
     "locked": (409, "locked by another"), "gone": (410, "deleted"),
@@ -66,6 +66,7 @@ class Shelf:
     """When set, what is late is done."""
 
     def __post_init__(self) -> None:
+        self._unheard: list[asyncio.Future[None]] = []
         self.db = sqlite3.connect(self.path, isolation_level=None)
         self.db.executescript(SCHEMA)
 
@@ -153,7 +154,8 @@ class Shelf:
                 do()
                 await asyncio.sleep(3600)
             case "late":
-                await asyncio.shield(asyncio.ensure_future(self._late(do)))
+                self._unheard.append(asyncio.ensure_future(self._late(do)))
+                _cut(request)
             case "slow":
                 await self.late.wait()
                 return web.json_response(do())

@@ -62,7 +62,7 @@ def maria(mariadb: MariaServer) -> Iterator[Maria]:
     made.server.run(osticket.SCHEMA, made.name)
     made.server.run([each.format(db=made.name) for each in osticket.GRANTS])
     yield made
-    mariadb.run(["DROP USER 'gw'@'127.0.0.1'", f"DROP DATABASE {made.name}"])
+    mariadb.run(["DROP USER IF EXISTS 'gw'@'127.0.0.1'", f"DROP DATABASE {made.name}"])
 
 
 async def test_a_ticket_its_thread_and_its_first_entry_are_one_transaction(maria: Maria) -> None:

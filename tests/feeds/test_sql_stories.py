@@ -104,6 +104,7 @@ async def _crashed(it: Desk, server: MariaServer, name: str) -> None:
 
 
 @pytest.mark.services("mariadbd")
+@pytest.mark.xdist_group("mariadb")
 async def test_killed_in_the_middle_of_a_push_there_is_one_ticket(mariadb: MariaServer, tmp_path: Path) -> None:
     """SIGKILL after the rows are committed there: the next start finds them by the key, and writes no others."""
     name = mariadb.fresh()

@@ -87,6 +87,7 @@ async def test_a_database_that_is_gone_without_a_word_keeps_nobody_from_ending(
 
 
 @pytest.mark.services("mariadbd")
+@pytest.mark.xdist_group("mariadb")
 @pytest.mark.timeout(400)
 async def test_nor_does_mariadb(mariadb: MariaServer, tmp_path: Path) -> None:
     name = mariadb.fresh()

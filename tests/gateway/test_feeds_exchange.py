@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from gateway.feeds.running import Feeds
 from gateway.store.database import Database
 from tests.gateway.conftest import FrozenClock
 from tests.gateway.feeds_desk import MemoryFeed, MemoryStore, Rig, feeds_context
-from tests.mailboxes.desk import until
+from tests.mailboxes import desk
 
 LONG = 60.0
 """Seconds for an end."""
@@ -46,6 +46,11 @@ class Life(MemoryFeed):
     async def close(self) -> None:
         assert not self.looking
         self.closed.set()
+
+
+async def until(look: Callable[[], object], what: str) -> None:
+    """Wait until `look` gives something true."""
+    await desk.until(look, what, LONG)
 
 
 @pytest.fixture
