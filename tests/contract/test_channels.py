@@ -233,7 +233,7 @@ async def test_each_behaviour_of_the_far_side_has_its_receipt(
 async def has_it(far: FarSide, sending: asyncio.Task[Receipt]) -> None:
     """Wait until the far side has what is sent, and says nothing to it."""
     async with asyncio.timeout(PATIENCE):
-        while not far.received():  # noqa: ASYNC110 - it tells nobody
+        while not far.received():
             assert not sending.done(), sending.result()
             await asyncio.sleep(0.01)
 
