@@ -61,7 +61,7 @@ async def _try(port: int | None, sender: int, number: int, content: bytes, recor
     except OSError:
         return False
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             for line, wanted in (
                 (None, b"220"),
                 (b"EHLO mx.client.example", b"250"),

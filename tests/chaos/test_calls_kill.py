@@ -8,6 +8,7 @@ import json
 import random
 import re
 import signal
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -33,7 +34,7 @@ from gateway.demo.twilio_api import (
 from gateway.dialogs.ivr import spoken
 from gateway.store.failpoints import ACCEPTING, CALLING, FILING
 from tests.chaos.door import Door
-from tests.chaos.test_kill import Server, query, settled
+from tests.chaos.test_kill import LONGEST, PATIENCE, Server, query, settled
 from tests.twilio.provider import OURS, SID, TOKEN
 
 POINTS = (*CALLING, *CALLING, "before-commit", "after-commit", *(point for point in FILING if point not in ACCEPTING))
@@ -140,7 +141,7 @@ async def test_who_calls_goes_on_after_a_kill_in_any_step(tmp_path: Path, reques
         for count, (point, step) in enumerate(chosen):
             await twilio.start(point, str(step))
             calling = asyncio.create_task(twilio.call(WAYS["told"], f"+38067{count:07}"))
-            assert await twilio.ended(AT_A_POINT), f"it never came to {point} in step {step}"
+            assert await twilio.ended(PATIENCE), f"it never came to {point} in step {step}: {twilio.server.log()}"
             await twilio.start()
             call = await calling
             assert not call.hung_up
@@ -174,7 +175,7 @@ async def test_no_call_is_lost_or_doubled_by_kills(tmp_path: Path, request: pyte
             twilio.door.patient = True
             await twilio.start()
             done.set()
-            await asyncio.wait_for(asyncio.gather(*callers), 120)
+            await asyncio.wait_for(asyncio.gather(*callers), LONGEST)
             await twilio.telephony.settle()
             await checked(twilio, tmp_path)
             await twilio.stop()
@@ -257,9 +258,10 @@ def recordings_told(call: Call) -> set[str]:
 
 
 async def fetched(var: Path, least: int) -> None:
-    async with asyncio.timeout(120):
-        while True:
-            states = dict(query(var, "SELECT state, count(*) FROM attachment GROUP BY state"))
-            if set(states) <= {"here"} and int(str(states.get("here", 0))) >= least:
-                return
-            await asyncio.sleep(0.1)
+    ends = time.monotonic() + LONGEST
+    while True:
+        states = dict(query(var, "SELECT state, count(*) FROM attachment GROUP BY state"))
+        if set(states) <= {"here"} and int(str(states.get("here", 0))) >= least:
+            return
+        assert time.monotonic() < ends, f"{states}, not {least} files"
+        await asyncio.sleep(0.1)

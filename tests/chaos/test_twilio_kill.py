@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 import json
 import random
+import time
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -21,7 +22,7 @@ from gateway.demo.twilio_api import Network, Reports, TwilioApi
 from gateway.demo.twilio_api.attached import Attached
 from gateway.demo.twilio_api.media import MediaHost
 from gateway.store.failpoints import FETCHING, NAMES
-from tests.chaos.test_kill import Server, query, settled
+from tests.chaos.test_kill import ENOUGH, LONGEST, Server, query, settled
 from tests.twilio.provider import OURS, SID, TOKEN
 
 POINTS = (*NAMES, *FETCHING)
@@ -61,7 +62,7 @@ async def write(
 ) -> None:
     """People write until `done`; a webhook is tried once, or as its address says."""
     number = 0
-    while not done.is_set():
+    while not done.is_set() or number <= ENOUGH:
         number += 1
         size = 50_000 if chance.random() < 0.05 else chance.randrange(10, 500)
         text, sender = f"{number} " + "Сервер не відповідає. " * (size // 20), f"+38067{chance.randrange(PEOPLE):07}"
@@ -154,20 +155,22 @@ async def test_no_text_message_is_lost_or_doubled_by_kills(tmp_path: Path, reque
 
 async def everything(var: Path, written: Written) -> None:
     """All messages are there, and their files."""
-    async with asyncio.timeout(180):
-        while True:
-            known = query(var, "SELECT count(*) FROM entry WHERE format = 'twilio_message/1'")[0][0]
-            pending = query(var, "SELECT count(*) FROM entry WHERE state = 'pending'")[0][0]
-            here = query(var, "SELECT count(*) FROM attachment WHERE state = 'here'")[0][0]
-            if (known, pending, here) == (len(written.words), 0, len(written.files)):
-                return
-            assert isinstance(known, int)
-            assert known <= len(written.words), "more messages than were sent"
-            await asyncio.sleep(0.1)
+    wanted, ends = (len(written.words), 0, len(written.files)), time.monotonic() + LONGEST
+    while True:
+        known = query(var, "SELECT count(*) FROM entry WHERE format = 'twilio_message/1'")[0][0]
+        pending = query(var, "SELECT count(*) FROM entry WHERE state = 'pending'")[0][0]
+        here = query(var, "SELECT count(*) FROM attachment WHERE state = 'here'")[0][0]
+        if (known, pending, here) == wanted:
+            return
+        assert isinstance(known, int)
+        assert known <= len(written.words), "more messages than were sent"
+        states = query(var, "SELECT id, state FROM attachment WHERE state <> 'here' LIMIT 5")
+        assert time.monotonic() < ends, f"messages, pending, files: {(known, pending, here)}, not {wanted}; {states}"
+        await asyncio.sleep(0.1)
 
 
 def verify(var: Path, written: Written) -> None:
-    assert len(written.words) > 20, "the test sent too little to mean anything"
+    assert len(written.words) > ENOUGH, "the test sent too little to mean anything"
     assert len(written.taken) < len(written.words), "nothing came while the gateway was down"
     rows = query(
         var,

@@ -56,6 +56,10 @@ class FarSide(Protocol):
         """A key of each message that reached the far side whole; the same for a repeat."""
         ...
 
+    def go_on(self) -> None:
+        """What is late is answered, now and from now on."""
+        ...
+
 
 @dataclass(frozen=True)
 class ChannelAdapter:
@@ -66,11 +70,13 @@ class ChannelAdapter:
     options: Mapping[str, Any]
     """`Wiring.options`, with ports that are free."""
     inbound: Mapping[str, tuple[Any, frozenset[Mishap]]]
-    """Name of a wire -> ((tmp_path, intake) -> async context manager of a Wire, what can go wrong on it)."""
+    """Name of a wire -> ((tmp_path, intake, patience) -> async context manager of a Wire, what can go wrong on it).
+    `patience`: seconds that who waits for something on this wire waits for it."""
     notice: Mapping[str, Any] = field(default_factory=dict)
     """What a notice on this channel has otherwise: whom it goes to, and where."""
     senders: Mapping[str, tuple[Any, frozenset[Behaviour]]] = field(default_factory=dict)
-    """Name -> ((tmp_path) -> async context manager of a FarSide, the behaviours it can show)."""
+    """Name -> ((tmp_path) -> async context manager of a FarSide, the behaviours it can show). The sender has nearly a
+    minute for a send."""
 
 
 def notice(channel: str, number: int = 7, **otherwise: Any) -> Notice:

@@ -17,7 +17,7 @@ from tests.kannel.house import ANNA, BORIS, OURS, SECRET, house, secrets, texts
 from tests.mailboxes.desk import Running
 from tests.services import kannel as service
 from tests.services.kannel import FAKESMSC
-from tests.services.smsc import Smsc, smsc
+from tests.services.smsc import PATIENCE, Smsc, smsc
 
 pytestmark = [
     pytest.mark.services("bearerbox", "smsbox"),
@@ -30,7 +30,7 @@ def rows(gateway: Running, template: str) -> list[tuple[Any, ...]]:
 
 
 async def bound(network: Smsc) -> None:
-    await asyncio.wait_for(network.bound.wait(), 30)
+    await asyncio.wait_for(network.bound.wait(), PATIENCE)
 
 
 async def reply(gateway: Running, folder: Path, text: str) -> None:
@@ -103,11 +103,7 @@ async def test_what_comes_while_the_gateway_is_down_is_in_when_it_is_back_and_on
         await bound(network)
         for number in range(5):
             network.deliver(ANNA.lstrip("+"), OURS.lstrip("+"), f"Пока вас нет {number}")
-        for _ in range(500):
-            if len(network.acknowledged) == 5:
-                break
-            await asyncio.sleep(0.02)
-        assert network.acknowledged == [0] * 5
+        await network.taken(5)
         async with place.desk() as gateway:
             await gateway.until(lambda: len(texts(gateway)) == 5, "five messages")
             assert sorted(texts(gateway)) == [f"Пока вас нет {number}" for number in range(5)]
@@ -120,11 +116,8 @@ async def test_what_comes_while_smsbox_is_down_waits_in_the_store_even_if_bearer
         await bound(network)
         for number in range(3):
             network.deliver(ANNA.lstrip("+"), OURS.lstrip("+"), f"Ждёт {number}")
-        for _ in range(500):
-            if len(network.acknowledged) == 3 and "(3 queued)" in place.kannel.status():
-                break
-            await asyncio.sleep(0.02)
-        assert network.acknowledged == [0] * 3
+        await network.taken(3)
+        assert "(3 queued)" in await asyncio.to_thread(place.kannel.status)
         await asyncio.to_thread(place.kannel.stop_bearerbox, signal.SIGKILL)
         async with place.desk() as gateway:
             await asyncio.to_thread(place.kannel.start_bearerbox)

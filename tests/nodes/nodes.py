@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import signal
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -24,17 +25,34 @@ from tests.services.listening import listening
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 OVERRIDES = (
-    "smtp.port=0", "http.port=0", "workers.count=1", "database.lease=2s", "outbox.send_timeout=3s",
+    "smtp.port=0", "http.port=0", "workers.count=1", "outbox.backoff=1s", "outbox.backoff_limit=1s",
+    # So long that a machine that stands still for a moment ends none: who dies is said to be dead by `run_out`.
+    "database.lease=15s",
     # The brakes on automatic mail are tested elsewhere; here every ticket shall be answered.
     "caps.per_account_minute=1000000", "caps.per_address_minute=1000000", "caps.per_address_day=1000000",
 )  # fmt: skip
 
 
-async def until(true: Callable[[], bool], *, seconds: float = 60.0) -> None:
-    """Wait for something that another process does and tells nobody. Raises TimeoutError."""
-    async with asyncio.timeout(seconds):
-        while not await asyncio.to_thread(true):  # noqa: ASYNC110
-            await asyncio.sleep(0.03)
+PATIENCE = 90.0
+"""Seconds for what comes within a few unless the machine stands still."""
+SEND = 15.0
+FROZEN = ("database.lease=5s", f"outbox.send_timeout={SEND:.0f}s")
+"""Settings of nodes of which one stands still and wakes up: its own time must pass, too. A send is given so much time
+that a machine that stands still ends none."""
+
+
+async def until(
+    true: Callable[[], bool], *, seconds: float = PATIENCE, instead: Callable[[], object] = lambda: ""
+) -> None:
+    """Wait for something that another process does and tells nobody. `instead`: what is there as long as it is not.
+
+    Raises AssertionError.
+    """
+    ends = time.monotonic() + seconds
+    while not await asyncio.to_thread(true):
+        if time.monotonic() > ends:
+            raise AssertionError(f"not within {seconds:.0f} s: {await asyncio.to_thread(instead)}")
+        await asyncio.sleep(0.03)
 
 
 @dataclass(slots=True)
@@ -47,14 +65,18 @@ class FarSide:
     """When given, nobody hears an answer to RCPT before it is set."""
     asked: int = 0
     """Recipients that were named."""
+    when_asked: Callable[[], object] = lambda: None
+    """Is called when a recipient is named, before anything is answered."""
 
     async def handle_RCPT(
         self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _options: list[str]
     ) -> str:
         """Let it wait where the test says so."""
         self.asked += 1
-        if self.held is not None:
-            await self.held.wait()
+        held = self.held
+        self.when_asked()
+        if held is not None:
+            await held.wait()
         envelope.rcpt_tos.append(address)
         return "250 fine"
 
@@ -105,10 +127,10 @@ class Node:
                 point, str(count), signum, str(self.ahead.total_seconds()), *settings,
                 stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
-        async with asyncio.timeout(60):
-            while not listening.exists():
-                assert self.process.returncode is None, self.log()
-                await asyncio.sleep(0.02)
+        ends = time.monotonic() + PATIENCE
+        while not listening.exists():
+            assert self.process.returncode is None and time.monotonic() < ends, self.log()
+            await asyncio.sleep(0.02)
         found = json.loads(listening.read_text())
         self.smtp, self.http = int(found["smtp"].rpartition(":")[2]), found["http"]
 
@@ -126,8 +148,10 @@ class Node:
     async def ended(self) -> None:
         """Wait until it has killed itself, and end its workers."""
         assert self.process is not None
-        async with asyncio.timeout(60):
-            await self.process.wait()
+        try:
+            await asyncio.wait_for(self.process.wait(), PATIENCE)
+        except TimeoutError:
+            raise AssertionError(f"it goes on: {self.log()}") from None
         self.smtp = None
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
@@ -136,7 +160,7 @@ class Node:
         """Wait for a state of the process as in /proc (T: stopped)."""
         assert self.process is not None
         stat = Path(f"/proc/{self.process.pid}/stat")
-        await until(lambda: stat.read_text().rpartition(")")[2].split()[0] == wanted)
+        await until(lambda: stat.read_text().rpartition(")")[2].split()[0] == wanted, instead=self.log)
 
     async def kill(self) -> None:
         """SIGKILL to the process and its workers; harmless when it has ended."""
@@ -150,8 +174,11 @@ class Node:
         assert self.process is not None
         self.smtp = None
         self.process.terminate()
-        async with asyncio.timeout(60):
-            assert await self.process.wait() == 0, self.log()
+        try:
+            code = await asyncio.wait_for(self.process.wait(), PATIENCE)
+        except TimeoutError:
+            raise AssertionError(f"it does not end: {self.log()}") from None
+        assert code == 0, self.log()
 
     def log(self) -> str:
         """What it wrote."""
@@ -162,7 +189,7 @@ async def deliver(port: int, sender: str, content: bytes) -> bool:
     """One mail by SMTP; True when it was answered with 250."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             await reader.readline()
             lines = (
                 b"HELO mx.client.example", b"MAIL FROM:<%s>" % sender.encode(), b"RCPT TO:<support@desk.example>",
@@ -188,13 +215,45 @@ def mail(sender: str, message_id: str, *, subject: str = "The printer", reply_to
     ).encode()
 
 
-async def settled(server: Server, database: str, *, seconds: float = 90) -> None:
+async def settled(server: Server, database: str) -> None:
     """Everything is filed and every notice has gone out."""
     waiting = (
         "SELECT (SELECT count(*) FROM entry WHERE state = 'pending')"
         " + (SELECT count(*) FROM outbox WHERE state IN ('waiting', 'sending'))"
     )
-    await until(lambda: server.run(waiting, database) == [(0,)], seconds=seconds)
+    await until(lambda: server.run(waiting, database) == [(0,)], instead=lambda: rest(server, database))
+
+
+def rest(server: Server, database: str) -> str:
+    """What is not done yet, and who lives."""
+    asked = (
+        "SELECT 'entry', id, state, owner FROM entry WHERE state = 'pending' LIMIT 5",
+        "SELECT kind, id, state, owner, attempts, detail, due_at FROM outbox WHERE state IN ('waiting', 'sending')"
+        " LIMIT 5",
+        "SELECT name, until / 1000000 - extract(epoch FROM now()) FROM lease",
+    )
+    return "; ".join(str(row) for statement in asked for row in server.run(statement, database))
+
+
+def run_out(server: Server, database: str, node: Node, ago: float = 3600) -> None:
+    """The leases of a node that does nothing any more ran out so many seconds ago: nobody has to wait for that here.
+
+    The node must be dead, or the time of its leases over by its own clock, too.
+    """
+    server.run(
+        f"UPDATE lease SET until = (extract(epoch FROM now()) - {ago}) * 1000000 WHERE owner LIKE '%:{node.pid}:%'",
+        database,
+    )
+
+
+async def stood_still(server: Server, database: str, node: Node) -> None:
+    """Wait until a node that stands still has lost its leases, by the database's clock and so by its own; that a send
+    had its time since then as well, nobody waits for."""
+    left = (
+        f"SELECT count(*) FROM lease WHERE owner LIKE '%:{node.pid}:%' AND until >= extract(epoch FROM now()) * 1000000"
+    )
+    await until(lambda: server.run(left, database) == [(0,)])
+    run_out(server, database, node)
 
 
 async def reply(node: Node, number: str) -> None:

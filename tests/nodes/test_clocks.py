@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.nodes.nodes import Node, deliver, far_side, mail, reply, settled, until
+from tests.nodes.nodes import Node, deliver, far_side, mail, reply, run_out, settled, until
 from tests.postgres import Server
 
 pytestmark = pytest.mark.xdist_group("nodes")
@@ -38,7 +38,7 @@ async def test_a_node_with_a_wrong_clock_takes_nothing_from_the_living_and_all_f
             await settled(server, database)
             assert len(far.mails) == 6
             ((most, least),) = server.run(f"{LEFT} FROM lease WHERE name LIKE 'node:%'", database)
-            assert -1 < float(str(least)) <= float(str(most)) <= 2, "as long as a lease is, by the database's clock"
+            assert -60 < float(str(least)) <= float(str(most)) <= 15, "as long as a lease is, by the database's clock"
             assert server.run(alerts, database) == owner, "a living node's lease stays its own"
             told = "SELECT trouble ->> 'clock' FROM lease WHERE name LIKE 'node:%' AND trouble IS NOT NULL"
             await until(lambda: any("set it" in str(row[0]) for row in server.run(told, database)))
@@ -53,6 +53,7 @@ async def test_a_node_with_a_wrong_clock_takes_nothing_from_the_living_and_all_f
             dying, other = (right, wrong) if str(right.pid) in str(sender).split(":") else (wrong, right)
             dying.signal(signal.SIGSTOP)
             await dying.state("T")
+            run_out(server, database, dying)
             far.held = None
             await settled(server, database)
             ((state, now),) = server.run("SELECT state, owner FROM outbox WHERE kind = 'reply'", database)
@@ -86,7 +87,8 @@ async def test_what_a_dead_node_had_yet_to_say_is_said_soon(
                 assert await deliver(dying.smtp, sender, mail(sender, f"of-{sender}"))
             await dying.ended()
             await other.start()
-            await settled(server, database, seconds=40)
+            run_out(server, database, dying)
+            await settled(server, database)
             assert len(server.run("SELECT id FROM ticket", database)) == 2
             assert set(server.run("SELECT state FROM outbox", database)) <= {("sent",), ("unknown",)}
             assert "clock" in (dying if clocks[0] else other).log()

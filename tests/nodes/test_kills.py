@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.senders import Record, send_all
-from tests.nodes.nodes import Node, bytes_are_there, far_side, settled, until
+from tests.nodes.nodes import Node, bytes_are_there, far_side, run_out, settled, until
 from tests.postgres import Server
 
 KILLS = 8
@@ -31,6 +31,9 @@ async def test_nodes_that_die_in_turn_lose_and_double_nothing(server: Server, da
             """Of the own node, of the other when that is dead; of none when enough is under way."""
             return nodes[own].smtp or nodes[1 - own].smtp if len(record.acknowledged) < room else None
 
+        def taken() -> str:
+            return f"{len(record.acknowledged)} taken, {record.drops} tries failed; {nodes[0].log()} {nodes[1].log()}"
+
         try:
             await asyncio.gather(*(node.start() for node in nodes))
             senders = [
@@ -44,9 +47,10 @@ async def test_nodes_that_die_in_turn_lose_and_double_nothing(server: Server, da
                 before = len(record.acknowledged)
                 room = before + 2 * EACH
                 wanted = before + EACH // 2 + chance.randrange(EACH)
-                await until(lambda wanted=wanted: len(record.acknowledged) >= wanted)  # type: ignore[misc]
+                await until(lambda wanted=wanted: len(record.acknowledged) >= wanted, instead=taken)  # type: ignore[misc]
                 await dying.kill()
-                await until(lambda room=room: len(record.acknowledged) >= room)  # type: ignore[misc]
+                run_out(server, database, dying)
+                await until(lambda room=room: len(record.acknowledged) >= room, instead=taken)  # type: ignore[misc]
                 await dying.start()
             done.set()
             room *= 2  # for what each of them is at

@@ -25,6 +25,14 @@ def reader(server: Server, database: str, nodes: list[Node]) -> Node | None:
     return found[0] if found else None
 
 
+async def readers(server: Server, database: str, nodes: list[Node]) -> tuple[Node, Node]:
+    """The node that reads the mailbox, and the other."""
+    await until(lambda: reader(server, database, nodes) is not None)
+    reads = reader(server, database, nodes)
+    first, second = nodes if reads is nodes[0] else nodes[::-1]
+    return first, second
+
+
 async def test_one_node_reads_it_and_another_takes_over_from_one_that_stands_still_or_dies(
     server: Server, database: str, tmp_path: Path
 ) -> None:
@@ -36,18 +44,15 @@ async def test_one_node_reads_it_and_another_takes_over_from_one_that_stands_sti
             "host": "127.0.0.1", "port": box.imap, "tls": "none", "user": "support", "retry": "0s", "poll": "1s",
             "password": f"file:{box.secret}", "existing": "all",
         }  # fmt: skip
-        settings = (f"channels.mail.support.imap={json.dumps(imap)}",)
+        settings = ("database.lease=6s", f"channels.mail.support.imap={json.dumps(imap)}")
         nodes = [Node(tmp_path / name, server.url(database), settings) for name in "ab"]
         try:
             for node in nodes:
                 await node.start()
             box.append(letter(1))
             await until(lambda: tickets() == 1)
-            assert _sessions(box.root) == 1, "one node has a connection"
-
-            first = reader(server, database, nodes)
-            assert first is not None
-            (second,) = [node for node in nodes if node is not first]
+            await until(lambda: _sessions(box.root) == 1)
+            first, second = await readers(server, database, nodes)
             first.signal(signal.SIGSTOP)
             await until(lambda: reader(server, database, nodes) is second)
             box.append(letter(2))
@@ -58,13 +63,13 @@ async def test_one_node_reads_it_and_another_takes_over_from_one_that_stands_sti
             box.append(letter(3))
             await until(lambda: tickets() == 3)
             await until(lambda: _sessions(box.root) == 1)
-            assert reader(server, database, nodes) is second
 
-            await second.kill()
-            await until(lambda: reader(server, database, nodes) is first)
+            dying, left = await readers(server, database, nodes)
+            await dying.kill()
+            await until(lambda: reader(server, database, nodes) is left)
             box.append(letter(4))
             await until(lambda: tickets() == 4)
-            await first.stop()
+            await left.stop()
             assert reader(server, database, nodes) is None, "given back at the stop"
         finally:
             for node in nodes:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gateway.demo.bot_api import RECEIVING, SENDING, BotApi
-from tests.nodes.nodes import Node
+from tests.nodes.nodes import Node, run_out
 from tests.postgres import Server
 from tests.telegram.standin import TOKEN, said, standin
 
@@ -35,7 +35,7 @@ async def test_one_node_polls_and_the_other_goes_on_when_it_dies(
                 sent[hashlib.sha256(text.encode()).hexdigest()] = number
                 bot.push_text(number, text)
                 await asyncio.sleep(0.01)
-            await api.until(lambda: not bot.waiting, within=60)
+            await api.until(lambda: not bot.waiting, within=90)
 
         nodes = [Node(tmp_path / name, server.url(database), settings(api)) for name in ("a", "b")]
         try:
@@ -46,6 +46,7 @@ async def test_one_node_polls_and_the_other_goes_on_when_it_dies(
             await write(1050, 50)
             assert not [call for call in api.calls if call.error == 409]
             await nodes[0].kill()
+            run_out(server, database, nodes[0])
             await write(1100, 50)
             await nodes[1].stop()
         finally:

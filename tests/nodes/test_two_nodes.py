@@ -11,7 +11,19 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.senders import Record, send_all
-from tests.nodes.nodes import Node, bytes_are_there, deliver, far_side, mail, reply, settled, until
+from tests.nodes.nodes import (
+    FROZEN,
+    Node,
+    bytes_are_there,
+    deliver,
+    far_side,
+    mail,
+    reply,
+    run_out,
+    settled,
+    stood_still,
+    until,
+)
 from tests.postgres import Server
 
 PAIRS = 200
@@ -68,7 +80,7 @@ async def test_a_frozen_owner_is_taken_over_and_its_results_are_refused(
 ) -> None:
     async with far_side() as far:
         relay = f"channels.mail.support.relay={{host: 127.0.0.1, port: {far.port}, tls: none}}"
-        frozen, other = (Node(tmp_path / name, server.url(database), (relay,)) for name in ("a", "b"))
+        frozen, other = (Node(tmp_path / name, server.url(database), (relay, *FROZEN)) for name in ("a", "b"))
         try:
             # The acknowledgement goes out; the answer of a person is claimed, then the node stands still.
             await frozen.start("sending-committed", 2, "SIGSTOP")
@@ -83,6 +95,7 @@ async def test_a_frozen_owner_is_taken_over_and_its_results_are_refused(
             before = server.run(owner, database)
             assert before[0][1] == "sending"
 
+            await stood_still(server, database, frozen)
             await other.start()
             await settled(server, database)
             after = server.run(owner, database)
@@ -90,7 +103,7 @@ async def test_a_frozen_owner_is_taken_over_and_its_results_are_refused(
             assert len(far.mails) == 2, "the other node has sent it"
 
             frozen.signal(signal.SIGCONT)
-            await until(lambda: "settled by another" in frozen.log())
+            await until(lambda: "settled by another" in frozen.log(), instead=frozen.log)
             assert server.run(owner, database) == after, "the late result changed nothing"
             assert len(far.mails) == 2, "the frozen node sent nothing once its lease was over"
 
@@ -111,18 +124,19 @@ async def test_an_acknowledgement_that_a_frozen_node_had_claimed_is_sent_by_nobo
 ) -> None:
     async with far_side() as far:
         relay = f"channels.mail.support.relay={{host: 127.0.0.1, port: {far.port}, tls: none}}"
-        frozen, other = (Node(tmp_path / name, server.url(database), (relay,)) for name in ("a", "b"))
+        frozen, other = (Node(tmp_path / name, server.url(database), (relay, *FROZEN)) for name in ("a", "b"))
         try:
             # Sent, and frozen before the result was written down.
             await frozen.start("sent-unsettled", 1, "SIGSTOP")
             assert frozen.smtp
             assert await deliver(frozen.smtp, "a@client.example", mail("a@client.example", "root@client.example"))
             await frozen.state("T")
+            await stood_still(server, database, frozen)
             await other.start()
             await settled(server, database)
             assert server.run("SELECT state FROM outbox WHERE kind = 'acknowledgement'", database) == [("unknown",)]
             frozen.signal(signal.SIGCONT)
-            await until(lambda: "settled by another" in frozen.log())
+            await until(lambda: "settled by another" in frozen.log(), instead=frozen.log)
             assert server.run("SELECT state FROM outbox WHERE kind = 'acknowledgement'", database) == [("unknown",)]
             assert len(far.mails) == 1
             await frozen.stop()
@@ -149,6 +163,7 @@ async def test_a_node_that_dies_under_load_loses_and_doubles_nothing(
             ]
             await until(lambda: len(record.acknowledged) >= 80)
             await dying.kill()
+            run_out(server, database, dying)
             at_death = len(record.acknowledged)
             await until(lambda: len(record.acknowledged) >= at_death + 60)
             done.set()

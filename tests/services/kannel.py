@@ -20,7 +20,7 @@ from pathlib import Path
 
 from tests.services.ports import free_port
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 USER, PASSWORD = "gw", "standin-password-of-no-worth"
 ADMIN = "standin-admin-of-no-worth"
 FAKESMSC = "/usr/lib/kannel/test/fakesmsc"

@@ -7,11 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import struct
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 BIND, SUBMIT, DELIVER, ENQUIRE, UNBIND = 0x09, 0x04, 0x05, 0x15, 0x06
+LATER = 0x64
+"""ESME_RX_T_APPN: the far side cannot take it now (SMPP 3.4 section 5.1.3); a network brings it again."""
+AGAIN = 0.2
+"""Seconds until then."""
+PATIENCE = 60.0
 ANSWER = 0x80000000
 HEADER, UCS2, RECEIPT = 0x40, 8, 0x04
 
@@ -43,10 +49,14 @@ class Smsc:
     got: list[Submitted] = field(default_factory=list)
     bound: asyncio.Event = field(default_factory=asyncio.Event)
     acknowledged: list[int] = field(default_factory=list)
-    """Statuses of Kannel's answers to what was delivered to it."""
+    """Statuses of Kannel's last answers to what was delivered to it."""
+    put_off: int = 0
+    """How often Kannel asked us to bring something later."""
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _writer: asyncio.StreamWriter | None = None
     _sequence: int = 1000
+    _delivered: dict[int, bytes] = field(default_factory=dict)
+    """What Kannel has not answered yet, by sequence number."""
 
     def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Kannel is there."""
@@ -68,12 +78,29 @@ class Smsc:
             case 0x09:
                 self._say(ANSWER | BIND, 0, sequence, b"NET\0")
                 self.bound.set()
+                for number, waiting in self._delivered.items():
+                    self._say(DELIVER, 0, number, waiting)
             case 0x15 | 0x06:
                 self._say(ANSWER | command, 0, sequence)
             case 0x04:
                 self._submitted(sequence, body)
             case _ if command == ANSWER | DELIVER:
-                self.acknowledged.append(status)
+                self._answered(status, sequence)
+
+    def _answered(self, status: int, sequence: int) -> None:
+        if status == LATER and sequence in self._delivered:
+            self.put_off += 1
+            loop = asyncio.get_running_loop()
+            loop.call_later(AGAIN, self._say, DELIVER, 0, sequence, self._delivered[sequence])
+        elif self._delivered.pop(sequence, None) is not None:
+            self.acknowledged.append(status)
+
+    async def taken(self, count: int) -> None:
+        """Wait until Kannel has answered for so many; it must have taken them all. Raises AssertionError."""
+        ends = time.monotonic() + PATIENCE
+        while len(self.acknowledged) < count and time.monotonic() < ends:  # noqa: ASYNC110 - it tells nobody
+            await asyncio.sleep(0.02)
+        assert self.acknowledged == [0] * count, f"{self.acknowledged}, {self.put_off} times put off"
 
     def _submitted(self, sequence: int, body: bytes) -> None:
         status = self.statuses.pop(0) if self.statuses else 0
@@ -99,10 +126,13 @@ class Smsc:
         self._sequence += 1
         addresses = b"\x01\x01" + source.encode() + b"\0\x01\x01" + to.encode() + b"\0"
         fields = bytes([esm, 0, 0]) + b"\0\0" + bytes([0, 0, coding, 0, len(content)])
-        self._say(DELIVER, 0, self._sequence, b"\0" + addresses + fields + content)
+        self._delivered[self._sequence] = b"\0" + addresses + fields + content
+        self._say(DELIVER, 0, self._sequence, self._delivered[self._sequence])
 
     def _say(self, command: int, status: int, sequence: int, body: bytes = b"") -> None:
         assert self._writer is not None, "Kannel is not bound"
+        if self._writer.is_closing():
+            return  # what was delivered goes out again when it has bound anew
         self._writer.write(struct.pack(">IIII", 16 + len(body), command, status, sequence) + body)
 
 

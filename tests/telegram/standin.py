@@ -10,6 +10,8 @@ from gateway.demo.bot_api import RECEIVING, BotApi, Method
 
 TOKEN = "100200300:standin-token-of-no-worth"
 SECRET = "a-secret_of-the-webhook"
+PATIENCE = 60.0
+"""Seconds for what comes soon unless the machine stands still."""
 DATE = 1_777_885_200
 """2026-05-04 09:00:00 UTC."""
 

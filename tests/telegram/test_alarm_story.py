@@ -7,6 +7,7 @@ import smtplib
 from asyncio import to_thread
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
 from pathlib import Path
 from typing import Any
@@ -19,15 +20,27 @@ from tests.services.ports import free_port
 from tests.telegram.standin import TOKEN, standin
 
 CHAT, NUMBER, MAIL = 5_000_000_009, "+380670000009", "op@ops.example"
+AGE = timedelta(minutes=10)
+"""A notice that is due this long is an alert: no machine stands still so long."""
 LONGEST = 70
 """Characters of a text message in Cyrillic letters."""
+
+
+class Clock:
+    """The machine's, and what the test makes of it."""
+
+    def __init__(self) -> None:
+        self.ahead = timedelta()
+
+    def __call__(self) -> datetime:
+        return datetime.now(UTC) + self.ahead
 
 
 class Story:
     """The gateway, its bot, the port of its relay, and what operators were told."""
 
-    def __init__(self, api: BotApi, desk: Running, var: Path, relay: int) -> None:
-        self.api, self.desk, self.var, self.relay = api, desk, var, relay
+    def __init__(self, api: BotApi, desk: Running, var: Path, relay: int, clock: Clock) -> None:
+        self.api, self.desk, self.var, self.relay, self._clock = api, desk, var, relay, clock
 
     def by_bot(self) -> list[str]:
         return [sent.text for sent in self.api.bot(TOKEN).part(Chats).to(CHAT)]
@@ -45,6 +58,12 @@ class Story:
                 client.sendmail("client1@client.example", ["support@desk.example"], letter(1))
 
         await to_thread(deliver)
+
+    async def later(self) -> None:
+        """The answer to who wrote could not be sent, for so long that it is an alert."""
+        tried = "SELECT attempts FROM outbox WHERE kind = 'acknowledgement' AND attempts > 0 AND state = 'waiting'"
+        await until(lambda: self.desk.store.rows(tried), "a try")
+        self._clock.ahead += 2 * AGE
 
     async def told(self, what: Any, count: int) -> list[Any]:
         await until(lambda: len(what()) >= count, f"{count} of {what.__name__}, of {self.rows()}")
@@ -65,7 +84,7 @@ def mails(relay: FarSide, recipient: str) -> list[str]:
 
 @asynccontextmanager
 async def story(var: Path, *ways: str) -> AsyncIterator[Story]:
-    relay, secrets = free_port(), var.with_suffix(".secrets")
+    relay, secrets, clock = free_port(), var.with_suffix(".secrets"), Clock()
     secrets.mkdir()
     for name, said in (("token", TOKEN), ("kannel", "standin-secret-of-no-worth")):
         (secrets / name).write_text(said, encoding="ascii")
@@ -79,17 +98,18 @@ async def story(var: Path, *ways: str) -> AsyncIterator[Story]:
                              "numbers": ["+380440000001"], "language": "uk"}},
         }  # fmt: skip
         settings = (
-            "smtp.port=0", "http.port=0", "alerts.interval=1s", "alerts.outbox_age=2s", "outbox.backoff=1s",
-            "outbox.backoff_limit=1s", f"channels={json.dumps(channels)}",
+            "smtp.port=0", "http.port=0", "alerts.interval=1s", f"alerts.outbox_age={AGE.seconds}s",
+            "outbox.backoff=1s", "outbox.backoff_limit=1s", f"channels={json.dumps(channels)}",
             f"operators={json.dumps([{'name': 'Olha', 'language': 'en', 'ways': list(ways)}])}",
         )  # fmt: skip
-        async with running(var, settings) as desk:
-            yield Story(api, desk, var, relay)
+        async with running(var, settings, clock=clock) as desk:
+            yield Story(api, desk, var, relay, clock)
 
 
 async def test_a_relay_that_is_down_is_told_by_the_bot_and_so_is_its_end(tmp_path: Path) -> None:
     async with story(tmp_path / "var", f"mail:{MAIL}", f"telegram:{CHAT}") as trouble:
         await trouble.write()
+        await trouble.later()
         (alarm,) = await trouble.told(trouble.by_bot, 1)
         assert "mail/support" in alarm
         assert "in trouble" in alarm
@@ -116,6 +136,7 @@ async def test_an_alarm_that_the_bot_cannot_bring_goes_by_text_message_short_and
         blocked = "Forbidden: bot was blocked by the user"
         trouble.api.plan(Fault(kind="error", status=403, description=blocked, method="sendMessage"))
         await trouble.write()
+        await trouble.later()
         (alarm,) = await trouble.told(trouble.by_text_message, 1)
         assert alarm["recipient"]["address"] == NUMBER
         assert alarm["destination"] == {"to": NUMBER}

@@ -105,7 +105,8 @@ async def story(var: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Sto
         account = {"token": "env:BOT_TOKEN", "api_url": api.api_url, "poll": "5s", "language": "ru"}
         settings = (
             "smtp.port=0", "http.port=0", f"channels.telegram.main={json.dumps(account)}",
-            "outbox.chat_acknowledgement_delay=0s", "outbox.debounce=0s",
+            "outbox.chat_acknowledgement_delay=0s", "outbox.debounce=0s", "outbox.backoff=1s",
+            "outbox.backoff_limit=1s",
         )  # fmt: skip
         async with running(var, settings) as gateway:
             yield Story(api, gateway, var)

@@ -23,7 +23,7 @@ from gateway.demo.bot_api.sending import Chats
 from gateway.demo.bot_api.webhooks import Deliveries
 from tests.channels.telegram.test_telegram_inbound import MALFORMED
 from tests.mailboxes.desk import Running, running
-from tests.telegram.standin import SECRET, TOKEN, said, standin
+from tests.telegram.standin import PATIENCE, SECRET, TOKEN, said, standin
 
 
 @asynccontextmanager
@@ -31,9 +31,12 @@ async def desk(var: Path, monkeypatch: pytest.MonkeyPatch, **more: Any) -> Async
     """A gateway with one bot, and the Bot API server that it talks to."""
     monkeypatch.setenv("BOT_TOKEN", TOKEN)
     monkeypatch.setenv("BOT_SECRET", SECRET)
-    async with standin({**RECEIVING, **SENDING}, delivery_timeout=20.0) as api:
+    async with standin({**RECEIVING, **SENDING}, delivery_timeout=PATIENCE) as api:
         account = {"token": "env:BOT_TOKEN", "secret": "env:BOT_SECRET", "api_url": api.api_url, "poll": "5s", **more}
-        settings = ("smtp.port=0", "http.port=0", f"channels.telegram.main={json.dumps(account)}")
+        settings = (
+            "smtp.port=0", "http.port=0", "outbox.backoff=1s", "outbox.backoff_limit=1s",
+            f"channels.telegram.main={json.dumps(account)}",
+        )  # fmt: skip
         async with running(var, settings) as gateway:
             yield api, gateway
 

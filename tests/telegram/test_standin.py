@@ -15,7 +15,8 @@ from aiohttp import web
 from gateway.demo.bot_api import BotApi, Fault
 from gateway.demo.bot_api.files import Files
 from gateway.demo.bot_api.webhooks import Deliveries
-from tests.telegram.standin import SECRET, TOKEN, said, standin
+from tests.passing import time_passes
+from tests.telegram.standin import PATIENCE, SECRET, TOKEN, said, standin
 
 
 class Client:
@@ -56,13 +57,13 @@ async def test_a_long_poll_ends_with_the_first_update_and_a_second_poll_ends_the
     async with client() as (api, ask):
         polls = [asyncio.create_task(ask.answer("getUpdates", timeout=50)) for _ in range(2)]
         await api.called("getUpdates", 2)
-        done, _ = await asyncio.wait(polls, return_when=asyncio.FIRST_COMPLETED, timeout=20)
+        done, _ = await asyncio.wait(polls, return_when=asyncio.FIRST_COMPLETED, timeout=PATIENCE)
         (ended,) = done
         assert ended.result()["error_code"] == 409
         assert "other getUpdates" in ended.result()["description"]
         number = api.bot().push(said("a"))
         (left,) = (poll for poll in polls if poll is not ended)
-        assert [update["update_id"] for update in (await asyncio.wait_for(left, 20))["result"]] == [number]
+        assert [update["update_id"] for update in (await asyncio.wait_for(left, PATIENCE))["result"]] == [number]
 
 
 async def test_what_nobody_asked_for_does_not_come() -> None:
@@ -101,7 +102,7 @@ async def test_wrong_tokens_and_webhooks_stop_polls() -> None:
         poll = asyncio.create_task(ask.answer("getUpdates", timeout=50))
         await api.called("getUpdates")
         assert (await ask.answer("setWebhook", url="http://127.0.0.1:9/x"))["result"] is True
-        assert "setWebhook" in (await asyncio.wait_for(poll, 20))["description"]
+        assert "setWebhook" in (await asyncio.wait_for(poll, PATIENCE))["description"]
         assert "webhook is active" in (await ask.answer("getUpdates"))["description"]
         assert (await ask.answer("setWebhook", url="http://h/x", secret_token="ё"))["error_code"] == 400
         await ask.answer("deleteWebhook")
@@ -151,11 +152,15 @@ async def test_a_webhook_gets_its_secret_and_what_it_does_not_take_again() -> No
 
 async def test_a_broken_delivery_is_repeated_whole() -> None:
     got: list[dict[str, Any]] = []
-    async with client(delivery_timeout=0.5) as (api, ask), hook([], got) as url:
+    async with client(delivery_timeout=PATIENCE) as (api, ask), hook([], got) as url:
         await ask.answer("setWebhook", url=url, secret_token=SECRET)
         bot = api.bot()
-        bot.part(Deliveries).plan.extend([Fault(kind="half"), Fault(kind="never")])
+        plan = bot.part(Deliveries).plan
+        plan.extend([Fault(kind="half"), Fault(kind="never")])
         bot.push(said("a"))
+        while plan:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        time_passes(PATIENCE)
         await api.until(lambda: not bot.waiting)
         assert [one["message"]["text"] for one in got] == ["a"]
         assert [one.status for one in bot.part(Deliveries).tries] == [None, None, 200]
@@ -171,7 +176,7 @@ async def test_each_fault_is_one_call_long(kind: Any) -> None:
         if kind == "late":
             api.go_on()
         try:
-            said_ = await asyncio.wait_for(asking, 0.3 if kind == "never" else 20)
+            said_ = await asyncio.wait_for(asking, 0.3 if kind == "never" else PATIENCE)
         except (aiohttp.ClientError, TimeoutError) as error:
             said_ = type(error).__name__
         wanted = {

@@ -21,6 +21,8 @@ from gateway.demo.bot_api.files import Files
 from gateway.demo.bot_api.webhooks import Deliverer
 from gateway.web.closing import close
 
+PATIENCE = 60.0
+"""Seconds."""
 FILE = "file"
 """Stands for a method where a file is fetched: in the plan and in the record."""
 
@@ -94,17 +96,30 @@ class BotApi:
         """How often a method was called."""
         return sum(call.method == method for call in self.calls)
 
-    async def called(self, method: str, times: int = 1, *, within: float = 20.0) -> list[Called]:
+    async def called(self, method: str, times: int = 1, *, within: float = PATIENCE) -> list[Called]:
         """Wait until a method was called so often; the calls. Raises TimeoutError after `within` seconds."""
         await self.until(lambda: self.count(method) >= times, within=within)
         return [call for call in self.calls if call.method == method]
 
-    async def until(self, true: Callable[[], bool], *, within: float = 20.0) -> None:
-        """Wait until something is true that calls or deliveries make so. Raises TimeoutError."""
-        async with asyncio.timeout(within):
-            while not true():
-                self._news.clear()
-                await self._news.wait()
+    async def until(self, true: Callable[[], bool], *, within: float = PATIENCE) -> None:
+        """Wait until something is true that calls or deliveries make so. Raises TimeoutError after `within` seconds."""
+        try:
+            async with asyncio.timeout(within):
+                while not true():
+                    self._news.clear()
+                    await self._news.wait()
+        except TimeoutError:
+            raise TimeoutError(f"not within {within:g} s; {self.story()}") from None
+
+    def story(self) -> str:
+        """The last calls, and what waits at each bot, in words."""
+        calls = ", ".join(
+            call.method + "".join(f" ({word})" for word in (call.fault, call.error) if word)
+            + ("" if call.done or call.error else " (under way)")
+            for call in self.calls[-12:]
+        )  # fmt: skip
+        bots = "; ".join(f"{len(bot.waiting)} updates wait at {bot.username}" for bot in self._bots.values())
+        return f"{len(self.calls)} calls, the last: {calls or 'none'}; {bots}"
 
     def tell(self) -> None:
         """Something has changed that `until` may wait for."""

@@ -21,6 +21,8 @@ from normalizer.message import InlineBody, RawMessage, SpooledBody
 from tests.telegram.standin import SECRET, TOKEN
 
 NOW = datetime(2026, 5, 4, 9, 30, tzinfo=UTC)
+PATIENCE = 60.0
+"""Seconds for what comes soon unless the machine stands still."""
 QUICK = Pace(first=0.02, longest=0.05, hopeless=0.05)
 
 
@@ -80,10 +82,13 @@ class Journal:
 
     async def until(self, count: int) -> None:
         """Wait for so many different updates."""
-        async with asyncio.timeout(20):
-            while len(self.kept) < count:
-                self.news.clear()
-                await self.news.wait()
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while len(self.kept) < count:
+                    self.news.clear()
+                    await self.news.wait()
+        except TimeoutError:
+            raise AssertionError(f"{len(self.kept)} updates of {count} came: {list(self.kept)}") from None
 
 
 def content(raw: RawMessage) -> bytes:

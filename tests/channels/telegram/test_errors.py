@@ -12,6 +12,7 @@ import pytest
 from channels.telegram.outbound import TelegramSender
 from gateway.demo.bot_api import RECEIVING, SENDING, Fault
 from normalizer.message import Delivery
+from tests.channels.telegram.bots import PATIENCE
 from tests.channels.telegram.test_outbound import far, in_no_hurry, notice
 from tests.telegram.standin import TOKEN, standin
 
@@ -101,18 +102,18 @@ async def test_how_long_to_wait_is_read_however_it_is_written(said: dict[str, An
 
 async def test_who_must_wait_keeps_nobody_else_waiting() -> None:
     async with standin({**RECEIVING, **SENDING}) as api:
-        sender = TelegramSender("desk", TOKEN, api_url=api.api_url, seconds=10, monotonic=time.monotonic)
+        sender = TelegramSender("desk", TOKEN, api_url=api.api_url, seconds=PATIENCE, monotonic=time.monotonic)
         press = notice(act="press", target="q1")
         for told in (*(notice(destination={"chat": chat}) for chat in (1, 2, 3, 4)), press):
-            api.plan(Fault(kind="too_many", retry_after=60))
+            api.plan(Fault(kind="too_many", retry_after=3600))
             waits = await sender.send(told)
-            assert (waits.delivery, waits.retry_after) == (RETRY, 60.0)
+            assert (waits.delivery, waits.retry_after) == (RETRY, 3600.0)
         assert (await sender.send(notice(destination={"chat": 5}))).delivery is SENT
         calls = len(api.calls)
         for told in (notice(destination={"chat": 4}), press):
             stopped = await sender.send(told)
             assert (stopped.delivery, stopped.fault.value) == (RETRY, "")
-            assert 0 < (stopped.retry_after or 0) <= 60
+            assert 0 < (stopped.retry_after or 0) <= 3600
         assert len(api.calls) == calls, "who was told to wait is not asked again"
         await sender.close()
 
@@ -134,7 +135,7 @@ async def test_a_success_that_the_library_cannot_read_is_a_success(monkeypatch: 
     methods = {**RECEIVING, **SENDING}
     methods["sendMessage"] = Method(run=newer, parameters=SENDING["sendMessage"].parameters)
     async with standin(methods) as api:
-        sender = TelegramSender("desk", TOKEN, api_url=api.api_url, seconds=10, monotonic=in_no_hurry())
+        sender = TelegramSender("desk", TOKEN, api_url=api.api_url, seconds=PATIENCE, monotonic=in_no_hurry())
         receipt = await sender.send(notice())
         await sender.close()
     assert (receipt.delivery, receipt.external_ids) == (SENT, ("telegram:desk:5000000001:77",))

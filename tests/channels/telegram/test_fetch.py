@@ -19,6 +19,7 @@ from channels.telegram.fetch import TelegramFetcher
 from channels.telegram.settings import TelegramAccount
 from gateway.demo.bot_api import BotApi, Fault
 from gateway.demo.bot_api.files import Files
+from tests.channels.telegram.bots import PATIENCE
 from tests.telegram.standin import TOKEN, standin
 
 MB = 1024 * 1024
@@ -55,7 +56,7 @@ async def telegram(content: bytes = b"", path: str = "", *, size: int | None = N
 async def failure(work: Awaitable[Any], folder: Path) -> FetchFailed:
     """How it fails; nothing is left behind, and no token is told."""
     with pytest.raises(FetchFailed) as caught:
-        await asyncio.wait_for(work, 30)
+        await asyncio.wait_for(work, PATIENCE)
     assert list(folder.iterdir()) == []
     assert TOKEN not in str(caught.value)
     return caught.value

@@ -15,7 +15,7 @@ from channels.telegram.watch import HookWatch, hook_trouble
 from channels.telegram.webhook import BotName
 from gateway.demo.bot_api import BotApi, Fault
 from gateway.demo.bot_api.bots import Hook
-from tests.channels.telegram.bots import NOW, QUICK, Journal, Time, account
+from tests.channels.telegram.bots import NOW, PATIENCE, QUICK, Journal, Time, account
 from tests.telegram.standin import DATE, TOKEN, standin
 
 OURS = "https://help.desk.example/channels/telegram/main"
@@ -35,9 +35,10 @@ async def watching(api: BotApi, bot: BotName) -> AsyncIterator[HookWatch]:
 
 
 async def trouble(watch: HookWatch, words: str) -> None:
-    async with asyncio.timeout(20):
-        while (words not in watch.trouble()) if words else watch.trouble():  # noqa: ASYNC110 - it tells nobody
-            await asyncio.sleep(0.01)
+    ends = asyncio.get_running_loop().time() + PATIENCE
+    while (words not in watch.trouble()) if words else watch.trouble():
+        assert asyncio.get_running_loop().time() < ends, f"{words!r} was awaited, not {watch.trouble()!r}"
+        await asyncio.sleep(0.01)
 
 
 async def test_the_bots_name_is_learnt_and_a_webhook_that_is_not_ours_is_told() -> None:

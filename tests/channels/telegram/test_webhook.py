@@ -14,7 +14,7 @@ import pytest
 from channels.contract import Unavailable, Unverified
 from channels.telegram.webhook import HEADER, LONGEST
 from normalizer.message import SpooledBody
-from tests.channels.telegram.bots import NOW, Journal, List, hook, mounted
+from tests.channels.telegram.bots import NOW, PATIENCE, Journal, List, hook, mounted
 from tests.channels.telegram.test_telegram_inbound import MALFORMED
 from tests.telegram.standin import SECRET, said
 
@@ -32,12 +32,12 @@ async def test_200_is_said_only_after_the_intake_returned(tmp_path: Path) -> Non
     journal = Journal(gate=asyncio.Event())
     async with mounted(hook(tmp_path), journal) as url:
         answer = asyncio.create_task(post(url))
-        await asyncio.wait_for(journal.news.wait(), 20)
+        await asyncio.wait_for(journal.news.wait(), PATIENCE)
         done, _ = await asyncio.wait({answer}, timeout=0.2)
         assert not done
         assert journal.gate is not None
         journal.gate.set()
-        assert await asyncio.wait_for(answer, 20) == 200
+        assert await asyncio.wait_for(answer, PATIENCE) == 200
     (raw,) = journal.raws
     assert list(journal.kept.values()) == [UPDATE]
     assert raw.facts == {"transport": "webhook", "bot_id": 100200300, "bot_name": "desk_bot"}
@@ -179,7 +179,7 @@ async def test_what_does_not_arrive_whole_is_not_taken(request_: bytes, tmp_path
         reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(url).port)
         writer.write(request_)
         writer.write_eof()
-        answer = await asyncio.wait_for(reader.read(), 20)
+        answer = await asyncio.wait_for(reader.read(), PATIENCE)
         writer.close()
         assert answer.split(b" ")[1:2] in ([], [b"400"], [b"405"])
         assert await post(url) == 200

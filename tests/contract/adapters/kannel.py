@@ -23,8 +23,8 @@ REPEATS = 5
 class NumberWire:
     """Somebody who writes to our number. Acknowledged is what is answered with 200 or 202."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    def __init__(self, url: str, patience: float) -> None:
+        self._url, self._patience = url, patience
         self._plan: list[Trouble] = []
 
     def plan(self, mishap: Trouble) -> None:
@@ -41,7 +41,7 @@ class NumberWire:
             mishap = self._plan.pop(0) if self._plan else None
             copies = range(2 if mishap == "twice" else 1)
             answers = await asyncio.gather(
-                *(post(url, self.body(number), headers, mishap=mishap, seconds=2.0) for _ in copies)
+                *(post(url, self.body(number), headers, mishap=mishap, seconds=self._patience) for _ in copies)
             )
             if any(status in (200, 202) for status in answers):
                 return True
@@ -51,9 +51,9 @@ class NumberWire:
 
 
 @asynccontextmanager
-async def wire(folder: Path, intake: Intake) -> AsyncIterator[NumberWire]:
+async def wire(folder: Path, intake: Intake, patience: float) -> AsyncIterator[NumberWire]:
     async with mounted(folder, intake) as url:
-        yield NumberWire(url)
+        yield NumberWire(url, patience)
 
 
 class Sendsms:
@@ -114,7 +114,7 @@ async def far_side(folder: Path) -> AsyncIterator[Sendsms]:
     )
     keys = count(1)
     port = server.sockets[0].getsockname()[1]
-    far.sender = sender_for(f"http://127.0.0.1:{port}/cgi-bin/sendsms", lambda: f"key{next(keys):09d}", timeout=1.0)
+    far.sender = sender_for(f"http://127.0.0.1:{port}/cgi-bin/sendsms", lambda: f"key{next(keys):09d}", timeout=50.0)
     try:
         yield far
     finally:

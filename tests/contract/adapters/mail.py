@@ -50,7 +50,7 @@ class SmtpWire:
 
 
 @asynccontextmanager
-async def inbound(folder: Path, intake: Intake) -> AsyncIterator[SmtpWire]:
+async def inbound(folder: Path, intake: Intake, patience: float) -> AsyncIterator[SmtpWire]:
     (listener,) = build({"main": MailAccount.model_validate(ACCOUNT)}, wiring(folder)).listeners
     async with listening(listener, intake) as ports:
         yield SmtpWire(ports["smtp"])
@@ -90,7 +90,7 @@ class Relay:
 @asynccontextmanager
 async def relay(folder: Path) -> AsyncIterator[Relay]:
     async with far_side() as server:
-        settings = {"host": "127.0.0.1", "port": server.port, "tls": "none", "timeout": "1s"}
+        settings = {"host": "127.0.0.1", "port": server.port, "tls": "none", "timeout": "50s"}
         parts = build({"main": MailAccount.model_validate({**ACCOUNT, "relay": settings})}, wiring(folder))
         try:
             yield Relay(parts.senders["main"], server)

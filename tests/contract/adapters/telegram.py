@@ -86,12 +86,12 @@ class PollingWire(BotWire):
 
 
 @asynccontextmanager
-async def polling(folder: Path, intake: Intake) -> AsyncIterator[PollingWire]:
+async def polling(folder: Path, intake: Intake, patience: float) -> AsyncIterator[PollingWire]:
     async with standin() as api:
         account = TelegramAccount.model_validate({"token": TOKEN, "api_url": api.api_url, "poll": "1s"})
         poller = Poller(
             "main", account, TOKEN, clock=lambda: NOW, ledger=None, spool=folder, unique=lambda: "1",
-            chance=lambda: 0.5, pace=QUICK, grace=0.5,
+            chance=lambda: 0.5, pace=QUICK, grace=patience,
         )  # fmt: skip
         async with listening(poller, intake):
             yield PollingWire(api)
@@ -116,7 +116,7 @@ class WebhookWire(BotWire):
 
 
 @asynccontextmanager
-async def webhook(folder: Path, intake: Intake) -> AsyncIterator[WebhookWire]:
+async def webhook(folder: Path, intake: Intake, patience: float) -> AsyncIterator[WebhookWire]:
     account = TelegramAccount.model_validate(ACCOUNT)
     hook = CHANNELS["telegram"].build({"main": account}, wiring(folder)).webhooks["main"]
     site = web.Application()
@@ -125,7 +125,7 @@ async def webhook(folder: Path, intake: Intake) -> AsyncIterator[WebhookWire]:
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
-        async with standin(delivery_timeout=2.0, delivery_pause=0.02) as api:
+        async with standin(delivery_timeout=patience, delivery_pause=0.02) as api:
             told = {"url": f"http://127.0.0.1:{runner.addresses[0][1]}/hook", "secret_token": SECRET}
             client = Api(TelegramAccount.model_validate({**ACCOUNT, "api_url": api.api_url}), TOKEN)
             await client.result("setWebhook", told)
@@ -169,7 +169,7 @@ class BotSide:
 async def bot_side(folder: Path) -> AsyncIterator[BotSide]:
     async with standin({**RECEIVING, **SENDING}) as api:
         # A clock that goes on so fast that no chat is ever told too much at once.
-        sender = TelegramSender("main", TOKEN, api_url=api.api_url, seconds=1.0, monotonic=count(0.0, 100.0).__next__)
+        sender = TelegramSender("main", TOKEN, api_url=api.api_url, seconds=50.0, monotonic=count(0.0, 100.0).__next__)
         try:
             yield BotSide(sender, api)
         finally:

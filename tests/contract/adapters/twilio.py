@@ -49,9 +49,9 @@ class NumberWire:
 
 def wire(channel: str, prefix: str) -> Callable[[Path, Intake], AbstractAsyncContextManager[NumberWire]]:
     @asynccontextmanager
-    async def opened(folder: Path, intake: Intake) -> AsyncIterator[NumberWire]:
+    async def opened(folder: Path, intake: Intake, patience: float) -> AsyncIterator[NumberWire]:
         async with mounted(folder, intake, channel) as url:
-            network = Network(account_sid=SID, token=TOKEN, timeout=2.0)
+            network = Network(account_sid=SID, token=TOKEN, timeout=patience)
             network.number(OURS, url)
             yield NumberWire(network, prefix)
 
@@ -89,7 +89,7 @@ def phone_side(channel: str) -> Callable[[Path], AbstractAsyncContextManager[Pho
     @asynccontextmanager
     async def opened(folder: Path) -> AsyncIterator[PhoneSide]:
         async with standin() as api:
-            told = {**ACCOUNT, "api_url": api.url, "timeout": "1s"}
+            told = {**ACCOUNT, "api_url": api.url, "timeout": "50s"}
             account = CHANNELS[channel].settings.model_validate(told)
             parts = CHANNELS[channel].build({"main": account}, wiring(folder))
             yield PhoneSide(parts.senders["main"], api)

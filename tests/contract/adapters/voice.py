@@ -43,9 +43,9 @@ class CallWire:
 
 
 @asynccontextmanager
-async def wire(folder: Path, intake: Intake) -> AsyncIterator[CallWire]:
+async def wire(folder: Path, intake: Intake, patience: float) -> AsyncIterator[CallWire]:
     async with mounted(folder, intake, "voice") as url:
-        network = Network(account_sid=SID, token=TOKEN, timeout=2.0)
+        network = Network(account_sid=SID, token=TOKEN, timeout=patience)
         network.number(OURS, url)
         yield CallWire(network)
 
@@ -80,7 +80,7 @@ class CallSide:
 @asynccontextmanager
 async def calls(folder: Path) -> AsyncIterator[CallSide]:
     async with standin() as api:
-        told = {**ACCOUNT, "api_url": api.url, "timeout": "1s"}
+        told = {**ACCOUNT, "api_url": api.url, "timeout": "50s"}
         account = CHANNELS["voice"].settings.model_validate(told)
         parts = CHANNELS["voice"].build({"main": account}, wiring(folder, public_url="https://desk.example"))
         yield CallSide(parts.senders["main"], api)
