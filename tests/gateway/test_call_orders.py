@@ -65,7 +65,11 @@ AT_LAST = {
 }  # fmt: skip
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+PATIENT = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+"""How long it takes to make up an example says nothing on a busy machine."""
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=PATIENT)
 @given(order=st.lists(st.sampled_from(NEWS), max_size=4).flatmap(lambda more: st.permutations([*NEWS, *more])))
 async def test_in_whatever_order_it_is_told_it_comes_to_the_same(desk: CallDesk, order: Sequence[str]) -> None:
     desk._told += 1

@@ -25,7 +25,7 @@ from gateway.demo.twilio_api.twiml_grammar import faults
 from gateway.store.failpoints import CALLING
 from normalizer.call import Act, Collect, Connect, HangUp, Line, Record, Speak
 from tests.mailboxes.desk import ROOT, Running, child, running, until
-from tests.twilio.provider import ANNA, OURS, SID, TOKEN
+from tests.twilio.provider import ANNA, HELD, OURS, ROOM, SID, TOKEN
 
 OTHER, DESK = "+380670000002", "+380440000009"
 LISTEN = "[голосовое сообщение, 0:20]"
@@ -115,16 +115,16 @@ async def recordings() -> AsyncIterator[tuple[str, list[str]]]:
 def overrides(api: str = "https://api.twilio.com", **account: Any) -> tuple[str, ...]:
     said = {
         "account_sid": SID, "auth_token": "env:TWILIO_TOKEN", "numbers": [OURS], "language": "ru", "api_url": api,
-        **account,
+        "timeout": "50s", **account,
     }  # fmt: skip
-    return ("smtp.port=0", "http.port=0", f"channels.voice.main={json.dumps(said)}", "media.backoff=1s")
+    return ("smtp.port=0", "http.port=0", ROOM, f"channels.voice.main={json.dumps(said)}", "media.backoff=1s")
 
 
 @asynccontextmanager
 async def called(var: Path, monkeypatch: pytest.MonkeyPatch, *more: str, **account: Any) -> AsyncIterator[Running]:
     monkeypatch.setenv("TWILIO_TOKEN", TOKEN)
     # A machine that is busy with other tests is not what is tested.
-    monkeypatch.setattr("gateway.calls.WITHIN", 20.0)
+    monkeypatch.setattr("gateway.calls.WITHIN", HELD)
     async with running(var, (*overrides(**account), *more)) as gateway:
         yield gateway
 
@@ -252,7 +252,7 @@ async def test_after_a_kill_in_mid_call_the_caller_goes_on_and_there_is_one_tick
         anna.base = f"http://{http}/channels/voice/main"
         with pytest.raises((aiohttp.ClientError, OSError)):
             await anna.goes_on(f"{anna.base}?s=2", Digits="2")
-        assert await asyncio.wait_for(process.wait(), 30) == -signal.SIGKILL
+        assert await asyncio.wait_for(process.wait(), 120) == -signal.SIGKILL
     async with called(var, monkeypatch) as gateway:
         anna.base = caller(gateway).base
         heard = await anna.goes_on(f"{anna.base}?s=2", Digits="2")

@@ -284,13 +284,13 @@ async def test_two_nodes_at_once_call_one_number_once(phones: Phones, pg_url: st
             found = first.check(conn, one)
             looked.set()
             waits = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
-            until = time.monotonic() + 30
+            until = time.monotonic() + 90
             while not beside.wait(0.05) and not conn.scalar(waits):
                 assert time.monotonic() < until
             return found
 
         def behind(conn: Connection) -> str | datetime:
-            assert looked.wait(30)
+            assert looked.wait(90)
             found = second.check(conn, other)
             beside.set()
             return found

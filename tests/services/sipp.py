@@ -16,7 +16,9 @@ from typing import TypeAlias
 from tests.services.ports import free_port
 from tests.services.root import as_root
 
-PATIENCE = 60.0
+PATIENCE = 180.0
+SLICE = 0.25
+"""Seconds of a piece of a pause: SIPp goes by the clock, and while the machine stands still no more than one passes."""
 _INVITE = """<send retrans="500"><![CDATA[
 INVITE sip:[service]@[remote_ip]:[remote_port] SIP/2.0
 Via: SIP/2.0/UDP [local_ip]:[local_port];branch=[branch]
@@ -176,7 +178,10 @@ def _done(doing: Doing, number: int, sender: str) -> str:
 
 
 def _pause(seconds: float) -> str:
-    return f'<pause milliseconds="{int(seconds * 1000)}"/>' if seconds else ""
+    pieces = int(seconds / SLICE)
+    left = int((seconds - pieces * SLICE) * 1000)
+    last = f'<pause milliseconds="{left}"/>' if left else ""
+    return f'<pause milliseconds="{int(SLICE * 1000)}"/>' * pieces + last
 
 
 @dataclass
@@ -216,7 +221,8 @@ async def call(
     path.write_text(scenario(doings, ear=port, sender=sender, headers=headers), encoding="utf-8")
     command = (
         "sipp", to, "-sf", str(path), "-i", source, "-p", str(free_port(source)), "-m", "1", "-nostdin", "-s", service,
-        "-timeout", str(int(PATIENCE)), "-timeout_error", "-mp", str(free_port(source)),
+        # It gives up by itself when it found itself standing still too often.
+        "-timeout", str(int(PATIENCE)), "-timeout_error", "-watchdog_interval", "0", "-mp", str(free_port(source)),
         "-trace_err", "-error_file", str(folder / "errors.log"),
     )  # fmt: skip
     tones = any(isinstance(doing, Press) and not doing.info for doing in doings)
@@ -236,10 +242,10 @@ async def call(
 
 
 def tone(path: Path, seconds: float, hertz: float = 440.0) -> Path:
-    """A file of A-law samples that counts as speech."""
-    count = int(8000 * seconds)
-    samples = [int(8000 * math.sin(2 * math.pi * hertz * at / 8000)) for at in range(count)]
-    path.write_bytes(bytes(_alaw(sample) for sample in samples))
+    """A file of A-law samples that counts as speech; a whole number of `hertz`."""
+    samples = [int(8000 * math.sin(2 * math.pi * hertz * at / 8000)) for at in range(8000)]
+    second = bytes(_alaw(sample) for sample in samples)
+    path.write_bytes((second * math.ceil(seconds))[: int(8000 * seconds)])
     return path
 
 

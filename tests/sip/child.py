@@ -8,8 +8,10 @@ import signal
 import sys
 from pathlib import Path
 
+from gateway import calls
 from gateway.app import Gateway
 from gateway.settings_files import load
+from tests.twilio.provider import HELD
 
 
 def main() -> None:
@@ -18,6 +20,7 @@ def main() -> None:
     async def run() -> None:
         stop = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+        calls.WITHIN = HELD
         settings = load(Path(sys.argv[3]), overrides=json.loads(sys.argv[2]))
         await Gateway(settings, var=Path(sys.argv[1])).run(stop)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
 import struct
 from collections.abc import AsyncIterator, Sequence
@@ -21,6 +22,7 @@ from gateway import call_words
 from tests.mailboxes.desk import ROOT, Running, running
 from tests.services import sipp
 from tests.services.sipp import Doing, Ear
+from tests.twilio.provider import HELD, ROOM, until_there
 
 ANNA, BORIS = "+380671112233", "+380672223344"
 EXCHANGE = "pbx.desk.example"
@@ -91,10 +93,23 @@ class Telephone:
 
     async def until_outcomes(self, *wanted: str) -> None:
         """Wait until every call is over and left this."""
-        over = "SELECT count(*) FROM call WHERE ended_at IS NULL"
-        await self.gateway.until(
-            lambda: self.outcomes() == list(wanted) and self.gateway.store.one(over) == 0, f"{wanted}"
-        )
+        query = "SELECT outcome, ended_at IS NOT NULL FROM call ORDER BY id"
+        over = [(one, 1) for one in wanted]
+        await until_there(lambda: self.gateway.store.rows(query), over, "what the calls left, and whether each is over")
+
+
+def telephones() -> list[int]:
+    """Process ids of telephones that this process started."""
+    children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text(encoding="ascii").split()
+    return [int(pid) for pid in children if b"sip.phone" in said_at_start(Path(f"/proc/{pid}/cmdline"))]
+
+
+def said_at_start(cmdline: Path) -> bytes:
+    """The words of a process; none of one that has ended."""
+    try:
+        return cmdline.read_bytes()
+    except OSError:
+        return b""
 
 
 def account(**more: Any) -> dict[str, Any]:
@@ -107,7 +122,13 @@ def account(**more: Any) -> dict[str, Any]:
 
 def overrides(**more: Any) -> tuple[str, ...]:
     """Settings of a gateway with that account."""
-    return ("smtp.port=0", "http.port=0", "media.backoff=1s", f"channels.voice.main={json.dumps(account(**more))}")
+    return (
+        "smtp.port=0",
+        "http.port=0",
+        ROOM,
+        "media.backoff=1s",
+        f"channels.voice.main={json.dumps(account(**more))}",
+    )
 
 
 @asynccontextmanager
@@ -118,6 +139,8 @@ async def telephone(
     if not (folder / "config").exists():
         short_words(folder)
     monkeypatch.setattr("tests.mailboxes.desk.ROOT", folder)
+    # A machine that is busy with other tests is not what is tested.
+    monkeypatch.setattr("gateway.calls.WITHIN", HELD)
     settings = {"recorded": str(folder / "recorded"), **settings}
     async with sipp.ear() as (ear, port), running(folder / "var", (*overrides(**settings), *more)) as gateway:
         yield Telephone(gateway=gateway, folder=folder, ear=ear, ear_port=port)

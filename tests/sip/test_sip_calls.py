@@ -14,7 +14,7 @@ import pytest
 from tests.mailboxes.desk import until
 from tests.services.ports import free_port
 from tests.services.sipp import Doing, Ends, HangUp, Press, Refused, Speak, Transferred, Wait, tone
-from tests.sip.desk import ANNA, BORIS, Telephone, telephone
+from tests.sip.desk import ANNA, BORIS, Telephone, telephone, telephones
 
 # SIPp sends tones through a raw socket.
 pytestmark = [pytest.mark.services("sipp", "espeak-ng"), pytest.mark.as_root]
@@ -38,7 +38,7 @@ async def resolve(phone: Telephone, number: str) -> None:
 async def test_who_reports_a_problem_hears_the_number_and_rates_in_the_next_call(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    voice = tone(tmp_path / "voice.alaw", 8.0)
+    voice = tone(tmp_path / "voice.alaw", 90.0)
     async with telephone(tmp_path, monkeypatch) as phone:
         store = phone.gateway.store
         await phone.call(*reports(voice, Press(key="#"), Wait(seconds=4), Press(key="1"), Ends()))
@@ -63,14 +63,15 @@ async def test_who_reports_a_problem_hears_the_number_and_rates_in_the_next_call
 async def test_calls_at_the_same_time_end_in_any_way_and_each_leaves_what_it_should(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    voice = tone(tmp_path / "voice.alaw", 30.0)
+    voice = tone(tmp_path / "voice.alaw", 90.0)
     async with telephone(tmp_path, monkeypatch) as phone:
         await asyncio.gather(
             phone.call(*reports(voice, HangUp()), sender="+380670000001"),
             phone.call(Press(key="2", wait=1.5), HangUp(), sender="+380670000002"),
             phone.call(Wait(seconds=0.5), HangUp(), sender="+380670000003"),
             phone.call(*reports(voice, Press(key="#"), Wait(seconds=2), HangUp()), sender=ALONE),
-            phone.call(Wait(seconds=21), Speak(file=voice, seconds=TALK), HangUp(), sender="0670000005"),
+            # Who presses nothing is recorded in the end, and speaks all the time.
+            phone.call(Speak(file=voice, seconds=21 + TALK), HangUp(), sender="0670000005"),
             phone.call(
                 *reports(voice, HangUp()), sender=BORIS, headers=[f"P-Asserted-Identity: <sip:{ANNA}@desk.example>"]
             ),
@@ -105,12 +106,6 @@ async def test_calls_at_the_same_time_end_in_any_way_and_each_leaves_what_it_sho
         assert [json.loads(row[0])["source"] for row in store.rows("SELECT headers FROM unverified")] == ["127.0.0.2"]
 
 
-def telephones() -> list[int]:
-    """Process ids of telephones that this process started."""
-    children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text(encoding="ascii").split()
-    return [int(pid) for pid in children if b"sip.phone" in Path(f"/proc/{pid}/cmdline").read_bytes()]
-
-
 def rings(address: str) -> bool:
     """Whether somebody listens there (proc(5): /proc/net/udp)."""
     port = f":{int(address.rpartition(':')[2]):04X}"
@@ -121,7 +116,7 @@ def rings(address: str) -> bool:
 async def test_the_death_of_the_stack_costs_no_word_that_was_said_and_the_next_call_is_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    voice = tone(tmp_path / "voice.alaw", 30.0)
+    voice = tone(tmp_path / "voice.alaw", 90.0)
     async with telephone(tmp_path, monkeypatch, port=free_port(), longest_call="12s") as phone:
         store = phone.gateway.store
         cut = asyncio.create_task(phone.call(*reports(voice, Wait(seconds=30), HangUp())))

@@ -25,7 +25,7 @@ class Exchange(asyncio.DatagramProtocol):
         self.heard.append(data.decode("latin-1").partition("\r\n")[0])
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 async def test_a_held_copy_registers_nowhere_until_it_is_released(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

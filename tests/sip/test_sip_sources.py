@@ -8,7 +8,7 @@ import pytest
 
 from channels.voice.sip.phone import Sources
 
-pytestmark = pytest.mark.timeout(30)
+pytestmark = pytest.mark.timeout(120)
 PEER, THIEF = "192.0.2.1", "203.0.113.9"
 
 

@@ -26,7 +26,7 @@ from tests.services import sipp
 from tests.services.ports import free_port
 from tests.services.sipp import Ends, Press, Refused, Speak, Wait, tone
 from tests.services.sipp import HangUp as Leaves
-from tests.sip.desk import account, overrides, short_words
+from tests.sip.desk import account, overrides, said_at_start, short_words, telephones
 
 pytestmark = pytest.mark.services("sipp", "espeak-ng")
 CHILD = Path(__file__).with_name("child.py")
@@ -79,7 +79,7 @@ async def call(to: str, folder: Path, *doings: sipp.Doing, **more: Any) -> None:
 
 
 async def test_while_the_database_is_away_the_caller_is_recorded_and_all_of_it_is_brought_later(tmp_path: Path) -> None:
-    voice = tone(tmp_path / "voice.alaw", 6.0)
+    voice = tone(tmp_path / "voice.alaw", 90.0)
     desk = Desk(answers=[], away=True)
     async with ringing(desk, tmp_path / "var") as (_, address):
         await call(address, tmp_path / "sipp", Wait(seconds=0.8), Speak(file=voice, seconds=5), Leaves())
@@ -95,7 +95,7 @@ async def test_while_the_database_is_away_the_caller_is_recorded_and_all_of_it_i
 
 
 async def test_a_gateway_that_stops_in_the_middle_of_a_call_keeps_what_was_said(tmp_path: Path) -> None:
-    voice = tone(tmp_path / "voice.alaw", 4.0)
+    voice = tone(tmp_path / "voice.alaw", 90.0)
     desk = Desk(answers=[Record(lines=())])
     async with ringing(desk, tmp_path / "var") as (_, address):
         doings = (Wait(seconds=0.5), Speak(file=voice, seconds=0.1), Ends())
@@ -107,16 +107,41 @@ async def test_a_gateway_that_stops_in_the_middle_of_a_call_keeps_what_was_said(
     assert [path.suffix for path in folder.iterdir()] == [".wav"]
 
 
+async def test_a_telephone_that_stands_still_for_a_while_takes_nobody_for_silent(tmp_path: Path) -> None:
+    voice = tone(tmp_path / "voice.alaw", 90.0)
+    desk = Desk(answers=[Record(lines=(), longest=300, silence=2)])
+    async with ringing(desk, tmp_path / "var") as (_, address):
+        doings = (Wait(seconds=0.5), Speak(file=voice, seconds=0.1), Ends())
+        cut = asyncio.create_task(call(address, tmp_path / "sipp", *doings))
+        folder = tmp_path / "var" / "voice" / "main"
+        (part,) = await until(
+            lambda: [path for path in folder.glob("*.part") if path.stat().st_size > 10_000], "speech"
+        )
+        for pid in telephones():
+            os.kill(pid, signal.SIGSTOP)
+        await asyncio.sleep(3.0)  # longer than anybody may be silent
+        size = part.stat().st_size
+        for pid in telephones():
+            os.kill(pid, signal.SIGCONT)
+        await until(lambda: not part.exists() or part.stat().st_size > size + 80_000, "more of it than was kept for us")
+        assert part.exists(), desk.kinds()
+    await cut
+    assert desk.kinds() == ["begun", "recorded", "ended"]
+
+
 async def test_limits_of_calls_and_of_time_hold_and_what_is_refused_is_counted(tmp_path: Path) -> None:
-    listen = Record(lines=(), longest=60, silence=60)
-    desk = Desk(answers=[listen, listen])
-    async with ringing(desk, tmp_path / "var", most_calls=1, longest_call="12s") as (phone, address):
+    listen = Record(lines=(), longest=300, silence=300)
+    desk = Desk(answers=[listen])
+    async with ringing(desk, tmp_path / "var", most_calls=1) as (phone, address):
         first = asyncio.create_task(call(address, tmp_path / "one", Ends()))
         await until(lambda: desk.kinds() == ["begun"], "the first call")
         await call(address, tmp_path / "two", Refused(status=486))
-        await first
+        await until(lambda: phone.refused == {"busy": 1}, "the refusal")
+    await first
+    desk = Desk(answers=[listen])
+    async with ringing(desk, tmp_path / "long", longest_call="5s") as (_, address):
+        await call(address, tmp_path / "four", Ends())
         await until(lambda: desk.kinds() == ["begun", "recorded", "ended"], "the end")
-        assert phone.refused == {"busy": 1}
     desk = Desk(answers=[])
     async with ringing(desk, tmp_path / "full", free_disk="900000GB") as (phone, address):
         await call(address, tmp_path / "three", Refused(status=486))
@@ -187,7 +212,7 @@ async def exchange(folder: Path) -> AsyncIterator[tuple[dict[str, str], asyncio.
     (folder / "registrar.xml").write_text(REGISTRAR, encoding="utf-8")
     port = free_port()
     process = await asyncio.create_subprocess_exec(
-        "sipp", "-sf", "registrar.xml", "-i", "127.0.0.1", "-p", str(port), "-m", "1", "-nostdin", "-timeout", "90",
+        "sipp", "-sf", "registrar.xml", "-i", "127.0.0.1", "-p", str(port), "-m", "1", "-nostdin", "-timeout", "180",
         cwd=folder, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
     try:
@@ -206,19 +231,14 @@ async def test_it_registers_at_the_exchange_and_its_password_is_nowhere_to_be_re
     async with exchange(tmp_path) as (told, process):
         told = {**told, "password": "env:SIP_PASSWORD"}
         async with ringing(Desk(answers=[]), tmp_path / "var", **told) as (phone, _):
-            assert await asyncio.wait_for(process.wait(), 60) == 0
-            commands = [said for path in Path("/proc").glob("[0-9]*/cmdline") if b"sip.phone" in (said := _read(path))]
+            assert await asyncio.wait_for(process.wait(), 180) == 0
+            commands = [
+                said for path in Path("/proc").glob("[0-9]*/cmdline") if b"sip.phone" in (said := said_at_start(path))
+            ]
             assert commands
             assert not any(b"invented-secret" in command for command in commands)
             assert await phone.troubles() == {}
     assert "invented-secret" not in caplog.text
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError:
-        return b""
 
 
 async def test_an_exchange_that_does_not_let_us_in_is_a_trouble_that_operators_hear_of(
@@ -228,7 +248,7 @@ async def test_an_exchange_that_does_not_let_us_in_is_a_trouble_that_operators_h
     async with exchange(tmp_path) as (told, process):
         told = {**told, "password": "env:SIP_PASSWORD"}
         async with ringing(Desk(answers=[]), tmp_path / "var", **told) as (phone, _):
-            assert await asyncio.wait_for(process.wait(), 60) == 0
+            assert await asyncio.wait_for(process.wait(), 180) == 0
             await until(lambda: phone.trouble_with("registration"), "the trouble")
             assert list(await phone.troubles()) == ["voice/main registration"]
 
@@ -258,7 +278,7 @@ async def test_a_port_that_is_taken_is_said_at_the_start(tmp_path: Path) -> None
 
 async def test_a_kill_in_the_middle_of_a_recording_leaves_a_ticket_with_what_was_said(tmp_path: Path) -> None:
     short_words(tmp_path)
-    var, voice = tmp_path / "var", tone(tmp_path / "voice.alaw", 30.0)
+    var, voice = tmp_path / "var", tone(tmp_path / "voice.alaw", 90.0)
     settings = overrides(recorded=str(tmp_path / "recorded"))
     folder = var / "voice" / "main"
     async with child(var, settings, str(tmp_path / "config"), script=CHILD) as process:

@@ -17,7 +17,7 @@ import pytest
 from gateway.demo.twilio_api import Call, Manner, Network, Person, Telephony, TwilioApi
 from gateway.demo.twilio_api.calls_person import Doing, Rung
 from tests.mailboxes.desk import ROOT, Running, running
-from tests.twilio.provider import ANNA, OURS, SID, TOKEN
+from tests.twilio.provider import ANNA, ANSWERED, HELD, OURS, ROOM, SID, TOKEN, until_there
 
 LISTED, DUTY, DESK = "+380670000077", "+380670000099", "+380440000009"
 """A number of the contract, its engineer on duty, the desk."""
@@ -67,7 +67,7 @@ class House:
     async def outcomes(self, *wanted: str) -> None:
         """Wait for these outcomes of all calls that are over, in their order."""
         query = "SELECT outcome FROM call WHERE ended_at IS NOT NULL ORDER BY id"
-        await self.gateway.until(lambda: [row[0] for row in self.rows(query)] == list(wanted), f"{wanted}")
+        await until_there(lambda: [row[0] for row in self.rows(query)], [*wanted], f"outcomes {wanted}")
 
     async def post(self, path: str, **body: Any) -> dict[str, Any]:
         """Ask the API for something, as an administrator."""
@@ -98,13 +98,19 @@ async def house(
     monkeypatch.setattr("tests.mailboxes.desk.ROOT", folder)
     monkeypatch.setenv("TWILIO_TOKEN", TOKEN)
     # A machine that is busy with other tests is not what is tested.
-    monkeypatch.setattr("gateway.calls.WITHIN", 20.0)
-    telephony = Telephony(network=Network(account_sid=SID, token=TOKEN, timeout=20.0))
+    monkeypatch.setattr("gateway.calls.WITHIN", HELD)
+    telephony = Telephony(network=Network(account_sid=SID, token=TOKEN, timeout=ANSWERED))
     async with TwilioApi(telephony.network, more=telephony.routes(), numbers={OURS}).running() as api:
         telephony.recordings.api_url = api.url
-        said = {"account_sid": SID, "auth_token": "env:TWILIO_TOKEN", "numbers": [OURS], "api_url": api.url}
+        said: dict[str, Any] = {
+            "account_sid": SID,
+            "auth_token": "env:TWILIO_TOKEN",
+            "numbers": [OURS],
+            "api_url": api.url,
+        }
+        said["timeout"] = "50s"
         voice = {**said, "language": "ru", "timezone": "Europe/Kyiv", **account}
-        settings = ["smtp.port=0", "http.port=0", "media.backoff=1s", f"channels.voice.main={json.dumps(voice)}"]
+        settings = ["smtp.port=0", "http.port=0", "media.backoff=1s", ROOM, f"channels.voice.main={json.dumps(voice)}"]
         if sms is not None:
             text = {**said, "reconcile": "0s", "language": "ru", **sms}
             settings += [f"channels.sms.main={json.dumps(text)}", "outbox.chat_acknowledgement_delay=0s"]

@@ -19,12 +19,12 @@ from gateway.client import Client
 from gateway.demo.twilio_api import Network, Person, Press, Rings, Talk, Telephony, TwilioApi
 from gateway.demo.twilio_api.calls_outgoing import Made
 from tests.mailboxes.desk import ROOT, Running, running
-from tests.twilio.provider import OURS, SID, TOKEN
+from tests.twilio.provider import ANSWERED, HELD, OURS, ROOM, SID, TOKEN
 
 KYIV = ZoneInfo("Europe/Kyiv")
 LANDLINE, SECOND, MOBILE = "+380442000001", "+380442000002", "+380670000001"
 MONDAY = datetime(2026, 5, 4, 12, 0, tzinfo=KYIV)
-PATIENCE = 30.0
+PATIENCE = 90.0
 REPORTS = (Press(keys="1"), Press(keys="2"), Talk(seconds=20))
 """Ukrainian, a problem, twenty seconds of it; then silence."""
 
@@ -63,11 +63,12 @@ def settings(
 ) -> tuple[str, ...]:
     secret.write_text(TOKEN, encoding="ascii")
     said = {"account_sid": SID, "auth_token": f"file:{secret}", "numbers": [OURS], "api_url": api.url, "language": "uk"}
+    said |= {"timeout": "50s"}
     ours = {**said, "timezone": "Europe/Kyiv", "brand": "Example Desk", **voice}
     texts = {**said, "reconcile": "0s", **(sms or {})}
     return (
-        "smtp.port=0", "http.port=0", "workers.count=1", "media.backoff=1s", "outbox.backoff=1s", "outbox.debounce=0s",
-        "outbox.chat_acknowledgement_delay=0s",
+        "smtp.port=0", "http.port=0", "workers.count=1", ROOM, "media.backoff=1s", "outbox.backoff=1s",
+        "outbox.debounce=0s", "outbox.chat_acknowledgement_delay=0s",
         f"channels.voice.main={json.dumps(ours)}", f"channels.sms.main={json.dumps(texts)}", *more,
     )  # fmt: skip
 
@@ -84,7 +85,7 @@ async def telephones() -> AsyncIterator[TwilioApi]:
 def patient() -> Iterator[None]:
     """Whoever holds the line waits for longer than a second: a machine that does other things, too, may need it."""
     usual = calls.WITHIN
-    calls.WITHIN = 20.0
+    calls.WITHIN = HELD
     try:
         yield
     finally:
@@ -93,7 +94,7 @@ def patient() -> Iterator[None]:
 
 @asynccontextmanager
 async def _telephones() -> AsyncIterator[TwilioApi]:
-    network = Network(account_sid=SID, token=TOKEN, timeout=20.0)
+    network = Network(account_sid=SID, token=TOKEN, timeout=ANSWERED)
     telephony = Telephony(network=network)
     api = TwilioApi(network, more=telephony.routes(), telephony=telephony)
     api.numbers = {OURS}

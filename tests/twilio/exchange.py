@@ -14,7 +14,7 @@ import pytest
 
 from gateway.demo.twilio_api import Network, TwilioApi
 from tests.mailboxes.desk import Running, running
-from tests.twilio.provider import ANNA, OURS, SID, TOKEN
+from tests.twilio.provider import ANNA, ANSWERED, OURS, ROOM, SID, TOKEN
 from tests.twilio.standin import standin
 
 OTHER = "+380440000002"
@@ -107,14 +107,14 @@ class Exchange:
 async def exchange(var: Path, monkeypatch: pytest.MonkeyPatch, *more: str, **account: Any) -> AsyncIterator[Exchange]:
     """Two numbers of ours, for text messages and WhatsApp, with what goes out sent."""
     monkeypatch.setenv("TWILIO_TOKEN", TOKEN)
-    network = Network(account_sid=SID, token=TOKEN, timeout=20.0)
+    network = Network(account_sid=SID, token=TOKEN, timeout=ANSWERED)
     async with standin(network, numbers=(OURS, OTHER)) as api:
         said = {
             "account_sid": SID, "auth_token": "env:TWILIO_TOKEN", "numbers": [OURS, OTHER], "language": "ru",
-            "api_url": api.url, **account,
+            "api_url": api.url, "timeout": "50s", **account,
         }  # fmt: skip
         accounts = {"mail": {"support": MAIL}, "sms": {"main": said}, "whatsapp": {"main": said}}
-        settings = ("smtp.port=0", "http.port=0", f"channels={json.dumps(accounts)}", *QUICK, *more)
+        settings = ("smtp.port=0", "http.port=0", f"channels={json.dumps(accounts)}", *QUICK, ROOM, *more)
         async with running(var, settings) as gateway:
             for number in (OURS, OTHER):
                 network.number(number, f"http://{gateway.listening['http']}/channels/sms/main")

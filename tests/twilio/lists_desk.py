@@ -30,7 +30,7 @@ from gateway.store.blobs import Blobs
 from gateway.store.database import open_database
 from gateway.workers import Limits, WorkerPool
 from tests.mailboxes.desk import ROOT, Store, until
-from tests.twilio.provider import ACCOUNT, ANNA, OURS, SID, TOKEN
+from tests.twilio.provider import ACCOUNT, ANNA, ANSWERED, OURS, SID, TOKEN
 
 START = datetime(2026, 5, 4, 9, 0, tzinfo=UTC)
 
@@ -135,7 +135,7 @@ async def lists_desk(var: Path, template: Path, ctx: Context) -> AsyncIterator[D
     shutil.copy(template, var / "gateway.db")
     db, blobs = open_database(url, readers=2), Blobs(folders.blobs)
     pool = WorkerPool(count=1, limits=Limits(seconds=1, memory=1 << 30), blobs=folders.blobs, policy=ctx.policy)
-    network = Network(account_sid=SID, token=TOKEN, clock=clock)
+    network = Network(account_sid=SID, token=TOKEN, timeout=ANSWERED, clock=clock)
     network.number(OURS, "http://127.0.0.1:9/nobody")
     try:
         async with MediaHost().opened() as host:

@@ -4,25 +4,61 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import pytest
 from aiohttp import web
 
 from channels.contract import Accepted, Cursor, Intake, Unavailable, Unverified, Wiring
 from channels.registry import CHANNELS
 from channels.twilio.webhook import TwilioHook
+from gateway.demo.twilio_api import network
 from normalizer.message import InlineBody, RawMessage, SpooledBody
 
 NOW = datetime(2026, 5, 4, 9, 0, tzinfo=UTC)
 SID = "AC" + "0123456789abcdef" * 2
 TOKEN = "standin-token-of-no-worth"
 OURS, ANNA = "+380440000001", "+380670000001"
-ACCOUNT: dict[str, Any] = {"account_sid": SID, "auth_token": TOKEN, "numbers": [OURS]}
+ACCOUNT: dict[str, Any] = {"account_sid": SID, "auth_token": TOKEN, "numbers": [OURS], "timeout": "50s"}
+"""A machine that stands still for a while is no far side that does not answer: so `timeout` is its longest."""
+ANSWERED = 90.0
+"""Seconds that an answer of ours may take where its lateness is not what is tested."""
+HELD = 60.0
+"""Seconds that a caller holds the line there (`gateway.calls.WITHIN`)."""
+ROOM = "workers.seconds=90"
+"""For one message, in settings of a whole gateway: no worker is ended because the machine stood still."""
+LONG = 600
+"""Seconds for one test: more than all that it waits for one after another."""
+
+
+T = TypeVar("T")
+
+
+async def until_there(look: Callable[[], T], wanted: T, what: str, seconds: float = ANSWERED) -> None:
+    """Wait until `look` gives this. AssertionError with what it gave instead."""
+    ends = time.monotonic() + seconds
+    while (found := look()) != wanted:
+        assert time.monotonic() < ends, f"{what}: not within {seconds:.0f} s; there is {found}"
+        await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+def nobody() -> Iterator[str]:
+    """An address where nobody listens, and nobody else can begin to meanwhile: its port is taken."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{taken.getsockname()[1]}"
+
+
+async def post(url: str, body: bytes, headers: dict[str, str]) -> int | None:
+    """As the network's, with the time that a busy machine may take."""
+    return await network.post(url, body, headers, seconds=ANSWERED)
 
 
 def content(raw: RawMessage) -> bytes:

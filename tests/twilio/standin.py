@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from gateway.demo.twilio_api import Network, TwilioApi
-from tests.twilio.provider import OURS, SID, TOKEN
+from tests.twilio.provider import ANSWERED, OURS, SID, TOKEN
 
 
 @asynccontextmanager
 async def standin(network: Network | None = None, *, numbers: tuple[str, ...] = (OURS,)) -> AsyncIterator[TwilioApi]:
     """A running one. At the end it fails when a call had a parameter that is not documented."""
-    api = TwilioApi(network or Network(account_sid=SID, token=TOKEN, timeout=20.0))
+    api = TwilioApi(network or Network(account_sid=SID, token=TOKEN, timeout=ANSWERED))
     api.numbers = {*numbers}
     async with api.running():
         yield api

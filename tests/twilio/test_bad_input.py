@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from channels.twilio.signature import fields_of
-from gateway.demo.twilio_api.network import Network, post
+from gateway.demo.twilio_api.network import Network
 from gateway.demo.twilio_api.signing import encoded, signature
 from normalizer.message import Ignored, Message, SendStatus
 from normalizer.normalize import normalize
-from tests.twilio.provider import ANNA, OURS, SID, TOKEN, Journal, mounted
+from tests.twilio.provider import ANNA, OURS, SID, TOKEN, Journal, mounted, post
 
 NETWORK = Network(account_sid=SID, token=TOKEN)
 FORM = {"Content-Type": "application/x-www-form-urlencoded; charset=UTF-8"}

@@ -9,7 +9,6 @@ import pytest
 from aiohttp import web
 
 from gateway.demo.twilio_api import Person, Press
-from tests.services.ports import free_port
 from tests.twilio.provider import OURS
 from tests.twilio.twiml_desk import Answer, twiml_desk
 
@@ -123,9 +122,9 @@ async def test_an_answer_that_is_late_is_none_however_the_time_was_spent() -> No
         assert len(desk.fields("/begin")) < 9
 
 
-async def test_nobody_there() -> None:
+async def test_nobody_there(nobody: str) -> None:
     async with twiml_desk() as desk:
-        desk.telephony.number(OURS, f"http://127.0.0.1:{free_port()}/begin", fallback=f"{desk.url}/rescue")
+        desk.telephony.number(OURS, f"{nobody}/begin", fallback=f"{desk.url}/rescue")
         desk.answers["/rescue"] = "<Say>Still here</Say>"
         call = await desk.call()
         assert (call.codes, call.words, desk.fields("/rescue")[0]["ErrorCode"]) == (["11205"], "Still here", "11205")

@@ -18,7 +18,7 @@ from gateway.demo.twilio_api.signing import encoded, signature, signed_form
 from gateway.demo.twilio_api.twiml_grammar import faults
 from tests.gateway.test_calls_story import Caller, called, caller, outcomes, reports, words
 from tests.mailboxes.desk import Running
-from tests.twilio.provider import ANNA, OURS, SID, TOKEN
+from tests.twilio.provider import ANNA, ANSWERED, LONG, OURS, SID, TOKEN
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded; charset=UTF-8"}
 
@@ -40,7 +40,7 @@ async def _read(reader: asyncio.StreamReader) -> Answer | None:
 async def answer(url: str, body: bytes, headers: dict[str, str], method: str = "POST") -> tuple[int, bytes]:
     """To the address as it stands here, letter by letter; 0: it was cut off."""
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(ANSWERED):
             said = await exchange(url, body, headers, read=_read, method=method)
     except ConnectionError:
         return 0, b""
@@ -82,7 +82,7 @@ ODD: tuple[tuple[str, bytes], ...] = (
 )
 
 
-@pytest.mark.timeout(110)
+@pytest.mark.timeout(LONG)
 async def test_malformed_forms_with_a_good_signature_are_answered_and_do_no_harm(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -103,7 +103,7 @@ async def test_malformed_forms_with_a_good_signature_are_answered_and_do_no_harm
         assert "\x00" not in "".join(names)
 
 
-@pytest.mark.timeout(110)
+@pytest.mark.timeout(LONG)
 async def test_ten_copies_at_once_of_each_request_are_one_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with desk(tmp_path, monkeypatch) as (gateway, base):
         anna = caller(gateway)
@@ -121,7 +121,7 @@ async def test_ten_copies_at_once_of_each_request_are_one_call(tmp_path: Path, m
         assert gateway.store.one("SELECT count(*) FROM message WHERE direction = 'in'") == 1
 
 
-@pytest.mark.timeout(110)
+@pytest.mark.timeout(LONG)
 async def test_other_addresses_and_big_bodies_are_refused_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -144,7 +144,7 @@ async def test_other_addresses_and_big_bodies_are_refused_at_once(
         assert gateway.store.entries() == 1
 
 
-@pytest.mark.timeout(110)
+@pytest.mark.timeout(LONG)
 async def test_no_signature_that_is_odd_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with desk(tmp_path, monkeypatch) as (gateway, base):
         body, good = signed_form(TOKEN, base, fields())
@@ -165,7 +165,7 @@ async def test_no_signature_that_is_odd_is_an_error(tmp_path: Path, monkeypatch:
         assert (await answer(base, body, good))[0] == 200
 
 
-@pytest.mark.timeout(110)
+@pytest.mark.timeout(LONG)
 async def test_a_hundred_callers_at_once_are_never_told_to_come_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -185,7 +185,7 @@ async def failing(anna: Caller, at: str) -> Element:
     return await anna.goes_on(anna.base, ErrorCode="11200", ErrorUrl=f"{anna.base}{at}")
 
 
-@pytest.mark.timeout(110)
+@pytest.mark.timeout(LONG)
 async def test_the_other_address_goes_on_where_the_call_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with desk(tmp_path, monkeypatch) as (gateway, _):
         anna = caller(gateway)
@@ -213,7 +213,7 @@ async def test_the_other_address_goes_on_where_the_call_was(tmp_path: Path, monk
         await gateway.until(lambda: outcomes(gateway) == ["ticket"], "the end")
 
 
-@pytest.mark.timeout(110)
+@pytest.mark.timeout(LONG)
 async def test_an_address_that_is_none_of_ours_leads_to_what_was_said_last(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

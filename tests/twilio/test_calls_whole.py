@@ -11,7 +11,7 @@ import pytest
 
 from gateway.demo.twilio_api import Leave, Network, Person, Press, Silent, Talk, Telephony, TwilioApi
 from tests.mailboxes.desk import Running, running
-from tests.twilio.provider import ANNA, OURS, SID, TOKEN
+from tests.twilio.provider import ANNA, ANSWERED, HELD, LONG, OURS, ROOM, SID, TOKEN
 
 
 @asynccontextmanager
@@ -19,13 +19,19 @@ async def telephones(var: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     """A number of ours that can be called."""
     monkeypatch.setenv("TWILIO_TOKEN", TOKEN)
     # A machine that is busy with other tests is not what is tested.
-    monkeypatch.setattr("gateway.calls.WITHIN", 20.0)
-    telephony = Telephony(network=Network(account_sid=SID, token=TOKEN, timeout=20.0))
+    monkeypatch.setattr("gateway.calls.WITHIN", HELD)
+    telephony = Telephony(network=Network(account_sid=SID, token=TOKEN, timeout=ANSWERED))
     async with TwilioApi(telephony.network, more=telephony.routes()).running() as api:
         telephony.recordings.api_url = api.url
         telephony.recordings.missing = 1
-        said = {"account_sid": SID, "auth_token": "env:TWILIO_TOKEN", "numbers": [OURS], "api_url": api.url}
-        settings = ("smtp.port=0", "http.port=0", "media.backoff=1s", f"channels.voice.main={json.dumps(said)}")
+        said: dict[str, object] = {
+            "account_sid": SID,
+            "auth_token": "env:TWILIO_TOKEN",
+            "numbers": [OURS],
+            "api_url": api.url,
+        }
+        said["timeout"] = "50s"
+        settings = ("smtp.port=0", "http.port=0", "media.backoff=1s", ROOM, f"channels.voice.main={json.dumps(said)}")
         async with running(var, settings) as gateway:
             url = f"http://{gateway.listening['http']}/channels/voice/main"
             telephony.number(OURS, url, fallback=url, status_url=f"{url}/status")
@@ -61,7 +67,7 @@ async def test_every_way_through_a_call_ends_and_leaves_what_it_should(
         )
 
 
-@pytest.mark.timeout(110)
+@pytest.mark.timeout(LONG)
 async def test_who_hangs_up_at_any_moment_leaves_a_ticket_or_a_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

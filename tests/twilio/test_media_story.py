@@ -15,7 +15,7 @@ from gateway.demo.twilio_api import Network, TwilioApi
 from gateway.demo.twilio_api.attached import Attached
 from gateway.demo.twilio_api.media import MediaHost
 from tests.mailboxes.desk import Running
-from tests.twilio.provider import ANNA, OURS, SID, TOKEN
+from tests.twilio.provider import ANNA, ANSWERED, OURS, SID, TOKEN
 from tests.twilio.test_twilio_story import desk
 
 JPEG, VOICE = b"\xff\xd8\xff\xe0" + b"a roof" * 9000, b"OggS" + b"spoken words" * 5000
@@ -46,7 +46,7 @@ class Scene:
 
 @asynccontextmanager
 async def scene(var: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Scene]:
-    known = Network(account_sid=SID, token=TOKEN)
+    known = Network(account_sid=SID, token=TOKEN, timeout=ANSWERED)
     async with MediaHost(account_sid=SID, token=TOKEN).opened() as host:
         attached = Attached(known, host)
         async with (

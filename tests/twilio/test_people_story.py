@@ -122,12 +122,14 @@ async def test_a_low_mark_is_asked_about_and_words_that_it_fails_reopen(
 async def test_stop_holds_for_what_waits_too_and_the_rest_goes_by_mail_until_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with exchange(tmp_path / "var", monkeypatch, "outbox.chat_acknowledgement_delay=8s") as people:
+    async with exchange(tmp_path / "var", monkeypatch, "outbox.chat_acknowledgement_delay=1h") as people:
         await people.says("Не печатает принтер")
         number = (await people.ticket())["number"]
         people.also_by_mail(MAIL)
         await people.says("СТОП")
         await people.reads("Больше не пишем")
+        # The hour goes by; somebody writes, and the gateway looks what is due.
+        people.gateway.store.change("UPDATE outbox SET due_at = 1 WHERE state = 'waiting'")
         await people.says("Стоп")
         await people.settled()
         assert people.unread() == [], "the acknowledgement was queued before; and a second STOP is not answered"

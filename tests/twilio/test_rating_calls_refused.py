@@ -8,8 +8,9 @@ import pytest
 
 from gateway.demo.twilio_api import Person, Press, Rings
 from tests.twilio.calling import LANDLINE, kyiv, story
+from tests.twilio.provider import LONG
 
-PATIENCE = pytest.mark.timeout(110)
+PATIENCE = pytest.mark.timeout(LONG)
 
 
 @PATIENCE

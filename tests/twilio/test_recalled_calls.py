@@ -20,11 +20,17 @@ from gateway.demo.twilio_api.calls_person import Doing
 from tests.mailboxes.desk import Store, child, running
 from tests.twilio.call_house import house
 from tests.twilio.calling import MONDAY, OURS, Clock, Story, config, settings, telephones
-from tests.twilio.provider import ACCOUNT, ANNA, TOKEN
+from tests.twilio.provider import ACCOUNT, ANNA, LONG, TOKEN
 
 CHILD = Path(__file__).with_name("calling_child.py")
 LATER = MONDAY + timedelta(minutes=20)
 UKRAINIAN, REPORT, WORDS = Press(keys="1"), Press(keys="2"), Talk(seconds=20, leaves=True)
+
+
+@pytest.fixture(autouse=True)
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a first look did not find is looked for again soon."""
+    monkeypatch.setattr("gateway.recalling.EVERY", 1.0)
 
 
 class Goes(tuple[Doing, ...]):
@@ -64,7 +70,7 @@ async def whole(store: Store, api: TwilioApi, var: Path) -> None:
     assert store.rows("SELECT recording FROM call_recording") == [(api.outgoing.telephony.calls[0].recordings[0].sid,)]
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(LONG)
 async def test_what_was_said_while_we_went_down_is_in_the_ticket_when_we_are_back(tmp_path: Path) -> None:
     clock, var, folder = Clock(), tmp_path / "var", config(tmp_path)
     async with telephones() as api:
@@ -89,7 +95,7 @@ async def test_what_was_said_while_we_went_down_is_in_the_ticket_when_we_are_bac
         assert len(api.outgoing.telephony.remembered.asked) == asked == 2, "once"
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(LONG)
 async def test_a_recording_of_which_only_the_end_of_its_call_was_told_joins_its_ticket(tmp_path: Path) -> None:
     clock, var, folder = Clock(), tmp_path / "var", config(tmp_path)
     async with telephones() as api:
@@ -106,7 +112,7 @@ async def test_a_recording_of_which_only_the_end_of_its_call_was_told_joins_its_
             assert kept(gateway.store)[0][1] == "ticket"
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(LONG)
 async def test_killed_between_the_journal_and_our_note_that_it_was_asked_nothing_is_doubled(tmp_path: Path) -> None:
     clock, var, folder = Clock(), tmp_path / "var", config(tmp_path)
     async with telephones() as api:
@@ -114,7 +120,7 @@ async def test_killed_between_the_journal_and_our_note_that_it_was_asked_nothing
         async with running(var, said, clock=clock, config=folder) as gateway:
             await speaks(Story(api, gateway, var, clock), lost=99)
         async with child(var, said, "call-recalled", str(folder), LATER.isoformat(), script=CHILD) as process:
-            assert await asyncio.wait_for(process.wait(), 60) == -signal.SIGKILL
+            assert await asyncio.wait_for(process.wait(), 120) == -signal.SIGKILL
         clock.set(LATER)
         async with running(var, said, clock=clock, config=folder) as gateway:
             await gateway.until(lambda: gateway.store.rows("SELECT 1 FROM call WHERE recalled_at > 0"), "the note")
@@ -125,7 +131,7 @@ async def test_killed_between_the_journal_and_our_note_that_it_was_asked_nothing
             assert sum('"list"' in row[0] for row in routes) == 2
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(LONG)
 async def test_what_the_provider_remembers_is_the_same_as_what_it_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,7 +17,7 @@ from gateway.demo.twilio_api import Fault, Network, TwilioApi
 from gateway.demo.twilio_api.attached import Attached
 from gateway.demo.twilio_api.media import MediaHost
 from tests.mailboxes.desk import Running, Store, running
-from tests.twilio.provider import ANNA, OURS, SID, TOKEN
+from tests.twilio.provider import ANNA, ANSWERED, OURS, ROOM, SID, TOKEN
 
 BORIS = "+380670000002"
 JPEG = b"\xff\xd8\xff\xe0" + b"a roof" * 900
@@ -38,7 +38,7 @@ class Town:
             "reconcile_back": "3d", "language": "uk", "outbound": "capture", **account,
         }  # fmt: skip
         accounts = (f"channels.sms.main={json.dumps(said)}", f"channels.whatsapp.main={json.dumps(said)}")
-        async with running(self.var, ("smtp.port=0", "http.port=0", *OPERATORS, *accounts, *more)) as desk:
+        async with running(self.var, ("smtp.port=0", "http.port=0", ROOM, *OPERATORS, *accounts, *more)) as desk:
             yield desk
 
     async def lost(self, text: str, *, ago: float, sender: str = ANNA, **more: str) -> str:
@@ -64,7 +64,7 @@ def digest(text: str) -> str:
 @pytest.fixture
 async def town(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Town]:
     monkeypatch.setenv("TWILIO_TOKEN", TOKEN)
-    network = Network(account_sid=SID, token=TOKEN)
+    network = Network(account_sid=SID, token=TOKEN, timeout=ANSWERED)
     async with MediaHost().opened() as host:
         attached = Attached(network, host)
         async with TwilioApi(network, more=attached.routes()).running() as api:
@@ -96,7 +96,9 @@ async def test_what_came_while_the_gateway_was_down_is_there_once(town: Town) ->
         await second.tickets(4)
         await second.until(lambda: len(town.digests()) == 6, "six messages")
         assert town.digests() == {sid: digest(text) for sid, text in sent.items()}
-        filed = second.store.rows("SELECT visible_text FROM message WHERE direction = 'in' ORDER BY id")
+        texts = "SELECT visible_text FROM message WHERE direction = 'in' ORDER BY id"
+        await second.until(lambda: len(second.store.rows(texts)) == 6, "six messages in tickets")
+        filed = second.store.rows(texts)
         await second.until(lambda: second.store.rows("SELECT state, size FROM attachment") == [("here", len(JPEG))])
         assert [row[0] for row in filed if row[0] in ("Не друкує принтер", "І сканер також", "Ось він")] == [
             "Не друкує принтер", "І сканер також", "Ось він",

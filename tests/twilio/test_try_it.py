@@ -13,6 +13,7 @@ import pytest
 
 from tests.mailboxes.desk import ROOT, running
 from tests.services.ports import free_port
+from tests.twilio.provider import ANSWERED, LONG, ROOM
 
 
 @asynccontextmanager
@@ -32,14 +33,14 @@ async def network(gateway: str, folder: Path) -> AsyncIterator[asyncio.subproces
 async def heard(process: asyncio.subprocess.Process, part: str) -> str:
     """The next line with these words."""
     assert process.stdout is not None
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(ANSWERED):
         while line := (await process.stdout.readline()).decode():
             if part in line:
                 return line
     raise AssertionError(f"it ended without {part!r}")
 
 
-@pytest.mark.timeout(110)
+@pytest.mark.timeout(LONG)
 async def test_what_it_prints_can_be_typed_and_a_line_is_a_text_message(tmp_path: Path) -> None:
     port = free_port()
     async with network(f"http://127.0.0.1:{port}", tmp_path) as phone:
@@ -51,10 +52,10 @@ async def test_what_it_prints_can_be_typed_and_a_line_is_a_text_message(tmp_path
         assert phone.stdin is not None
         phone.stdin.write(b"Is anybody there?\n")
         assert "nobody answers" in await heard(phone, "not taken")
-        settings = ("smtp.port=0", f"http.port={port}", account, "outbox.chat_acknowledgement_delay=0s")
+        settings = ("smtp.port=0", ROOM, f"http.port={port}", account, "outbox.chat_acknowledgement_delay=0s")
         async with running(tmp_path / "var", settings) as desk:
             phone.stdin.write("Не работает интернет\n".encode())
             line = await heard(phone, "+380440000001 -> +380670000001: ")
             assert str(desk.store.one("SELECT number FROM ticket")) in line
         phone.stdin.write(b"\n")
-        assert await asyncio.wait_for(phone.wait(), 30) == 0
+        assert await asyncio.wait_for(phone.wait(), ANSWERED) == 0

@@ -10,7 +10,6 @@ import aiohttp
 import pytest
 
 from gateway.demo.twilio_api import NEVER, Fault, Network, Reports, TwilioApi
-from tests.services.ports import free_port
 from tests.twilio.provider import ANNA, OURS, SID, TOKEN
 from tests.twilio.standin import standin
 
@@ -117,9 +116,9 @@ async def test_it_goes_wrong_by_plan() -> None:
         assert len(api.sent) == 2
 
 
-async def test_states_are_told_as_planned() -> None:
+async def test_states_are_told_as_planned(nobody: str) -> None:
     async with standin() as api:
-        callback = f"http://127.0.0.1:{free_port()}/"
+        callback = f"{nobody}/"
         api.report(Reports(states=("delivered", "sent"), twice=True), Reports(early=True), Reports(late=True), NEVER)
         for _ in range(4):
             await asked(api, StatusCallback=callback, **GOOD)

@@ -17,7 +17,7 @@ from gateway.demo.twilio_api import Network
 from gateway.demo.twilio_api.network import post
 from gateway.demo.twilio_api.signing import encoded, signed_form
 from tests.mailboxes.desk import Running, running
-from tests.twilio.provider import ANNA, OURS, SID, TOKEN
+from tests.twilio.provider import ANNA, ANSWERED, OURS, ROOM, SID, TOKEN
 
 
 @asynccontextmanager
@@ -36,8 +36,8 @@ async def desk(
         **account,
     }
     accounts = (f"channels.sms.main={json.dumps(said)}", f"channels.whatsapp.main={json.dumps(said)}")
-    async with running(var, ("smtp.port=0", "http.port=0", *accounts, *more)) as gateway:
-        network = Network(account_sid=SID, token=TOKEN, timeout=20.0)
+    async with running(var, ("smtp.port=0", "http.port=0", ROOM, *accounts, *more)) as gateway:
+        network = Network(account_sid=SID, token=TOKEN, timeout=ANSWERED)
         network.number(OURS, f"http://{gateway.listening['http']}/channels/sms/main")
         yield network, gateway
 
@@ -105,10 +105,10 @@ async def test_nothing_that_is_posted_is_a_500_a_429_or_a_redirect(
         message = list(network.message("Один раз", sender=ANNA, to=OURS).items())
         body, headers = signed_form(TOKEN, base, message)
         bad = [b"", b"\xff", b"{", b"Body=%FF", b"=" * 9000, b"&".join(b"a%d=" % n for n in range(20_000))]
-        statuses = {await post(base + path, one, headers) for one in bad for path in ("", "/status")}
+        statuses = {await post(base + path, one, headers, seconds=ANSWERED) for one in bad for path in ("", "/status")}
         assert statuses == {403}
-        assert await post(base, b"x" * (12 * 1024 * 1024), {}) in (413, None)
-        assert await asyncio.gather(*(post(base, body, headers) for _ in range(40))) == [200] * 40
+        assert await post(base, b"x" * (12 * 1024 * 1024), {}, seconds=ANSWERED) in (413, None)
+        assert await asyncio.gather(*(post(base, body, headers, seconds=ANSWERED) for _ in range(40))) == [200] * 40
         async with aiohttp.ClientSession() as http:
             for path, method in (("/", "POST"), ("//", "POST"), ("/STATUS", "POST"), ("", "PUT")):
                 async with http.request(method, base + path, data=body, headers=headers, allow_redirects=False) as got:
@@ -125,7 +125,7 @@ async def test_what_came_while_the_address_was_wrong_is_taken_in_when_it_is_mend
         body, headers = signed_form(
             TOKEN, f"{public}/channels/sms/main", list(network.message("Раньше", sender=ANNA, to=OURS).items())
         )
-        assert await post(inside, body, headers) == 403
+        assert await post(inside, body, headers, seconds=ANSWERED) == 403
         assert gateway.store.entries() == 0
     async with desk(var, monkeypatch, public_url=public) as (_, gateway):
         allowed = {"Authorization": f"Bearer {(var / 'token').read_text().strip()}"}
@@ -135,5 +135,6 @@ async def test_what_came_while_the_address_was_wrong_is_taken_in_when_it_is_mend
             assert (answer.status, said["believed"], said["messages"]) == (200, 1, 1)
         await gateway.until(lambda: done(gateway) == [hashlib.sha256(body).hexdigest()], "the message")
         # Twilio's console can send it once more; it is known.
-        assert await post(f"http://{gateway.listening['http']}/channels/sms/main", body, headers) == 200
+        again = f"http://{gateway.listening['http']}/channels/sms/main"
+        assert await post(again, body, headers, seconds=ANSWERED) == 200
         assert gateway.store.entries() == 1

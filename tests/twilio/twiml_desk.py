@@ -12,7 +12,7 @@ from aiohttp import web
 from twilio.request_validator import RequestValidator
 
 from gateway.demo.twilio_api import Call, Manner, Network, Person, Telephony, TwilioApi
-from tests.twilio.provider import ANNA, OURS, SID, TOKEN
+from tests.twilio.provider import ANNA, ANSWERED, OURS, SID, TOKEN
 
 Answer: TypeAlias = str | Callable[[web.Request], Awaitable[web.StreamResponse]]
 BEGUN = datetime(2026, 5, 4, 9, 0, tzinfo=UTC)
@@ -65,7 +65,7 @@ class Desk:
 
 
 @asynccontextmanager
-async def twiml_desk(*, patience: float = 20.0, fallback: bool = False, **answers: Answer) -> AsyncIterator[Desk]:
+async def twiml_desk(*, patience: float = ANSWERED, fallback: bool = False, **answers: Answer) -> AsyncIterator[Desk]:
     """A running one: `begin` is asked for first, `rescue` is the other address; seconds for an answer."""
     network = Network(account_sid=SID, token=TOKEN, timeout=patience, clock=lambda: BEGUN)
     telephony = Telephony(network=network)

@@ -33,6 +33,9 @@ TYPED_AHEAD = 64
 ANSWERING = 15.0
 """Seconds for the far end to acknowledge that we took the call up (RFC 3261 section 13.3.1.4: 32)."""
 
+STOOD_STILL = 0.5
+"""Seconds between two ticks, at most, that count: in what is longer the machine stood still, and heard nobody."""
+
 Told: TypeAlias = Callable[[Mapping[str, Any]], None]
 log = logging.getLogger("sip.leg")
 
@@ -46,6 +49,22 @@ class Rules:
     """Host of the exchange for "sip:<number>@<host>"; "": nobody is rung."""
     free: int
     """Bytes that must stay free on the disk."""
+
+
+class Heard:
+    """How long somebody could have been heard: nobody is silent, and no key late, while it is we who stand still."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        """`now` gives seconds."""
+        self._now, self._last = now, now()
+        self.seconds = 0.0
+
+    def tick(self) -> float:
+        """The seconds until now."""
+        now = self._now()
+        self.seconds += min(now - self._last, STOOD_STILL)
+        self._last = now
+        return self.seconds
 
 
 class Leg:
@@ -133,9 +152,8 @@ class Leg:
         return {"kind": "pressed", "digits": digits} if self.open or digits else None
 
     async def _key(self, wait: float) -> str:
-        loop = asyncio.get_running_loop()
-        until = loop.time() + wait
-        while self.open and not self._keys and loop.time() < until:
+        waited = Heard(asyncio.get_running_loop().time)
+        while self.open and not self._keys and waited.tick() < wait:
             self._heard()  # what nobody listens to must not be heard in a recording later
             await asyncio.sleep(TICK)
         return self._keys.popleft() if self._keys else ""
@@ -219,17 +237,17 @@ class Leg:
 
     async def _listened(self, part: Path, longest: float, silence: float, finish: str) -> bool:
         """Whether anybody spoke."""
-        loop = asyncio.get_running_loop()
-        began = quiet_since = loop.time()
+        heard = Heard(asyncio.get_running_loop().time)
+        quiet_since = 0.0
         spoken = False
         with part.open("wb", buffering=0) as file:
             file.write(sound.header(0))
-            while self.open and loop.time() - began < longest and loop.time() - quiet_since < silence:
+            while self.open and heard.tick() < longest and heard.seconds - quiet_since < silence:
                 pcm = self._heard()
                 if pcm:
                     file.write(pcm)
                     if sound.is_speech(pcm):
-                        spoken, quiet_since = True, loop.time()
+                        spoken, quiet_since = True, heard.seconds
                 if self._keys and (not finish or self._keys.popleft() == finish):
                     break
                 if shutil.disk_usage(part.parent).free < self._rules.free:

@@ -137,12 +137,22 @@ class TwilioApi:
         """What the account sent, in order."""
         return self.messages.made
 
-    async def until(self, true: Callable[[], bool], *, within: float = 20.0) -> None:
-        """Wait until something is true that calls or reports make so. Raises TimeoutError."""
-        async with asyncio.timeout(within):
-            while not true():
-                self._news.clear()
-                await self._news.wait()
+    async def until(self, true: Callable[[], bool], *, within: float = 60.0) -> None:
+        """Wait until something is true that calls or reports make so. Raises TimeoutError, with what there was."""
+        try:
+            async with asyncio.timeout(within):
+                while not true():
+                    self._news.clear()
+                    await self._news.wait()
+        except TimeoutError:
+            raise TimeoutError(f"not within {within:.0f} s; there was: {self._so_far()}") from None
+
+    def _so_far(self) -> str:
+        """What was asked for, and what became of it."""
+        asked = [(call.on, call.fault, call.error) for call in self.calls]
+        sent = [(one.to, one.status, one.body[:60]) for one in self.sent]
+        made = [(one.to, one.status, one.ended) for one in self.outgoing.made]
+        return f"requests {asked}, messages {sent}, calls {made}"
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[TwilioApi]:

@@ -19,7 +19,7 @@ from channels.sms.settings import SmsAccount
 from channels.twilio import fetch as module
 from channels.twilio.fetch import ABSENT, HOPS, TwilioFetcher
 from gateway.demo.twilio_api.media import MediaHost
-from tests.twilio.provider import ACCOUNT, NOW, SID, TOKEN
+from tests.twilio.provider import ACCOUNT, ANSWERED, NOW, SID, TOKEN
 
 MB = 1024 * 1024
 JPEG = b"\xff\xd8\xff\xe0" + bytes(range(256)) * 2000
@@ -51,7 +51,7 @@ async def host(**about: Any) -> AsyncIterator[MediaHost]:
 async def failure(work: Awaitable[Any], folder: Path) -> FetchFailed:
     """How it fails; nothing is left behind, and neither the token nor the address is told."""
     with pytest.raises(FetchFailed) as caught:
-        await asyncio.wait_for(work, 30)
+        await asyncio.wait_for(work, ANSWERED)
     assert list(folder.iterdir()) == []
     assert TOKEN not in str(caught.value)
     assert "ME1" not in str(caught.value)

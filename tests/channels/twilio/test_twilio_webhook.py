@@ -14,11 +14,10 @@ import pytest
 from channels.contract import Unavailable
 from channels.twilio.webhook import LONGEST
 from gateway.demo.twilio_api import Network, signed_form, signed_json
-from gateway.demo.twilio_api.network import post
 from gateway.demo.twilio_api.signing import encoded, signature
 from gateway.web.hooks import mounted_anew
 from normalizer.message import SpooledBody
-from tests.twilio.provider import ANNA, OURS, SID, TOKEN, Journal, List, hook, mounted
+from tests.twilio.provider import ANNA, ANSWERED, OURS, SID, TOKEN, Journal, List, hook, mounted, post
 
 NETWORK = Network(account_sid=SID, token=TOKEN)
 FIELDS = list(NETWORK.message("Не печатает принтер", sender=ANNA, to=OURS).items())
@@ -35,12 +34,12 @@ async def test_it_is_answered_only_after_the_commit_and_with_an_answer_that_says
     async with mounted(tmp_path, journal) as url, aiohttp.ClientSession() as http:
         body, headers = signed_form(TOKEN, url, FIELDS)
         answer = asyncio.create_task(http.post(url, data=body, headers=headers))
-        await asyncio.wait_for(journal.news.wait(), 20)
+        await asyncio.wait_for(journal.news.wait(), ANSWERED)
         done, _ = await asyncio.wait({answer}, timeout=0.2)
         assert not done
         assert journal.gate is not None
         journal.gate.set()
-        async with await asyncio.wait_for(answer, 20) as got:
+        async with await asyncio.wait_for(answer, ANSWERED) as got:
             assert (got.status, got.content_type) == (200, "text/xml")
             assert (await got.read()).endswith(b"<Response/>")
     (raw,) = journal.raws
@@ -53,7 +52,7 @@ async def test_it_is_answered_only_after_the_commit_and_with_an_answer_that_says
 async def test_a_report_is_one_of_its_sid_and_state_and_keeps_our_own_parameters(tmp_path: Path) -> None:
     journal = Journal()
     async with mounted(tmp_path, journal) as url:
-        network = Network(account_sid=SID, token=TOKEN)
+        network = Network(account_sid=SID, token=TOKEN, timeout=ANSWERED)
         network.number(OURS, url)
         for state in ("delivered", "sent", "sent"):
             assert await network.report("SM" + "1" * 32, state, sender=OURS, to=ANNA, query="o=17")
@@ -193,7 +192,7 @@ async def test_a_big_body_goes_to_disk_and_a_bigger_one_is_refused(tmp_path: Pat
         chunked = b"POST " + urlsplit(url).path.encode() + b" HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
         reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(url).port)
         writer.write(chunked + b"400000\r\n" + b"y" * 0x400000 + b"\r\n")
-        assert (await asyncio.wait_for(reader.readline(), 20)).split(b" ")[1] == b"413"
+        assert (await asyncio.wait_for(reader.readline(), ANSWERED)).split(b" ")[1] == b"413"
         writer.close()
         assert await send(url) == 200
     assert suspects.requests == []
@@ -257,7 +256,7 @@ async def test_what_does_not_arrive_whole_is_not_taken(tmp_path: Path) -> None:
             reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(url).port)
             writer.write(head + rest)
             writer.write_eof()
-            answer = await asyncio.wait_for(reader.read(), 20)
+            answer = await asyncio.wait_for(reader.read(), ANSWERED)
             writer.close()
             assert answer.split(b" ")[1:2] in ([], [b"400"])
         assert await send(url) == 200
@@ -270,7 +269,7 @@ async def test_what_does_not_arrive_whole_is_not_taken(tmp_path: Path) -> None:
 async def test_by_default_nothing_is_repeated_but_the_other_address_is_asked(tmp_path: Path) -> None:
     journal = Journal(failures=[Unavailable("locked")])
     async with mounted(tmp_path, journal) as url:
-        network = Network(account_sid=SID, token=TOKEN)
+        network = Network(account_sid=SID, token=TOKEN, timeout=ANSWERED)
         network.number(OURS, url)
         assert not await network.say("verloren", sender=ANNA, to=OURS)
         journal.failures.append(Unavailable("locked"))
@@ -295,7 +294,7 @@ def test_a_reload_brings_another_address_or_token_into_force(tmp_path: Path) -> 
 async def test_the_fragment_of_the_address_has_it_repeated_and_is_not_signed(tmp_path: Path) -> None:
     journal = Journal(failures=[Unavailable("locked"), OSError(28, "full"), Unavailable("locked")])
     async with mounted(tmp_path, journal) as url:
-        network = Network(account_sid=SID, token=TOKEN)
+        network = Network(account_sid=SID, token=TOKEN, timeout=ANSWERED)
         network.number(OURS, f"{url}#rc=3&rp=all")
         assert await network.say("Принтер", sender=ANNA, to=OURS)
         assert [(one.url, one.status) for one in network.tried] == [(url, 503)] * 3 + [(url, 200)]

@@ -1,0 +1,5 @@
+"""What the tests of calls have from pytest."""
+
+from tests.twilio.provider import nobody
+
+__all__ = ["nobody"]
