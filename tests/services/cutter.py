@@ -37,7 +37,7 @@ class Cutter:
             while True:
                 client, _ = self._listener.accept()
                 try:
-                    server = socket.create_connection(("127.0.0.1", self._target), 5)
+                    server = socket.create_connection(("127.0.0.1", self._target), 60)
                     server.settimeout(None)
                 except OSError:
                     client.close()
@@ -89,7 +89,7 @@ class Cutter:
         self._listener.close()
         self.cut()
         for thread in self._threads:
-            thread.join(5)
+            thread.join(60)
 
 
 @contextmanager

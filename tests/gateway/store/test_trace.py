@@ -34,7 +34,7 @@ def traced(folder: Path, options: list[str], strace: list[str]) -> tuple[str, st
         str(folder),
         f"sqlite:///{folder / 'gateway.db'}",
     ]
-    done = subprocess.run([*command, *options], cwd=ROOT, check=True, capture_output=True, text=True, timeout=100)
+    done = subprocess.run([*command, *options], cwd=ROOT, check=True, capture_output=True, text=True, timeout=220)
     return done.stdout, trace.read_text()
 
 
