@@ -16,7 +16,7 @@ from typing import TypeAlias
 from tests.services.ports import free_port
 from tests.services.root import as_root
 
-PATIENCE = 60.0
+PATIENCE = 120.0
 _INVITE = """<send retrans="500"><![CDATA[
 INVITE sip:[service]@[remote_ip]:[remote_port] SIP/2.0
 Via: SIP/2.0/UDP [local_ip]:[local_port];branch=[branch]

@@ -86,7 +86,8 @@ async def test_a_job_that_hides_a_failed_statement_commits_nothing(pg_url: str) 
 
 
 async def test_two_that_lock_crosswise_both_get_through(pg_url: str) -> None:
-    db = open_database(pg_url, writers=3)
+    # The server finds out about them within a second; where it stands still meanwhile it must not give up first.
+    db = open_database(pg_url, writers=3, busy_timeout=120.0)
     try:
         rows = [{"name": name, "bucket": 0, "count": 0} for name in "ab"]
         await db.write(lambda conn: conn.execute(insert(counter), rows))
