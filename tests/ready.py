@@ -23,6 +23,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -71,7 +72,8 @@ class Child:
     def send_signal(self, signum: int) -> None:
         """To the process itself; harmless when it has ended."""
         if self.poll() is None:
-            os.kill(self.pid, signum)
+            with suppress(ProcessLookupError):  # it ends just now, and its return code is on its way
+                os.kill(self.pid, signum)
 
     def terminate(self) -> None:
         """SIGTERM."""
@@ -144,7 +146,7 @@ def process(
 
 
 def run(
-    *words: str, env: Mapping[str, str] | None = None, timeout: float = 60, capture: bool = False
+    *words: str, env: Mapping[str, str] | None = None, timeout: float = 180, capture: bool = False
 ) -> subprocess.CompletedProcess[str]:
     """A program from its start to its end. Raises subprocess.TimeoutExpired, and then it is dead; seconds.
 
@@ -199,7 +201,7 @@ class Ready:
     def close(self) -> None:
         """End it; what it started goes on."""
         self._socket.close()
-        self._process.wait(30)
+        self._process.wait(90)
 
 
 def _number(given: int | IO[Any] | None, usual: int) -> int:

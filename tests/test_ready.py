@@ -35,7 +35,7 @@ def test_a_program_is_what_it_would_be_in_a_python_of_its_own(script: Path) -> N
     env = {"PATH": "/bin", "LC_ALL": "C.UTF-8", "GATEWAY__X": "1"}
     done = ready.run(str(script), "3", "два", env=env, capture=True)
     command = [sys.executable, str(script), "3", "два"]
-    own = subprocess.run(command, cwd=ready.ROOT, env=env, capture_output=True, text=True, timeout=60)
+    own = subprocess.run(command, cwd=ready.ROOT, env=env, capture_output=True, text=True, timeout=180)
     told, wanted = json.loads(done.stdout), json.loads(own.stdout)
     for different in ("pid", "drawn"):
         assert told.pop(different) != wanted.pop(different)

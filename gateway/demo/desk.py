@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 T = TypeVar("T")
-PATIENCE = 30.0
-"""Seconds to wait for anything before the demo says what did not happen."""
+PATIENCE = 90.0
+"""Seconds to wait for anything before the demo says what did not happen; a busy machine may need many of them."""
 
 
 _OWN = (

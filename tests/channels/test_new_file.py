@@ -21,7 +21,7 @@ class Slow(type(Path())):  # type: ignore[misc]
 
     def open(self, *args: Any, **kwargs: Any) -> Any:
         self.begun.set()
-        self.go_on.wait(20)
+        assert self.go_on.wait(90)
         try:
             file = super().open(*args, **kwargs)
             self.opened.append(file)
@@ -55,10 +55,10 @@ async def test_whoever_is_cancelled_leaves_no_open_file(tmp_path: Path, late: bo
     path = Slow(tmp_path / "file")
     path.prepare()
     asked = asyncio.create_task(fetch(path))
-    assert await asyncio.to_thread(path.begun.wait, 20)
+    assert await asyncio.to_thread(path.begun.wait, 90)
     if not late:
         path.go_on.set()
-        path.done.wait(20)  # the loop stands still meanwhile: the task has not heard of it
+        assert path.done.wait(90)  # the loop stands still meanwhile: the task has not heard of it
     asked.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asked

@@ -9,7 +9,8 @@ import signal
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, closing
+from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -38,9 +39,20 @@ from tests import ready
 from tests.services.dovecot import Dovecot
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 45.0
+PATIENCE = 15.0
+"""Seconds: the machine may stand still in between, and what broke meanwhile is tried again."""
 MAILBOX_CHILD = Path(__file__).with_name("child.py")
 T = TypeVar("T")
+
+
+class Shifted:
+    """The wall clock, so much further on."""
+
+    def __init__(self) -> None:
+        self.by = timedelta()
+
+    def __call__(self) -> datetime:
+        return datetime.now(UTC) + self.by
 
 
 def letter(
@@ -87,7 +99,7 @@ class Store:
             with psycopg.connect(self._postgres, autocommit=True) as postgres:
                 asked = query.replace("%", "%%").replace("?", "%s") if values else query
                 return postgres.execute(asked.encode(), values or None).fetchall()
-        with closing(sqlite3.connect(f"file:{self._path}?mode=ro", uri=True, timeout=10)) as conn:
+        with closing(sqlite3.connect(f"file:{self._path}?mode=ro", uri=True, timeout=PATIENCE)) as conn:
             return conn.execute(query, values).fetchall()
 
     def change(self, *statements: str) -> None:
@@ -97,7 +109,7 @@ class Store:
                 for statement in ("SET session_replication_role = replica", *statements):
                     postgres.execute(statement.encode())
             return
-        with closing(sqlite3.connect(self._path, timeout=10)) as conn, conn:
+        with closing(sqlite3.connect(self._path, timeout=PATIENCE)) as conn, conn:
             for statement in statements:
                 conn.execute(statement)
 
@@ -128,7 +140,13 @@ class Store:
 
     async def filed(self, **states: int) -> None:
         """Wait until the ledger says exactly this: state -> how many."""
-        await until(lambda: self.states() == states, f"{states} in the ledger")
+        await until(lambda: self.states() == states, f"{states} in the ledger", shown=self.shown)
+
+    def shown(self) -> str:
+        """What is there, for a wait that fails."""
+        kinds = "SELECT state, count(*) FROM entry GROUP BY state"
+        doubts = "SELECT uid, state, attempts, reason FROM imap_seen WHERE state NOT IN ('settled', 'old') LIMIT 10"
+        return f"ledger {self.states()}, journal {dict(self.rows(kinds))}, open {self.rows(doubts)}"
 
     def states(self) -> dict[str, int]:
         return dict(self.rows("SELECT state, count(*) FROM imap_seen GROUP BY state"))
@@ -144,22 +162,24 @@ class Running:
 
     async def until(self, look: Callable[[], T], what: str = "it") -> T:
         """Wait until `look` gives something true."""
-        return await until(look, what)
+        return await until(look, what, shown=self.store.shown)
 
     async def tickets(self, count: int) -> None:
         """Wait for exactly so many tickets."""
-        await until(lambda: self.store.tickets() >= count, f"{count} tickets")
+        await self.until(lambda: self.store.tickets() >= count, f"{count} tickets")
         assert self.store.tickets() == count
 
 
-async def until(look: Callable[[], T], what: str = "it", seconds: float = PATIENCE) -> T:
-    """Wait until `look` gives something true."""
+async def until(
+    look: Callable[[], T], what: str = "it", seconds: float = PATIENCE, shown: Callable[[], object] = lambda: ""
+) -> T:
+    """Wait until `look` gives something true. `shown`: what a failure says was there instead."""
     ends = time.monotonic() + seconds
     while time.monotonic() < ends:
         if found := look():
             return found
         await asyncio.sleep(0.02)
-    raise AssertionError(f"{what} did not happen within {seconds:.0f} s")
+    raise AssertionError(f"{what} did not happen within {seconds:.0f} s; there is {shown()}")
 
 
 @asynccontextmanager
@@ -267,7 +287,11 @@ async def child(
         )
     try:
         yield process
+    except BaseException:
+        print(f"the end of its log:\n{(var / 'child.log').read_text(errors='replace')[-6000:]}")
+        raise
     finally:
         if process.returncode is None:
-            os.killpg(process.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
         await process.wait()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from tests.mailboxes.desk import letter, overrides, reading, until
+from tests.mailboxes.desk import Shifted, letter, overrides, reading, until
 from tests.mailboxes.test_login import provider
 from tests.services.cutter import cutter
 from tests.services.dovecot import dovecot
@@ -15,16 +15,6 @@ from tests.services.dovecot import dovecot
 pytestmark = [pytest.mark.services("dovecot"), pytest.mark.xdist_group("dovecot")]
 # Nothing is filed or sent here, and that is no matter of these tests.
 OPERATOR = ("operators=[operator@ops.example]", "alerts.journal_age=30d", "alerts.outbox_age=30d", "alerts.repeat=0s")
-
-
-class Shifted:
-    """The wall clock, so much further on."""
-
-    def __init__(self) -> None:
-        self.by = timedelta()
-
-    def __call__(self) -> datetime:
-        return datetime.now(UTC) + self.by
 
 
 async def test_a_mailbox_that_cannot_be_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -36,9 +26,9 @@ async def test_a_mailbox_that_cannot_be_read(tmp_path: Path, caplog: pytest.LogC
             assert await store.alarms.told() == []
             server.kill()
             await until(lambda: "mail/support: " in caplog.text, "the first failure")
-            clock.by += timedelta(minutes=4)
+            clock.by += timedelta(minutes=1)
             assert await store.alarms.told() == [], "a short break is no news"
-            clock.by += timedelta(minutes=5)
+            clock.by += timedelta(minutes=8)
             await store.alarms.until((cause, "raised"))
             server.start()
             await store.alarms.until((cause, "raised"), (cause, "cleared"))

@@ -7,6 +7,7 @@ import json
 import smtplib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 from aiohttp import ClientSession
 from aiosmtpd.smtp import SMTP
 
-from tests.mailboxes.desk import Running, letter, overrides, running
+from tests.mailboxes.desk import Running, Shifted, letter, overrides, running
 from tests.services.dovecot import Dovecot, dovecot
 from tests.services.listening import listening
 
@@ -27,18 +28,21 @@ class Relay:
     def __init__(self, server: Dovecot) -> None:
         self._server = server
         self.loses = False
+        self.lost = 0
         self.port = 0
         self.got: list[tuple[str, bytes]] = []
 
     async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:
         recipient = envelope.rcpt_tos[0]
         self.got.append((recipient, envelope.content))
-        if recipient.endswith("@desk.example") and not self.loses:
+        if recipient.endswith("@desk.example") and self.loses:
+            self.lost += 1
+        elif recipient.endswith("@desk.example"):
             await asyncio.to_thread(self._deliver, envelope.mail_from, recipient, envelope.content)
         return "250 2.0.0 queued"
 
     def _deliver(self, sender: str, recipient: str, content: bytes) -> None:
-        with smtplib.LMTP("127.0.0.1", self._server.lmtp, timeout=20) as lmtp:
+        with smtplib.LMTP("127.0.0.1", self._server.lmtp, timeout=90) as lmtp:
             lmtp.sendmail(sender, [recipient], content)
 
 
@@ -60,6 +64,7 @@ def canaries(desk: Running) -> int:
 
 
 async def test_a_canary_is_known_again_lost_and_back(tmp_path: Path) -> None:
+    clock = Shifted()
     with dovecot() as server:
         async with relaying(server) as relay, relaying(server) as other:
             sales = {
@@ -70,10 +75,10 @@ async def test_a_canary_is_known_again_lost_and_back(tmp_path: Path) -> None:
                 server,
                 f"channels.mail.support.relay={json.dumps({'host': '127.0.0.1', 'port': relay.port, 'tls': 'none'})}",
                 f"channels.mail.sales={json.dumps(sales)}",
-                "canary={account: support, every: 1s, within: 12s}", "alerts.interval=1s",
+                "canary={account: support, every: 1s, within: 10m}", "alerts.interval=1s",
                 "operators=[operator@ops.example]",
             )  # fmt: skip
-            async with running(tmp_path / "var", settings) as desk:
+            async with running(tmp_path / "var", settings, clock=clock) as desk:
                 await desk.until(lambda: canaries(desk) >= 2, "two canaries at home")
                 server.append(letter(1))
                 await desk.tickets(1)
@@ -81,6 +86,8 @@ async def test_a_canary_is_known_again_lost_and_back(tmp_path: Path) -> None:
                 assert desk.store.rows("SELECT name FROM alert") == [] and other.got == []
 
                 relay.loses = True
+                await desk.until(lambda: relay.lost, "a canary that is lost")
+                clock.by += timedelta(minutes=11)
                 raised = "SELECT detail FROM alert WHERE name = 'canary mail/support'"
                 ((detail,),) = await desk.until(lambda: desk.store.rows(raised), "the alarm")
                 assert "by mail/support is not back" in detail

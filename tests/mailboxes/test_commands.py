@@ -9,13 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from gateway.demo.desk import wait_for
-from tests.gateway.cli.running import ROOT, Desk, serving
+from tests.gateway.cli.running import ROOT, Desk, serving, wait_for
 from tests.gateway.cli.test_pilot import Steps, outgoing
 from tests.mailboxes.desk import Store, letter, overrides
 from tests.services.dovecot import Dovecot
 
-pytestmark = [pytest.mark.services("dovecot"), pytest.mark.xdist_group("dovecot"), pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.services("dovecot"), pytest.mark.xdist_group("dovecot"), pytest.mark.timeout(400)]
 
 
 def words(*settings: str) -> list[str]:

@@ -34,7 +34,7 @@ class Device:
     async def begin(self, request: web.Request) -> web.Response:
         self.begun.append({key: str(value) for key, value in (await request.post()).items()})
         said = {"device_code": f"D{len(self.begun)}", "user_code": USER_CODE, "interval": self.interval}
-        return web.json_response({**said, "verification_uri": "https://login.example/device", "expires_in": 60})
+        return web.json_response({**said, "verification_uri": "https://login.example/device", "expires_in": 900})
 
     async def token(self, request: web.Request) -> web.Response:
         form = {key: str(value) for key, value in (await request.post()).items()}
@@ -80,12 +80,12 @@ def provider() -> Iterator[Device]:
 
     thread = threading.Thread(target=run)
     thread.start()
-    assert ready.wait(20)
+    assert ready.wait(90)
     try:
         yield there["one"]
     finally:
         there["loop"].call_soon_threadsafe(there["stop"].set)
-        thread.join(20)
+        thread.join(90)
 
 
 async def test_it_asks_until_a_person_said_yes(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import threading
 import time
 from collections import Counter
 from pathlib import Path
@@ -89,20 +88,20 @@ async def test_a_network_that_is_gone_in_idle_is_noticed(
 ) -> None:
     monkeypatch.setattr("channels.mail.imap_session.IDLE_END_SECONDS", 0.5)
     with cutter(server.imap) as wire:
-        idling = threading.Event()
+        idling: list[int] = []
 
         def look(data: bytes) -> bool:
-            if data.endswith(b"IDLE\r\n"):
-                idling.set()
+            # The last that comes through is the server's word that it waits: RFC 2177.
+            if data.startswith(b"+ idling") and not idling:
+                wire.freeze()
+                idling.append(wire.connections)
             return False
 
-        wire.on_client = look
+        wire.on_server = look
         # Nobody but the watchdog ends the wait for a server that says nothing more.
         async with reading(tmp_path, overrides(server, port=wire.port, imap={"poll": "1s", "timeout": "10m"})) as store:
-            await until(idling.is_set, "IDLE")
-            wire.freeze()
+            (frozen,) = await until(lambda: idling, "IDLE")
             server.append(letter(1))
-            frozen = wire.connections
             await until(lambda: wire.connections > frozen, "a new connection")
             wire.thaw()
             await store.filed(settled=1)

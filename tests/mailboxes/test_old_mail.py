@@ -13,7 +13,7 @@ import pytest
 from tests.mailboxes.desk import letter, overrides, running, until
 from tests.services.dovecot import Dovecot
 
-pytestmark = [pytest.mark.services("dovecot"), pytest.mark.xdist_group("dovecot"), pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.services("dovecot"), pytest.mark.xdist_group("dovecot"), pytest.mark.timeout(900)]
 
 MANY = 5000
 YOUNG = 10

@@ -16,7 +16,7 @@ from tests.gateway.cli.running import ROOT, gateway
 from tests.mailboxes.desk import letter, overrides, running
 from tests.mailboxes.test_login import provider
 from tests.services.dovecot import Dovecot, dovecot
-from tests.services.ports import free_port
+from tests.services.ports import refusing
 
 pytestmark = [pytest.mark.services("dovecot", "openssl"), pytest.mark.xdist_group("dovecot")]
 
@@ -81,8 +81,8 @@ async def test_what_is_wrong_is_said_in_one_line(tmp_path: Path) -> None:
         assert folder.endswith("there is no folder Inbox.Desk; there are: Processed, INBOX")
         none = (await seen(settings(server, password=f"file:{tmp_path}/none"), tmp_path)).trouble
         assert f"{tmp_path}/none: No such file" in none
-        port = free_port()
-        refused = (await seen(settings(server, port=port), tmp_path)).trouble
+        with refusing() as port:
+            refused = (await seen(settings(server, port=port), tmp_path)).trouble
     assert refused == f"127.0.0.1:{port}: Connection refused"
 
 

@@ -18,6 +18,7 @@ class Cutter:
         self._lock = threading.Lock()
         self._open: list[socket.socket] = []
         self._frozen = threading.Event()
+        self._closed = False
         self._threads: list[threading.Thread] = []
         self.connections = 0
         self.cuts = 0
@@ -37,12 +38,16 @@ class Cutter:
             while True:
                 client, _ = self._listener.accept()
                 try:
-                    server = socket.create_connection(("127.0.0.1", self._target), 5)
+                    server = socket.create_connection(("127.0.0.1", self._target), 60)
                     server.settimeout(None)
                 except OSError:
                     client.close()
                     continue
                 with self._lock:
+                    if self._closed:
+                        client.close()
+                        server.close()
+                        return
                     self.connections += 1
                     self._open += [client, server]
                 self._start(self._pump, client, server, True)
@@ -85,11 +90,13 @@ class Cutter:
 
     def close(self) -> None:
         """End everything."""
+        with self._lock:
+            self._closed = True
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self.cut()
         for thread in self._threads:
-            thread.join(5)
+            thread.join(60)
 
 
 @contextmanager

@@ -22,10 +22,10 @@ from pathlib import Path
 
 from imapclient import IMAPClient
 
-from tests.services.ports import free_port
+from tests.services.ports import free_port, released
 
 PASSWORD = "pw"
-PATIENCE = 20.0
+PATIENCE = 60.0
 _INDEX_NAME = slice(4, 8)
 """Where the log of an index holds its name (`indexid` in its header): the second it was made in."""
 _CONF = """
@@ -124,6 +124,8 @@ class Dovecot:
 
     def start(self) -> None:
         """Start it and wait until it answers. Raises RuntimeError with its log when it does not."""
+        for port in filter(None, (self.imap, self.lmtp, self.imaps)):
+            released(port)
         command = ["dovecot", "-F", "-c", str(self.root / "dovecot.conf")]
         if os.getuid() == 0:
             command = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "env", "HOME=/tmp", *command]
@@ -134,14 +136,17 @@ class Dovecot:
             if self.process.poll() is not None:
                 break
             try:
-                with socket.create_connection(("127.0.0.1", self.imap), 1) as greeting:
-                    greeting.settimeout(5)
+                with socket.create_connection(("127.0.0.1", self.imap), PATIENCE) as greeting:
                     if greeting.recv(100).startswith(b"* OK"):
                         return
             except OSError:
                 time.sleep(0.02)
+        raise RuntimeError(self.said())
+
+    def said(self) -> str:
+        """The end of its log."""
         log = self.root / "log"
-        raise RuntimeError((self.root / "out").read_text() + (log.read_text()[-2000:] if log.exists() else ""))
+        return (self.root / "out").read_text() + (log.read_text()[-2000:] if log.exists() else "")
 
     def stop(self) -> None:
         """SIGTERM, and wait."""
@@ -273,5 +278,8 @@ def dovecot(*, tls: tuple[Path, Path] | None = None, introspection: str = "", mo
         try:
             server.start()
             yield server
+        except BaseException:
+            print(f"Dovecot said:\n{server.said()}")
+            raise
         finally:
             server.stop()

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from tests.services.ports import free_port
 
-PATIENCE = 60.0
+PATIENCE = 90.0
 USER, PASSWORD = "gw", "standin-password-of-no-worth"
 ADMIN = "standin-admin-of-no-worth"
 FAKESMSC = "/usr/lib/kannel/test/fakesmsc"
@@ -165,7 +165,7 @@ class Kannel:
         ends = time.monotonic() + PATIENCE
         while time.monotonic() < ends and process.poll() is None:
             try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
+                socket.create_connection(("127.0.0.1", port), PATIENCE).close()
             except OSError:
                 time.sleep(0.02)
             else:

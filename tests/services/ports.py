@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import random
 import socket
-from contextlib import suppress
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 LOWEST = 10_000
+PATIENCE = 60.0
 _RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
@@ -28,3 +31,24 @@ def free_port(host: str = "127.0.0.1") -> int:
             stream.bind((host, port))
             datagrams.bind((host, port))
             return port
+
+
+@contextmanager
+def refusing(host: str = "127.0.0.1") -> Iterator[int]:
+    """A port where every connection is refused: it is taken, so that no other program comes to listen there."""
+    with socket.socket() as taken:
+        taken.bind((host, 0))
+        yield int(taken.getsockname()[1])
+
+
+def released(port: int, host: str = "127.0.0.1") -> None:
+    """Wait until a server can listen there: one that was killed has children that end after it, and hold the port."""
+    ends = time.monotonic() + PATIENCE
+    while True:
+        try:
+            socket.create_server((host, port)).close()  # as servers do, beside connections that are closing
+            return
+        except OSError:
+            if time.monotonic() > ends:
+                raise
+            time.sleep(0.02)

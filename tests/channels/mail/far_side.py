@@ -38,6 +38,8 @@ class FarSide:
     shown: list[str] = field(default_factory=list)
     """What was shown by XOAUTH2, good or not."""
     release: asyncio.Event = field(default_factory=asyncio.Event)
+    hangs: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when it was told to hang, and does."""
     servers: list[Server] = field(default_factory=list)
 
     async def answer(self, server: Server, verb: str, usual: str) -> str:
@@ -50,6 +52,7 @@ class FarSide:
                 server.transport.abort()  # type: ignore[union-attr]
                 return usual
             case "hang":
+                self.hangs.set()
                 await asyncio.Event().wait()
             case "late":
                 await self.release.wait()

@@ -20,6 +20,8 @@ from channels.mail.settings import MailAccount, SmtpOptions
 from normalizer.message import InlineBody, RawMessage, SpooledBody
 
 NOW = datetime(2026, 5, 4, 9, 0, tzinfo=UTC)
+PATIENCE = 90.0
+"""Seconds: the machine may stand still in between."""
 ACCOUNTS = {
     "support": MailAccount.model_validate(
         {"addresses": ["support@desk.example"], "from": {"name": "Служба поддержки", "address": "support@desk.example"}}
@@ -83,7 +85,7 @@ class Client:
         self.writer.write(data)
         await self.writer.drain()
 
-    async def reply(self, patience: float = 10.0) -> str:
+    async def reply(self, patience: float = PATIENCE) -> str:
         """The next reply, all of its lines; "" when the connection is closed. Waits for `patience` seconds at most."""
         lines = []
         while True:
@@ -113,7 +115,10 @@ class Client:
 
     async def close(self) -> None:
         self.writer.close()
-        await asyncio.wait({asyncio.create_task(self._closed())}, timeout=5)
+        closing = asyncio.create_task(self._closed())
+        if not (await asyncio.wait({closing}, timeout=5))[0]:
+            self.drop()  # within TLS the other side may never say its farewell
+            await closing
 
     async def _closed(self) -> None:
         try:
@@ -181,7 +186,7 @@ async def running(tmp_path: Path, **options: Any) -> AsyncIterator[Port]:
     assert not troubles  # an error in a callback reaches nobody else
 
 
-async def until(condition: Any, seconds: float = 10.0) -> None:
+async def until(condition: Any, seconds: float = PATIENCE) -> None:
     """Give the loop its turns until `condition()` is true."""
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - what it asks about has no event

@@ -16,7 +16,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from channels.contract import Unavailable
-from tests.channels.mail.support import Client, Port, running
+from tests.channels.mail.support import PATIENCE, Client, Port, running, until
 
 DIALOGS = sorted((Path(__file__).parent / "dialogs").glob("*.dialog"))
 FAILURES = {
@@ -36,7 +36,7 @@ async def test_dialog(path: Path, tmp_path: Path) -> None:
         for number, line in enumerate(lines, 1):
             await step(line, client, port, f"{path.name}:{number}")
         await client.close()
-        assert not port.leftovers()
+        await until(lambda: not port.leftovers())
 
 
 async def step(line: str, client: Client, port: Port, where: str) -> None:
@@ -46,10 +46,10 @@ async def step(line: str, client: Client, port: Port, where: str) -> None:
         case "c=> ", said:
             await client.send(said.encode().decode("unicode_escape").encode("latin-1"))
         case "s<-|", _:
-            rest = await asyncio.wait_for(client.reader.read(), 10)
+            rest = await asyncio.wait_for(client.reader.read(), PATIENCE)
             assert rest == b"", where
         case "s<- ", wanted:
-            got = (await asyncio.wait_for(client.reader.readline(), 10)).decode().rstrip("\r\n")
+            got = (await asyncio.wait_for(client.reader.readline(), PATIENCE)).decode().rstrip("\r\n")
             pattern = ".*".join(map(re.escape, wanted.split("...")))
             assert re.fullmatch(pattern, got), f"{where}: wanted {wanted!r}, got {got!r}"
         case _:

@@ -16,7 +16,7 @@ from channels.mail.listener import SmtpListener
 from channels.mail.server import Connection
 from channels.mail.settings import SmtpOptions
 from tests.channels.mail.stock import Sink, stock
-from tests.channels.mail.support import ACCOUNTS, NOW, running
+from tests.channels.mail.support import ACCOUNTS, NOW, PATIENCE, running
 
 BEGIN = b"MAIL FROM:<a@client.example>\r\nRCPT TO:<support@desk.example>\r\nDATA\r\n"
 
@@ -34,7 +34,7 @@ async def play(host: str, port: int, pieces: list[bytes]) -> list[str] | None:
             # Let the server see the pieces one by one.
             await asyncio.sleep(0)
         writer.write(b"QUIT\r\n")
-        heard = await asyncio.wait_for(reader.read(), 10)
+        heard = await asyncio.wait_for(reader.read(), PATIENCE)
     except ConnectionError:
         return None  # a QUIT in the middle: unread bytes turn the goodbye into a reset, and replies may be lost
     finally:

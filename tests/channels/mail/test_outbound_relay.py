@@ -18,6 +18,8 @@ from normalizer.message import Address, Delivery, Fault, Notice, Receipt
 from tests.channels.mail.certificates import make
 from tests.channels.mail.far_side import FarSide, far_side
 from tests.channels.mail.support import NOW
+from tests.services.later import later
+from tests.services.ports import refusing
 
 ORIGIN = Origin(name="Support", address="support@desk.example")
 NOTICE = Notice(
@@ -36,7 +38,7 @@ NOTICE = Notice(
 
 @asynccontextmanager
 async def relay_to(side: FarSide, **settings: Any) -> AsyncIterator[RelayTransport]:
-    relay = Relay.model_validate({"host": "localhost", "port": side.port, "tls": "none", "timeout": "5s", **settings})
+    relay = Relay.model_validate({"host": "localhost", "port": side.port, "tls": "none", "timeout": "5m", **settings})
     password = relay.password.get_secret_value() if relay.password else ""
     transport = RelayTransport(relay, password, ORIGIN, lambda: NOW, "desk.example")
     try:
@@ -157,32 +159,40 @@ async def test_no_more_connections_than_allowed() -> None:
         assert side.connections == 2
 
 
+async def given_up(side: FarSide, relay: RelayTransport, how: str) -> Receipt:
+    """What comes of a notice whose relay closes the connection, or of one that hangs for longer than a try may take."""
+    sending = asyncio.create_task(relay.send(NOTICE))
+    if how == "hang":
+        await side.hangs.wait()
+        later(600)
+    return await sending
+
+
 @pytest.mark.parametrize("verb", ["MAIL", "RCPT"])
 @pytest.mark.parametrize("how", ["close", "hang"])
 async def test_a_loss_before_the_message_is_sure_not_to_have_sent_it(verb: str, how: str) -> None:
-    async with far_side() as side, relay_to(side, timeout="1s") as relay:
+    async with far_side() as side, relay_to(side) as relay:
         side.script[verb] = [how]
-        receipt = await relay.send(NOTICE)
+        receipt = await given_up(side, relay, how)
         assert (receipt.delivery, receipt.fault, receipt.uncertain) == (Delivery.RETRY, Fault.FAR_SIDE, False)
 
 
 @pytest.mark.parametrize("how", ["close", "hang"])
 async def test_a_loss_behind_the_message_is_told_as_uncertain(how: str) -> None:
-    async with far_side() as side, relay_to(side, timeout="1s") as relay:
+    async with far_side() as side, relay_to(side) as relay:
         side.script["DATA"] = [how]
-        receipt = await relay.send(NOTICE)
+        receipt = await given_up(side, relay, how)
         assert (receipt.delivery, receipt.fault, receipt.uncertain) == (Delivery.RETRY, Fault.FAR_SIDE, True)
         assert "may have taken it" in receipt.detail
         assert len(side.got) == 1
 
 
 async def test_a_relay_that_is_not_there_is_tried_again() -> None:
-    async with far_side() as side:
-        gone = side.port
-    async with relay_to(FarSide(port=gone)) as relay:
-        receipt = await relay.send(NOTICE)
-        assert (receipt.delivery, receipt.fault) == (Delivery.RETRY, Fault.FAR_SIDE)
-        assert "cannot be reached" in receipt.detail
+    with refusing() as port:
+        async with relay_to(FarSide(port=port)) as relay:
+            receipt = await relay.send(NOTICE)
+    assert (receipt.delivery, receipt.fault) == (Delivery.RETRY, Fault.FAR_SIDE)
+    assert "cannot be reached" in receipt.detail
 
 
 async def test_an_address_that_needs_smtputf8_goes_where_it_can_and_is_unreachable_elsewhere() -> None:

@@ -42,7 +42,7 @@ async def logged_in_by_tokens(
         token_url=f"{server.url}/token", client_id="gateway", refresh_token=SecretStr("first-refresh"), **oauth
     )
     relay = Relay.model_validate(
-        {"host": "localhost", "port": side.port, "ca": str(pair.certificate), "user": side.user, "timeout": "10s",
+        {"host": "localhost", "port": side.port, "ca": str(pair.certificate), "user": side.user, "timeout": "5m",
          "oauth": said.model_dump()}
     )  # fmt: skip
     tokens = Tokens("relay/support", said, vault, clock)

@@ -34,12 +34,12 @@ async def send_big(host: str, port: int, piece: bytes, all_begun: asyncio.Barrie
         await client.send(piece)
     await client.send(b".\r\n")
     # A gigabyte of others may be read and hashed first.
-    assert (await client.reply(patience=90)).startswith("250 ")
+    assert (await client.reply(patience=300)).startswith("250 ")
     await client.close()
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
-@pytest.mark.timeout(110)
+@pytest.mark.timeout(400)
 async def test_fifty_connections_of_20_mb_stay_under_600_mb(tmp_path: Path) -> None:
     server = await asyncio.create_subprocess_exec(
         sys.executable, str(Path(__file__).with_name("sink_server.py")), str(tmp_path),
@@ -49,16 +49,16 @@ async def test_fifty_connections_of_20_mb_stay_under_600_mb(tmp_path: Path) -> N
     assert server.stdin is not None
     assert server.stdout is not None
     try:
-        host, _, port = (await asyncio.wait_for(server.stdout.readline(), 30)).decode().strip().rpartition(":")
+        host, _, port = (await asyncio.wait_for(server.stdout.readline(), 90)).decode().strip().rpartition(":")
         piece = (b"m" * 1022 + b"\r\n") * (PIECE // 1024)
         barrier = asyncio.Barrier(CLIENTS)
         before = peak(server.pid)
         await asyncio.gather(*(send_big(host, int(port), piece, barrier) for _ in range(CLIENTS)))
         after = peak(server.pid)
-        seen = {(await asyncio.wait_for(server.stdout.readline(), 30)).decode().strip() for _ in range(CLIENTS)}
+        seen = {(await asyncio.wait_for(server.stdout.readline(), 90)).decode().strip() for _ in range(CLIENTS)}
     finally:
         server.stdin.close()
-        await asyncio.wait_for(server.wait(), 30)
+        await asyncio.wait_for(server.wait(), 90)
     assert seen == {f"{hashlib.sha256(piece * PIECES).hexdigest()} {PIECE * PIECES}"}
     print(f"resident before {before // 2**20} MB, at most {after // 2**20} MB")
     assert after < LIMIT

@@ -22,7 +22,7 @@ from channels.contract import Accepted, Cursor, Unavailable, Wiring
 from channels.mail.settings import MailAccount, Upload
 from channels.mail.upload import CLIENTS, HEAD, Budget, UploadHook, look, network_of
 from normalizer.message import InlineBody, RawMessage
-from tests.channels.mail.support import NOW, until
+from tests.channels.mail.support import NOW, PATIENCE, until
 
 MEGABYTE = 1024 * 1024
 TYPE = {"Content-Type": "multipart/form-data; boundary=XX"}
@@ -120,7 +120,7 @@ async def test_nothing_is_answered_before_the_intake_returned(tmp_path: Path) ->
     async with opened(tmp_path) as door:
         door.intake.gate = asyncio.Event()
         asking = asyncio.create_task(door.post(form()))
-        await asyncio.wait_for(door.intake.reached.wait(), 10)
+        await asyncio.wait_for(door.intake.reached.wait(), PATIENCE)
         done, _ = await asyncio.wait({asking}, timeout=0.2)
         assert not done
         door.intake.gate.set()
@@ -186,7 +186,7 @@ async def test_a_broken_transfer_is_no_error_of_ours(tmp_path: Path) -> None:
         writer.write(head.encode() + f"\r\n{len(begun):x}\r\n".encode() + begun + b"\r\n")
         await until(door.left)
         writer.write(b"not a length\r\n")
-        answer = await asyncio.wait_for(reader.readline(), 20)
+        answer = await asyncio.wait_for(reader.readline(), PATIENCE)
         writer.close()
         assert re.match(rb"HTTP/1\.[01] 4\d\d ", answer)
         await until(lambda: not door.left())
@@ -211,7 +211,7 @@ async def test_one_client_has_so_many_and_only_so_many_arrive_at_once(tmp_path: 
     async with opened(tmp_path, per_client=3, at_once=1) as door:
         door.intake.gate = asyncio.Event()
         first = asyncio.create_task(door.post(form()))
-        await asyncio.wait_for(door.intake.reached.wait(), 10)
+        await asyncio.wait_for(door.intake.reached.wait(), PATIENCE)
         assert (await door.post(form()))[:2] == (503, "upload_later")
         door.intake.gate.set()
         assert (await first)[0] == 303
@@ -225,7 +225,7 @@ async def test_silence_ends_an_upload(tmp_path: Path) -> None:
         await asyncio.Event().wait()
 
     async with opened(tmp_path, idle_time="1s") as door:
-        assert (await asyncio.wait_for(door.post(stuck()), 20))[:2] == (408, "upload_slow")
+        assert (await asyncio.wait_for(door.post(stuck()), PATIENCE))[:2] == (408, "upload_slow")
         assert door.left() == []
 
 

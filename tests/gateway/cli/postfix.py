@@ -12,8 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.demo.desk import wait_for
-from tests.gateway.cli.running import ROOT
+from tests.gateway.cli.running import ROOT, wait_for
 from tests.services.ports import free_port
 from tests.services.root import as_root
 
@@ -55,7 +54,7 @@ class Postfix:
 
     def send(self, sender: str, recipients: list[str], content: bytes) -> None:
         """Hand it a mail, as the world does."""
-        with smtplib.SMTP("127.0.0.1", self.port, local_hostname="client.example", timeout=30) as client:
+        with smtplib.SMTP("127.0.0.1", self.port, local_hostname="client.example", timeout=90) as client:
             client.sendmail(sender, recipients, content)
 
     def log(self) -> str:
@@ -142,7 +141,7 @@ def _stop(folder: Path) -> None:
 
 def _run(*command: str) -> bytes:
     """Run it as root; its output. Raises CalledProcessError."""
-    return subprocess.run([*(as_root() or ()), *command], check=True, capture_output=True, timeout=90).stdout
+    return subprocess.run([*(as_root() or ()), *command], check=True, capture_output=True, timeout=180).stdout
 
 
 def _open(port: int) -> bool:

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.demo.desk import wait_for
 from gateway.demo.mails import MAILS, build
+from tests.gateway.cli.running import PATIENCE, wait_for
 
 ROOT = Path(__file__).parents[3]
 
@@ -25,7 +25,7 @@ def gateway(*words: str, var: Path, **more: str) -> subprocess.CompletedProcess[
     environment = os.environ | {"COLUMNS": "200"} | more
     return subprocess.run(
         [sys.executable, "-m", "gateway", *words, "--var", str(var)],
-        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=100,
+        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
 
 
@@ -41,7 +41,7 @@ def serving(var: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
-            process.wait(60)
+            process.wait(PATIENCE)
         if process.stdout:
             process.stdout.close()
 
@@ -68,7 +68,7 @@ channels:
 """A desk that works: a demo that used it would end in an error, or write to people."""
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 def test_the_demo_comes_to_its_end_whatever_is_configured(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "config", tmp_path / "config")
     (tmp_path / "config" / "gateway.yaml").write_text(OURS)
@@ -106,7 +106,7 @@ def test_the_demo_comes_to_its_end_whatever_is_configured(tmp_path: Path) -> Non
         assert not list((tmp_path / folder).iterdir()), "the demo left something behind"
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 def test_serve_prints_what_listens_and_stops_cleanly(tmp_path: Path) -> None:
     with serving(tmp_path) as process:
         listening = json.loads((tmp_path / "listening.json").read_text())
@@ -123,7 +123,7 @@ def test_serve_prints_what_listens_and_stops_cleanly(tmp_path: Path) -> None:
         assert second.returncode == 1
         assert f"process {process.pid} already serves" in second.stderr
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0
+        assert process.wait(PATIENCE) == 0
         assert process.stdout is not None
         said = process.stdout.read()
     assert f"smtp  listens on {listening['smtp']}" in said

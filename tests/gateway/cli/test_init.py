@@ -12,9 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.demo.desk import wait_for
 from tests.channels.mail.certificates import make
-from tests.gateway.cli.running import ROOT, gateway, serving
+from tests.gateway.cli.running import ROOT, gateway, serving, wait_for
 
 FLAGS = (
     *("--address", "help@firm.example", "--name", "Служба «Поддержки»: 24/7", "--language", "uk"),
@@ -105,7 +104,7 @@ def test_what_is_not_given_is_asked(tmp_path: Path) -> None:
     )  # fmt: skip
     try:
         os.write(ours, b"The Desk\nru\n\n\n\n\n")
-        said, _ = process.communicate(timeout=60)
+        said, _ = process.communicate(timeout=180)
     finally:
         process.kill()
         process.wait()

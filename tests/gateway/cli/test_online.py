@@ -153,11 +153,11 @@ def deaf(pair: Pair) -> Iterator[tuple[int, list[bool]]]:
     """A relay inside TLS that takes one mail and answers no farewell: its port, and whether the client has gone."""
     gone: list[bool] = []
     listening = socket.create_server(("127.0.0.1", 0))
-    listening.settimeout(60)
+    listening.settimeout(90)
 
     def serve() -> None:
         client, _ = listening.accept()
-        client.settimeout(20)
+        client.settimeout(90)
         with pair.server().wrap_socket(client, server_side=True) as wire, wire.makefile("rb") as lines:
             wire.sendall(b"220 relay.example\r\n")
             for answer in (b"250 relay.example", b"250 ok", b"250 ok", b"354 go on"):
@@ -167,7 +167,7 @@ def deaf(pair: Pair) -> Iterator[tuple[int, list[bool]]]:
                 pass
             wire.sendall(b"250 taken\r\n")
             with socket.socket(fileno=os.dup(wire.fileno())) as raw:
-                raw.settimeout(20)
+                raw.settimeout(90)
                 try:
                     while raw.recv(1000):
                         pass

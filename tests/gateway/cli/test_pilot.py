@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.demo.desk import wait_for
-from tests.gateway.cli.running import ROOT, Desk, gateway, mail_bytes, serving
+from tests.gateway.cli.running import ROOT, Desk, gateway, mail_bytes, serving, wait_for
 
 
 def documented(section: str) -> list[list[str]]:
@@ -62,7 +61,7 @@ def suppressed(desk: Desk, count: int) -> None:
     wait_for("silence", lambda: desk.query(query) == [(count,)] or None)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("silent", ["off", "capture"])
 def test_pilot_cut_over_and_roll_back(tmp_path: Path, silent: str) -> None:
     var, config = tmp_path / "var", Path(shutil.copytree(ROOT / "config", tmp_path / "config"))

@@ -9,15 +9,14 @@ from pathlib import Path
 import pytest
 
 from channels.mail.settings import Lmtp
-from gateway.demo.desk import wait_for
 from tests.gateway.cli.postfix import relaying
-from tests.gateway.cli.running import ROOT, Desk, mail_bytes, serving
+from tests.gateway.cli.running import ROOT, Desk, mail_bytes, serving, wait_for
 from tests.services.ports import free_port
 
 pytestmark = [
     pytest.mark.services("postfix", "postmap", "postqueue"),
     pytest.mark.as_root,
-    pytest.mark.timeout(180),
+    pytest.mark.timeout(400),
 ]
 SALES = "--set=channels.mail.sales.addresses=[sales@desk.example]"
 

@@ -11,11 +11,10 @@ from typing import Any
 
 import pytest
 
-from gateway.demo.desk import wait_for
 from gateway.reload import fixed_changes
 from gateway.settings import Settings
 from tests.channels.mail.certificates import make
-from tests.gateway.cli.running import ROOT, Desk, gateway, mail_bytes, serving, told
+from tests.gateway.cli.running import PATIENCE, ROOT, Desk, gateway, mail_bytes, serving, told, wait_for
 
 RULE = """
   - id: trumpets
@@ -46,7 +45,7 @@ def opened_with(desk: Desk, key: str) -> str:
     return str(rows[0][0])
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(400)
 def test_a_changed_configuration_is_in_force_at_once_or_not_at_all(tmp_path: Path, config: Path) -> None:
     var, settings = tmp_path / "var", config / "gateway.yaml"
     with serving(var, config=config) as desk:
@@ -91,7 +90,7 @@ def test_a_changed_configuration_is_in_force_at_once_or_not_at_all(tmp_path: Pat
         wait_for("mail again", lambda: _sent(desk, "last") or None)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(400)
 @pytest.mark.services("openssl")
 def test_limits_certificate_processes_and_log_are_swapped_under_load(tmp_path: Path, config: Path) -> None:
     """Whatever is sent while it happens is taken in once, and what cannot be had leaves everything as it is."""
@@ -103,7 +102,7 @@ def test_limits_certificate_processes_and_log_are_swapped_under_load(tmp_path: P
         change(
             settings, "smtp:\n", f"smtp:\n  message_size: 1 MB\n  certificate: {pair.certificate}\n  key: {pair.key}\n"
         )
-        settings.write_text(settings.read_text() + "\nworkers: {count: 2, seconds: 5}\nlog: {level: debug}\n")
+        settings.write_text(settings.read_text() + "\nworkers: {count: 2, seconds: 60}\nlog: {level: debug}\n")
         gateway("reload", var=var)
         assert "STARTTLS" in extensions(desk) and extensions(desk)["SIZE"] == str(1024**2)
         wait_for("two processes", lambda: told("status", var=var)["workers"]["alive"] == 2 or None)
@@ -132,7 +131,7 @@ def test_limits_certificate_processes_and_log_are_swapped_under_load(tmp_path: P
 
 def extensions(desk: Desk) -> dict[str, str]:
     """What EHLO offers, upper-case -> parameter."""
-    with smtplib.SMTP(*desk.address(), local_hostname="mx.client.example", timeout=30) as client:
+    with smtplib.SMTP(*desk.address(), local_hostname="mx.client.example", timeout=PATIENCE) as client:
         client.ehlo()
         return {name.upper(): said.strip() for name, said in client.esmtp_features.items()}
 
@@ -153,11 +152,11 @@ class Flood:
 
     def __exit__(self, *_: object) -> None:
         self._enough.set()
-        self._thread.join(60)
+        self._thread.join(2 * PATIENCE)
 
     def end(self) -> None:
         """Wait until all of them are sent. Raises what went wrong."""
-        self._thread.join(60)
+        self._thread.join(2 * PATIENCE)
         assert not self._thread.is_alive() and not self._failed, self._failed
 
     def _send(self) -> None:
@@ -222,7 +221,7 @@ def _uploaded(desk: Desk, account: str, text: str) -> int:
     parts = (
         f'--XX\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{said}\r\n' for name, said in fields.items()
     )
-    connection = http.client.HTTPConnection(*desk.address("http"), timeout=30)
+    connection = http.client.HTTPConnection(*desk.address("http"), timeout=PATIENCE)
     try:
         body = "".join(parts) + "--XX--\r\n"
         headers = {"Content-Type": "multipart/form-data; boundary=XX"}

@@ -9,13 +9,13 @@ import pytest
 
 from tests.gateway.cli.running import Desk, serving
 
-pytestmark = [pytest.mark.services("swaks"), pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.services("swaks"), pytest.mark.timeout(400)]
 
 
 def _swaks(desk: Desk, *words: str) -> subprocess.CompletedProcess[str]:
     host, port = desk.address()
     given = ["swaks", "--server", host, "--port", str(port), "--from", "ann@client.example", *words]
-    return subprocess.run(given, capture_output=True, text=True, timeout=60)
+    return subprocess.run(given, capture_output=True, text=True, timeout=180)
 
 
 def test_swaks_delivers_a_mail_with_a_file_and_is_refused_a_stranger(tmp_path: Path) -> None:

@@ -7,8 +7,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from gateway.demo.desk import wait_for
-from tests.gateway.cli.running import Desk, gateway, serving
+from tests.gateway.cli.running import Desk, gateway, serving, wait_for
 from tests.telegram.standin import SECRET, TOKEN, said
 
 
@@ -32,7 +31,7 @@ def deliver(desk: Desk, text: str, number: int) -> int:
         headers={"X-Telegram-Bot-Api-Secret-Token": SECRET, "Content-Type": "application/json"},
     )
     try:
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=90) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         with error:

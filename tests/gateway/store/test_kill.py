@@ -96,8 +96,9 @@ def killed_at(db_url: str, tmp_path: Path, name: str, nth: int) -> None:
 
 def test_killed_at_any_moment(db_url: str, tmp_path: Path) -> None:
     acknowledged: set[int] = set()
+    # More than a pipe holds of what it says of them: it cannot come to its end before somebody has read that.
     for turn in range(4):
-        with child(tmp_path, db_url, "--mails", "2000") as process:
+        with child(tmp_path, db_url, "--mails", "20000") as process:
             for word, what, *_ in lines(process):
                 if word == "250":
                     acknowledged.add(int(what))

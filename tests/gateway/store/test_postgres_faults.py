@@ -17,7 +17,7 @@ from gateway.store.database import Database, Limits, migrate, open_database
 from gateway.store.dialect import Contended
 from gateway.store.shared_blobs import SharedBlobs
 from tests.gateway.store.mails import accept, digests, mail, recording
-from tests.gateway.store.test_writer import count_up, healthy_again, names, together
+from tests.gateway.store.test_writer import PATIENCE, count_up, healthy_again, names, together
 from tests.postgres import TEMPLATE, Server, running
 from tests.services.cutter import cutter
 
@@ -106,7 +106,7 @@ async def test_a_server_that_crashes_under_load_keeps_what_was_acknowledged(tmp_
 
         senders = [asyncio.create_task(sender(f"s{number}")) for number in range(8)]
         try:
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(200):
                 for _ in range(2):
                     await more(100)
                     await asyncio.to_thread(server.stop, signal.SIGQUIT)  # as if it crashed
@@ -150,14 +150,14 @@ async def test_accepts_do_not_wait_for_filing(pg_url: str) -> None:
     begun, go_on = threading.Event(), threading.Event()
 
     def long_work(conn: Connection) -> None:
-        conn.execute(text("SELECT 1"))
+        conn.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))  # it is meant to stand still
         begun.set()
-        assert go_on.wait(30)
+        assert go_on.wait(PATIENCE)
 
     filing = [asyncio.ensure_future(db.write(long_work)) for _ in range(4)]
     try:
-        assert await asyncio.to_thread(begun.wait, 20)
-        async with asyncio.timeout(20):
+        assert await asyncio.to_thread(begun.wait, PATIENCE)
+        async with asyncio.timeout(PATIENCE):
             await db.write(count_up("accept"), urgent=True)
         assert not any(task.done() for task in filing)
         assert await names(db) == {"accept"}

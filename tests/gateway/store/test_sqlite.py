@@ -74,16 +74,20 @@ async def test_the_wal_does_not_grow_beside_a_busy_writer(db_url: str, tmp_path:
     checkpoints = Checkpoints(make_engine(db_url, "checkpoint", busy_timeout=0.0), interval=0.001, long_wal=200)
     checkpoints.start(gate)
     wal = tmp_path / "gateway.db-wal"
-    sizes = []
-    for number in range(2000):
+    longest = unchanged = 0
+    for number in range(20_000):
         with gate.passed():
             writer.execute("INSERT INTO cursor VALUES ('a', 'b', ?, ?)", (str(number), "x" * 3000))
         checkpoints.wanted.set()
-        sizes.append(wal.stat().st_size)
+        size = wal.stat().st_size
+        longest, unchanged = max(longest, size), 0 if size > longest else unchanged + 1
+        if unchanged == 1500:
+            break
     checkpoints.stop()
     writer.close()
     assert checkpoints.failures == 0
-    assert max(sizes) < 2000 * 3 * 4096 / 4
+    # The other thread may have to wait for a processor, and the WAL grows meanwhile; but not with every commit.
+    assert unchanged == 1500, f"{longest} bytes after {number + 1} commits"
 
 
 async def test_closing_leaves_no_wal_behind(db_url: str, tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def traced(folder: Path, options: list[str], strace: list[str]) -> tuple[str, st
         str(folder),
         f"sqlite:///{folder / 'gateway.db'}",
     ]
-    done = subprocess.run([*command, *options], cwd=ROOT, check=True, capture_output=True, text=True, timeout=100)
+    done = subprocess.run([*command, *options], cwd=ROOT, check=True, capture_output=True, text=True, timeout=220)
     return done.stdout, trace.read_text()
 
 
@@ -69,10 +69,14 @@ def test_the_disk_has_everything_between_the_last_byte_and_each_250(db_url: str,
 
 
 def test_fifty_senders_need_one_sync_for_ten_accepts_at_most(db_url: str, tmp_path: Path) -> None:
-    said, trace = traced(tmp_path, ["--mails", "1000", "--senders", "50", "--small"], ["-e", "trace=fsync,fdatasync"])
+    said, trace = traced(
+        tmp_path, ["--mails", "1000", "--senders", "50", "--small"], ["-y", "-e", "trace=fsync,fdatasync"]
+    )
     commits, jobs = map(int, re.search(r"commits (\d+) jobs (\d+)", said).groups())  # type: ignore[union-attr]
-    syncs = len(SYNC.findall(trace))
+    synced = [(line.split()[0], found[1]) for line in trace.splitlines() if (found := SYNC.search(line))]
+    # The first who writes down the WAL commits. Another thread copies it, the more often the longer all this takes.
+    writer = next(thread for thread, path in synced if path.endswith("-wal"))
+    syncs = sum(thread == writer for thread, _ in synced)
     assert jobs == 1000
-    assert commits <= 100
-    # Opening, checkpoints and closing have their own.
-    assert syncs <= 100 + 20
+    # Opening and closing have their own.
+    assert commits <= 100 and commits <= syncs <= 100 + 20

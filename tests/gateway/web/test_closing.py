@@ -34,7 +34,7 @@ async def test_who_connects_in_the_last_turn_of_the_loop_is_hung_up_on(used: Sit
     runner = await open_site(used.services)
     port = socket.create_server(("127.0.0.1", 0))
     await (ShortWay(runner, used.services, port) if short else web.SockSite(runner, port)).start()
-    with socket.create_connection(port.getsockname(), 30) as late:
+    with socket.create_connection(port.getsockname(), 90) as late:
         for _ in range(turns):
             await asyncio.sleep(0)
         await close(runner, port)

@@ -325,7 +325,7 @@ async def test_a_browser_shows_the_page_on_a_phone_without_scrolling_sideways(vi
         f"--user-data-dir={tmp_path / 'profile'}", "--force-device-scale-factor=1.5625", "--window-size=500,1600",
         "--virtual-time-budget=2000", f"--screenshot={tmp_path / 'page.png'}", f"{visitor.url}?score=4",
     ]  # fmt: skip
-    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, timeout=60, check=False, cwd=tmp_path)
+    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, timeout=180, check=False, cwd=tmp_path)
     assert done.returncode == 0, done.stderr[-500:]
     assert (tmp_path / "page.png").stat().st_size > 10_000
     assert await visitor.votes() == []

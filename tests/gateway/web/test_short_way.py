@@ -31,6 +31,7 @@ from tests.gateway.conftest import FrozenClock
 from tests.gateway.staffed import desk_context
 from tests.telegram.standin import SECRET
 
+PATIENCE = 90.0
 PATH = "/channels/telegram/main"
 UPDATE = b'{"update_id": 7, "message": {"message_id": 1, "date": 1, "chat": {"id": 5}, "text": "hello"}}'
 
@@ -116,7 +117,7 @@ class Desk:
     async def _read(self) -> None:
         """Until the framework has a connection: it has read what came first then."""
         assert self.runner.server is not None
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             while not self.runner.server.connections:  # noqa: ASYNC110 - it tells nobody
                 await asyncio.sleep(0.01)
 
@@ -129,7 +130,7 @@ class Answer:
 
 
 async def answer(reader: asyncio.StreamReader) -> Answer:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         head = await reader.readuntil(b"\r\n\r\n")
         status, *lines = head[:-4].split(b"\r\n")
         headers = dict(line.split(b": ", 1) for line in lines)
@@ -138,7 +139,7 @@ async def answer(reader: asyncio.StreamReader) -> Answer:
 
 async def ended(reader: asyncio.StreamReader) -> bytes:
     """What comes until the other side hangs up."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         with suppress(ConnectionResetError):
             return await reader.read()
     return b""
@@ -153,7 +154,7 @@ async def opened(
     def failpoint(name: str) -> None:
         if name == "before-commit" and held.is_set():
             reached.set()
-            assert go.wait(60)
+            assert go.wait(2 * PATIENCE)
 
     db = open_database(url, readers=1, failpoint=failpoint)
     ctx = desk_context(http={"trusted_proxies": list(proxies)})
@@ -189,7 +190,7 @@ async def desk(db_url: str, blobs: Blobs, clock: FrozenClock, tmp_path: Path) ->
 async def test_an_update_is_answered_after_its_commit_and_the_framework_sees_nothing_of_it(desk: Desk) -> None:
     desk.held.set()
     said = asyncio.create_task(desk.say(request()))
-    assert await asyncio.to_thread(desk.reached.wait, 30)
+    assert await asyncio.to_thread(desk.reached.wait, PATIENCE)
     assert await desk.entries() == []
     done, _ = await asyncio.wait({said}, timeout=0.2)
     assert not done
@@ -284,7 +285,7 @@ async def test_requests_of_a_kept_connection_are_answered_in_their_order(desk: D
             assert (await answer(reader)).status == b"HTTP/1.1 200 OK"
         desk.held.set()
         writer.write(request(UPDATE.replace(b"7", b"30")))
-        assert await asyncio.to_thread(desk.reached.wait, 30)
+        assert await asyncio.to_thread(desk.reached.wait, PATIENCE)
         writer.write(request(UPDATE.replace(b"7", b"31")))  # before it has an answer to the last one
         assert desk.long == 0
         desk.go.set()
@@ -300,7 +301,7 @@ async def test_who_is_gone_before_the_commit_has_said_it_all_the_same(desk: Desk
     desk.held.set()
     _, writer = await asyncio.open_connection("127.0.0.1", desk.port)
     writer.write(request())
-    assert await asyncio.to_thread(desk.reached.wait, 30)
+    assert await asyncio.to_thread(desk.reached.wait, PATIENCE)
     writer.transport.abort()
     desk.go.set()
     assert (await desk.say(request(UPDATE.replace(b"7", b"8")))).status == b"HTTP/1.1 200 OK"
@@ -332,9 +333,9 @@ async def test_one_that_cannot_be_a_row_or_a_message_keeps_no_other_from_it(desk
     desk.held.set()
     bodies = [UPDATE.replace(b"7", b"%d" % number) for number in range(4)]
     first = asyncio.create_task(desk.say(request(b"{}")))
-    assert await asyncio.to_thread(desk.reached.wait, 30)
+    assert await asyncio.to_thread(desk.reached.wait, PATIENCE)
     others = [asyncio.create_task(desk.say(request(body))) for body in [*bodies[:2], b"no row", *bodies[2:]]]
-    await asyncio.wait_for(strange.begun.wait(), 30)
+    await asyncio.wait_for(strange.begun.wait(), PATIENCE)
     desk.go.set()
     assert (await first).status == b"HTTP/1.1 200 OK"
     found = [(await one).status for one in others]
@@ -350,7 +351,7 @@ async def test_at_the_end_what_is_under_way_is_answered_and_everybody_hung_up_on
     desk.held.set()
     busy, busy_writer = await asyncio.open_connection("127.0.0.1", desk.port)
     busy_writer.write(request())
-    assert await asyncio.to_thread(desk.reached.wait, 30)
+    assert await asyncio.to_thread(desk.reached.wait, PATIENCE)
     ending = asyncio.create_task(desk.way.stop())
     assert await ended(idle) == b""
     idle_writer.close()
@@ -359,7 +360,7 @@ async def test_at_the_end_what_is_under_way_is_answered_and_everybody_hung_up_on
     assert (await answer(busy)).status == b"HTTP/1.1 200 OK"
     assert await ended(busy) == b""
     busy_writer.close()
-    await asyncio.wait_for(ending, 30)
+    await asyncio.wait_for(ending, PATIENCE)
 
 
 async def test_who_says_nothing_for_long_is_hung_up_on(

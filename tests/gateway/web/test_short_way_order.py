@@ -16,7 +16,7 @@ from gateway.web import short_way
 from gateway.web.short_way import ShortWay
 from normalizer.message import RawMessage
 from tests.gateway.conftest import FrozenClock
-from tests.gateway.web.test_short_way import UPDATE, Desk, answer, ended, opened, request
+from tests.gateway.web.test_short_way import PATIENCE, UPDATE, Desk, answer, ended, opened, request
 
 OK = b"HTTP/1.1 200 OK"
 
@@ -45,7 +45,7 @@ async def desk(db_url: str, blobs: Blobs, clock: FrozenClock, tmp_path: Path) ->
 
 async def not_read_from(way: ShortWay) -> None:
     """Until the only connection holds what came too early, and is not read from."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while True:
             (connection,) = way.connections
             if connection.transport is not None and not connection.transport.is_reading():
@@ -59,7 +59,7 @@ async def test_what_came_behind_one_that_could_not_be_committed_is_answered_in_i
     reader, writer = await asyncio.open_connection("127.0.0.1", desk.port)
     try:
         writer.write(request(update(1)))
-        await asyncio.wait_for(unsure.begun.wait(), 30)
+        await asyncio.wait_for(unsure.begun.wait(), PATIENCE)
         writer.write(request(update(2)))
         await not_read_from(desk.way)
         desk.services.begin = usual
@@ -87,8 +87,8 @@ async def test_a_commit_that_never_ends_holds_up_no_end(desk: Desk, monkeypatch:
     desk.held.set()
     reader, writer = await asyncio.open_connection("127.0.0.1", desk.port)
     writer.write(request(update(1)))
-    assert await asyncio.to_thread(desk.reached.wait, 30)
-    await asyncio.wait_for(desk.way.stop(), 30)
+    assert await asyncio.to_thread(desk.reached.wait, PATIENCE)
+    await asyncio.wait_for(desk.way.stop(), PATIENCE)
     assert await ended(reader) == b"", "nobody is told of what may not be"
     assert not desk.way.connections
     writer.close()
