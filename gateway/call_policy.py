@@ -19,6 +19,16 @@ Number: TypeAlias = Annotated[str, StringConstraints(pattern=r"^\+[1-9][0-9]{6,1
 Menu: TypeAlias = Annotated[tuple[Way, ...], Field(min_length=1, max_length=4)]
 
 
+class CallLimits(Described, BaseModel):
+    """What no call goes beyond."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    answers: int = Field(default=40, ge=10, le=500)
+    """The most answers of a caller (keys, a recording, silence, the end of ringing somebody) in one call, so that none
+    goes on for ever; behind the last one the caller hears a farewell. What was said or chosen by then has a ticket."""
+
+
 class CallPolicy(Described, BaseModel):
     """One policy for every number. Hours are those of the caller's contract, of strangers the desk's own; the number of
     the engineer on duty is the contract's `emergency_phone`."""
@@ -55,6 +65,7 @@ class CallPolicy(Described, BaseModel):
     """Seconds of silence that end a recording."""
     call_back: bool = True
     """Whether callers are asked which number they want to be called back on."""
+    limits: CallLimits = CallLimits()
     missed: Literal["reason", "ticket"] = "reason"
     """What a call leaves behind in which nothing was chosen and nothing said. reason: a line in the list of calls;
     ticket: a ticket, so that somebody calls back."""
@@ -70,6 +81,17 @@ class CallPolicy(Described, BaseModel):
             raise ValueError(f"announcement lacks words in {', '.join(silent)}: some callers would hear nothing")
         return self
 
+    @model_validator(mode="after")
+    def _leads_everybody_to_an_end(self) -> Self:
+        # The language, the menu, a recording, the call back and its number; everybody who is rung, one on duty besides.
+        wanted = 5 * self.attempts + len(self.people) + 1
+        if self.limits.answers < wanted:
+            raise ValueError(
+                f"limits.answers should be {wanted} or more: with {self.attempts} attempts and {len(self.people)} "
+                "people a caller would be cut off before they are recorded"
+            )
+        return self
+
     def plan(self) -> Plan:
         """As the steps of a call want it."""
         return self._plan
@@ -77,7 +99,7 @@ class CallPolicy(Described, BaseModel):
     @cached_property
     def _plan(self) -> Plan:
         # Every answer to a caller asks for it.
-        return Plan(**self.model_dump(exclude={"missed", "hours"}))
+        return Plan(**self.model_dump(exclude={"missed", "hours", "limits"}), steps=self.limits.answers)
 
 
 def load(folder: Path, *, calendars: Collection[str] | None = None) -> tuple[CallPolicy | None, list[Problem]]:

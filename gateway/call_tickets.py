@@ -196,7 +196,7 @@ class Turn(Asked):
         if self.event.ours or state.rates:
             self._close_ours(reason)
             return
-        missed = reason == "silent" and self.ctx.calls.missed == "ticket"
+        missed = reason == "silent" and (self.ctx.calls.missed == "ticket" or self._is_unheard())
         if (reason in LEFT or missed) and self.ticket_id() is None:
             self._leave(state, reason)
         elif reason == "put_through":
@@ -208,6 +208,11 @@ class Turn(Asked):
             heard = reason == "unfinished" and calls.first_words(self.conn, self.call.id) is not None
             outcome = "ticket" if heard or reason not in LEFT else reason
         calls.change(self.conn, self.call.id, outcome=outcome)
+
+    def _is_unheard(self) -> bool:
+        """Somebody called, and nobody asked us what they should hear: they know that we were away, and nobody else
+        does."""
+        return self.call.step == calls.UNASKED and isinstance(self.event.happening, Ended)
 
     def _close_ours(self, reason: str) -> None:
         """A call that we made leaves no ticket: nobody asked us for anything."""
@@ -234,13 +239,20 @@ class Turn(Asked):
     def _leave(self, state: ivr.State, reason: str) -> None:
         notes = notes_of(self)
         if reason != "put_through":
-            self._write(notes.about(self, state, notes.words[self.unheard_end]), state)
+            self._write(notes.about(self, state, self._end()), state)
             return
         self._write(notes.about(self, state, self._talk(state)[2]), state, tags=(PUT_THROUGH,))
         ticket_id = self.ticket_id()
         if ticket_id is not None:
             self._note(ticket_id, notes.words["ticket_to_complete"])
             self._tell_answer(ticket_id, state)
+
+    def _end(self) -> str:
+        """How it ended, in words."""
+        ended, notes = self.event.happening, notes_of(self)
+        if isinstance(ended, Ended) and self._is_unheard():
+            return notes.say("ticket_away", length=length(ended.seconds))
+        return notes.words[self.unheard_end]
 
     def _talk(self, state: ivr.State) -> tuple[str, int, str]:
         """(whom they were put through to, seconds, both in words)."""

@@ -7,7 +7,7 @@ comes again is answered as before. Caller ids prove nothing: they tell at most w
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection
@@ -39,7 +39,7 @@ def file_call(conn: Connection, ctx: Context, entry: Entry, event: CallEvent, no
         return put_back(conn, entry, now)
     row = calls.lock(
         conn, raw.channel, raw.account, event.call, caller=caller, called=event.called,
-        state=_FIRST, now=raw.received_at, entry_id=entry.id,
+        state=_FIRST, now=_begun(raw.received_at, event), entry_id=entry.id,
     )  # fmt: skip
     if row.caller != caller and not event.aside:
         if row.step != calls.UNASKED or not call_facts.is_hidden(row.caller):
@@ -51,6 +51,11 @@ def file_call(conn: Connection, ctx: Context, entry: Entry, event: CallEvent, no
     because = _aside(turn) if event.aside else _asked(turn)
     ticket_id, number = turn.ticket()
     return Filed(kind="call", ticket_id=ticket_id, number=number, because=because)
+
+
+def _begun(at: datetime, event: CallEvent) -> datetime:
+    """When the call began of which this is told at `at`: the end may be the first that we hear of it."""
+    return at - timedelta(seconds=event.happening.seconds) if isinstance(event.happening, Ended) else at
 
 
 def _aside(turn: Turn) -> str:

@@ -8,6 +8,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from channels.contract import Clock, Cursor, Folder, Listed, Mark
+from gateway.store import calls as call_rows
 from gateway.store import cursors, journal, mailboxes
 from gateway.store.database import Database
 
@@ -25,6 +26,10 @@ class StoreLedger:
     async def known(self, channel: str, ids: Sequence[str]) -> frozenset[str]:
         """Those that are in the journal."""
         return await self._db.read(lambda conn: journal.known(conn, channel, ids))
+
+    async def known_calls(self, channel: str, account: str, calls: Sequence[str]) -> frozenset[str]:
+        """Those of which something is in the journal."""
+        return await self._db.read(lambda conn: call_rows.known(conn, channel, account, calls))
 
     async def missing(self, folder: Folder, uids: Sequence[int]) -> Sequence[int]:
         """Those of which nothing is known."""

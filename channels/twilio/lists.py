@@ -26,7 +26,9 @@ SECONDS = 30.0
 LONGEST = 32 * 1024 * 1024
 """Bytes of one page."""
 PAGE = 200
-"""Messages of one page; the API gives 1,000 at most."""
+"""Messages, or calls, of one page; the API gives 1,000 at most."""
+PAGES = 20
+"""Of a list that is read as a whole."""
 VERSION = "/2010-04-01/Accounts"
 
 
@@ -74,6 +76,12 @@ class Lists:
         """Path of the first page of a message's files."""
         return f"{self._prefix}{VERSION}/{self._account.account_sid}/Messages/{_quoted(sid)}/Media.json"
 
+    def calls(self, to: str, first: date, last: date) -> str:
+        """Path of the first page of calls to a number that began on these days (UTC), the newest first.
+        https://www.twilio.com/docs/voice/api/call-resource#read-multiple-call-resources"""
+        wanted = {"To": to, "StartTime>": f"{first}", "StartTime<": f"{last}", "PageSize": f"{PAGE}"}
+        return f"{self._prefix}{VERSION}/{self._account.account_sid}/Calls.json?{urlencode(wanted)}"
+
     def call(self, sid: str) -> str:
         """Path of a call."""
         return f"{self._prefix}{VERSION}/{self._account.account_sid}/Calls/{_quoted(sid)}.json"
@@ -101,6 +109,17 @@ class Lists:
             items=[one for one in items if isinstance(one, dict)],
             next=self._own(more) if isinstance(more, str) and more else "",
         )
+
+    async def whole(self, path: str, key: str) -> Sequence[Mapping[str, Any]]:
+        """The items of all pages of a short list. Raises NotListed, also for a list without an end."""
+        found: list[Mapping[str, Any]] = []
+        for _ in range(PAGES):
+            page = await self.page(path, key)
+            found += page.items
+            if not page.next:
+                return found
+            path = page.next
+        raise NotListed(f"{self.host} has no end of pages")
 
     async def one(self, path: str) -> Mapping[str, Any]:
         """What stands at a path. Raises NotListed."""

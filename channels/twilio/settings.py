@@ -34,6 +34,13 @@ Number: TypeAlias = Annotated[str, StringConstraints(pattern=r"^(\+[1-9][0-9]{6,
 Prefix: TypeAlias = Annotated[str, StringConstraints(pattern=r"^\+[1-9][0-9]{0,14}$")]
 
 
+def not_too_often(pause: timedelta) -> timedelta:
+    """A pause between comparisons with a list. Raises ValueError."""
+    if 0 < pause.total_seconds() < 60:
+        raise ValueError("should be 1m or more; 0s for never")
+    return pause
+
+
 class Template(Described, BaseModel):
     """A text that WhatsApp has approved, as the console's Content Template Builder names it."""
 
@@ -152,12 +159,7 @@ class TwilioAccount(TwilioNumbers):
             raise ValueError("prefixes must name the countries that are written to: a short code has none")
         return self
 
-    @field_validator("reconcile")
-    @classmethod
-    def _is_not_too_often(cls, pause: Duration) -> Duration:
-        if 0 < pause.total_seconds() < 60:
-            raise ValueError("should be 1m or more; 0s for never")
-        return pause
+    _is_not_too_often = field_validator("reconcile")(not_too_often)
 
     def most_a_day(self) -> int | None:
         """`daily_limit`."""

@@ -1,14 +1,17 @@
-"""The parts of the channel: a webhook and a sender, or a telephone, for each account, and what fetches recordings."""
+"""The parts of the channel: a webhook, a sender and a reader of lists, or a telephone, for each account, and
+what fetches recordings."""
 
 from __future__ import annotations
 
+import random
 import secrets
 from collections.abc import Mapping
 
-from channels.contract import Fetcher, Parts, Prober, Sender, Webhook, Wiring
+from channels.contract import Fetcher, Listener, Parts, Prober, Sender, Webhook, Wiring
 from channels.twilio.outbound import Line
 from channels.twilio.parts import keys_of
 from channels.voice.fetch import RecordingFetcher
+from channels.voice.missed import MissedCalls
 from channels.voice.outbound import CallProber, CallSender
 from channels.voice.settings import VoiceAccount
 from channels.voice.sip.parts import parts as sip_parts
@@ -24,7 +27,7 @@ def build(accounts: Mapping[str, VoiceAccount | SipAccount], wiring: Wiring) -> 
     return Parts(
         senders={**theirs.senders, **ours.senders},
         probers=theirs.probers,
-        listeners=ours.listeners,
+        listeners=(*theirs.listeners, *ours.listeners),
         webhooks=theirs.webhooks,
         fetchers={**theirs.fetchers, **ours.fetchers},
     )
@@ -35,6 +38,7 @@ def _twilio(accounts: Mapping[str, VoiceAccount], wiring: Wiring) -> Parts:
     senders: dict[str, Sender] = {}
     probers: dict[str, Prober] = {}
     fetchers: dict[str, Fetcher] = {}
+    listeners: list[Listener] = []
     for name, account in accounts.items():
         for key, said in account.wrong_secrets().items():
             raise ValueError(f"channels.voice.{name}.{key}: {said}")
@@ -55,7 +59,11 @@ def _twilio(accounts: Mapping[str, VoiceAccount], wiring: Wiring) -> Parts:
         senders[name] = CallSender(name, account, line, public_url=public_url, clock=wiring.clock)
         probers[name] = CallProber(name, account, line, clock=wiring.clock)
         fetchers[name] = RecordingFetcher(name, account, keys.tokens, clock=wiring.clock, unique=_unique)
-    return Parts(senders=senders, webhooks=webhooks, fetchers=fetchers, probers=probers)
+        if wiring.ledger is not None and account.reconcile:
+            listeners.append(
+                MissedCalls(name, account, keys.tokens, clock=wiring.clock, ledger=wiring.ledger, chance=random.random)
+            )
+    return Parts(senders=senders, listeners=listeners, webhooks=webhooks, fetchers=fetchers, probers=probers)
 
 
 def _unique() -> str:

@@ -7,11 +7,10 @@ https://www.twilio.com/docs/voice/api/recording#delete-a-recording-resource
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 
@@ -26,10 +25,6 @@ from normalizer.message import RawMessage
 
 ENDING, RESOURCE = ".mp3", ".json"
 """Of the address of the sound, and of what is deleted."""
-UNFINISHED = frozenset({"in-progress", "paused", "stopped", "processing"})
-"""Statuses of a recording that may still become one that can be heard."""
-PAGES = 20
-"""Of the recordings of one call."""
 GONE = frozenset({200, 204, 404, 410})
 """Statuses after which it is not there."""
 
@@ -102,20 +97,8 @@ class RecordingFetcher(TwilioFetcher):
             return ()
         if not told.is_over(call):
             raise FetchFailed("the call goes on", permanent=False, absent=True)
-        recordings = await _whole(lists, lists.recordings(sid))
-        if any(text_of(one, "status") in UNFINISHED for one in recordings):
+        recordings = await lists.whole(lists.recordings(sid), "recordings")
+        if told.are_unfinished(recordings):
             raise FetchFailed("a recording is not ready yet", permanent=False, absent=True)
         found = [(one, lists.recording(text_of(one, "sid"))) for one in recordings if text_of(one, "sid")]
         return told.raws_listed({**call, "sid": sid}, found, channel="voice", account=self._name, now=self._now())
-
-
-async def _whole(lists: Lists, path: str) -> Sequence[Mapping[str, Any]]:
-    """All pages of a call's recordings. Raises NotListed, also for a list without an end."""
-    found: list[Mapping[str, Any]] = []
-    for _ in range(PAGES):
-        page = await lists.page(path, "recordings")
-        found += page.items
-        if not page.next:
-            return found
-        path = page.next
-    raise NotListed(f"{lists.host} has no end of pages")

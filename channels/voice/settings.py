@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 
 from channels.dialling import allowed
 from channels.durations import Duration
-from channels.twilio.settings import Prefix, TwilioNumbers
+from channels.twilio.settings import Prefix, TwilioNumbers, not_too_often
 from normalizer.message import RATING_CALL
 
 
@@ -31,6 +31,12 @@ class VoiceAccount(TwilioNumbers):
     delete_recordings_after: Duration | None = None
     """How long after a recording is here, and listened to, it is deleted at the provider: 0s for at once. Without it
     recordings stay there as a second copy, for ever."""
+    reconcile: Duration = timedelta(minutes=15)
+    """How often the provider's list of calls is compared with what came, also at each start: a call during which
+    nothing here could be reached becomes a ticket. 0s: never, for a provider without a list, or where calls to these
+    numbers are not led from here."""
+    reconcile_back: Duration = timedelta(0)
+    """Calls to a number so long before its first start are taken in, too; nothing older ever is."""
     provider: Literal["twilio"] = "twilio"
     """Twilio, https://www.twilio.com. There is also `sip`, a telephone of our own, with keys of its own."""
 
@@ -40,6 +46,8 @@ class VoiceAccount(TwilioNumbers):
         if not timedelta(seconds=10) <= span <= timedelta(minutes=1):
             raise ValueError("should be from 10s to 1m")
         return span
+
+    _is_not_too_often = field_validator("reconcile")(not_too_often)
 
     def endpoints(self) -> tuple[str, ...]:
         """Our numbers with "voice:" in front: the same ones may take text messages, too."""

@@ -23,6 +23,8 @@ OURS = "outbound"
 """What `Direction` begins with where we called."""
 OVER = frozenset({"completed", "busy", "no-answer", "failed", "canceled"})
 """`CallStatus` of a call that is over."""
+UNFINISHED = frozenset({"in-progress", "paused", "stopped", "processing"})
+"""Statuses of a recording that may still become one that can be heard."""
 BY_US = "RecordVerb"
 """Source of a recording that we asked for; others, of whole calls, are somebody else's."""
 NAMES: Mapping[str, str] = {
@@ -69,6 +71,11 @@ def is_over(call: Mapping[str, Any]) -> bool:
 def is_ours(call: Mapping[str, Any]) -> bool:
     """We called."""
     return text_of(call, "direction").startswith(OURS)
+
+
+def are_unfinished(recordings: Sequence[Mapping[str, Any]]) -> bool:
+    """Some of these recordings may still become ones that can be heard."""
+    return any(text_of(one, "status") in UNFINISHED for one in recordings)
 
 
 def raws_listed(

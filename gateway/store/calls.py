@@ -21,7 +21,7 @@ UNASKED = -1
 """Step of a call in which nothing was asked yet."""
 
 # Made once: somebody waits on the line for each of them.
-_PENDING = is_one_of(entry.c.state, "pending")
+_PENDING, _QUARANTINED = (is_one_of(entry.c.state, state) for state in ("pending", "quarantined"))
 _CALL = Prepared(select(call).where(call.c.id == bindparam("of_call")))
 _PLACE = (
     call.c.channel == bindparam("of_channel"),
@@ -113,6 +113,19 @@ def ticket_of(conn: Connection, call_id: int) -> tuple[int | None, str]:
 def find(conn: Connection, channel: str, account: str, sid: str) -> Row[Any] | None:
     """The call's row, or None."""
     return _PLACED.first(conn, {"of_channel": channel, "of_account": account, "of_call": sid})
+
+
+def known(conn: Connection, channel: str, account: str, sids: Sequence[str]) -> frozenset[str]:
+    """Those of these calls that have a row, or of which something waits to be filed, or could not be."""
+    if not sids:
+        return frozenset()
+    filed = select(call.c.call).where(call.c.channel == channel, call.c.account == account, call.c.call.in_(sids))
+    found = frozenset(conn.scalars(filed))
+    for state in (_PENDING, _QUARANTINED):
+        # As above: not by the index on the channel.
+        held = select(entry.c.peer).where(state, entry.c.channel.concat("") == channel, entry.c.peer.in_(sids))
+        found |= frozenset(conn.scalars(held))
+    return found
 
 
 def answer(conn: Connection, call_id: int, step: int) -> Mapping[str, Any] | None:

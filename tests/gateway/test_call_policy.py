@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from gateway import call_policy
+from gateway.call_policy import CallPolicy
 from gateway.dialogs import ivr
-from gateway.dialogs.ivr_states import Ask, Known, State
+from gateway.dialogs.ivr_states import Ask, Bye, Known, State
 from gateway.store.blobs import Blobs
 from gateway.store.database import Database
 from normalizer.call import Pressed
@@ -43,12 +45,30 @@ def test_an_announcement_is_heard_once_behind_the_outage_in_the_callers_language
     [
         ('announcement: {uk: "Свято.", ru: ""}', "announcement lacks words in ru, en"),
         ("announcement: {de: Feiertag}", "announcement"),
+        ("limits: {answers: 9}", "limits.answers: "),
+        ("limits: {answers: 12}", "limits.answers should be 16 or more: with 3 attempts and 0 people"),
+        ('{limits: {answers: 21}, attempts: 4, people: ["+380440000009"]}', "limits.answers should be 22 or more"),
+        ("limits: {calls: 3}", "limits.calls"),
         ("hours: never", "hours: there is no such calendar; there are always"),
     ],
 )
 def test_what_some_callers_would_not_hear_or_nobody_knows_is_a_problem(tmp_path: Path, words: str, said: str) -> None:
     found, problems = call_policy.load(written(tmp_path, words), calendars=["always"])
     assert found is None and any(said in str(problem) for problem in problems), problems
+
+
+def test_a_call_takes_as_many_answers_as_the_policy_says(tmp_path: Path) -> None:
+    assert CallPolicy().plan().steps == 40
+    found, problems = call_policy.load(written(tmp_path, "limits: {answers: 17}"))
+    assert found is not None and problems == []
+    state, _ = ivr.step(found.plan(), State(), Known(language="en"))
+    for answers in range(1, 18):
+        # The same again, in a menu that may be asked for so often.
+        state, actions = ivr.step(found.plan(), replace(state, tries=0), Pressed(digits="*"))
+        assert state.steps == answers and state.node == "menu"
+    state, actions = ivr.step(found.plan(), replace(state, tries=0), Pressed(digits="*"))
+    assert state.node == "over" and isinstance(actions[-1], Bye)
+    assert [prompt.text for prompt in actions[-1].prompts] == ["goodbye"]
 
 
 @pytest.mark.parametrize(("hours", "closed"), [("", False), ("closed", True)])

@@ -2,8 +2,8 @@
 
 https://www.twilio.com/docs/voice/api/call-resource, https://www.twilio.com/docs/voice/answering-machine-detection and
 https://www.twilio.com/docs/api/errors. The call goes on beside the answer to the request that made it, and is led
-by its documents as any other. The list has the account's own calls alone; one that is not dialled yet has no
-time of its start.
+by its documents as any other. One that is not dialled yet has no time of its start. Calls that came in are in
+`calls_listed`.
 """
 
 from __future__ import annotations

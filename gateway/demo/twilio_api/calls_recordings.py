@@ -39,6 +39,7 @@ class Recording:
     missing: int = 0
     """How many of the next requests for it are answered with 404."""
     deleted: bool = False
+    status: str = "completed"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -109,7 +110,7 @@ class Recordings:
         """As JSON has it."""
         return {
             "sid": found.sid, "account_sid": self.network.account_sid, "call_sid": found.call_sid,
-            "duration": str(found.seconds), "channels": 1, "source": "RecordVerb", "status": "completed",
+            "duration": str(found.seconds), "channels": 1, "source": "RecordVerb", "status": found.status,
             "date_created": format_datetime(found.created), "error_code": None, "price": None,
             "uri": f"{BASE}/{self.network.account_sid}/Recordings/{found.sid}.json",
         }  # fmt: skip

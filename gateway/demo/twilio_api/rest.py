@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from email.utils import parsedate_to_datetime
 from typing import Literal, TypeAlias
 from urllib.parse import urlencode
 
@@ -289,12 +290,20 @@ class TwilioApi:
         }  # fmt: skip
 
     def _calls(self, said: dict[str, str]) -> object:
-        """On one page: nobody makes so many calls here."""
+        """Calls of the account's and those that came in, the newest first."""
         self._complain(unknown(list(said), calls_outgoing.LIST, "calls"))
         calls_outgoing.check_list(said)
-        found = self.outgoing.listed(said)[: int(said.get("PageSize", "50"))]
-        shown = [one.shown(self.network.account_sid) for one in found]
-        return {"calls": shown, "page": 0, "next_page_uri": None, "previous_page_uri": None}
+        found = [one.shown(self.network.account_sid) for one in self.outgoing.listed(said)]
+        found += self.outgoing.telephony.remembered.listed(said)
+        found.sort(key=lambda one: parsedate_to_datetime(str(one["date_created"])), reverse=True)
+        size, page = int(said.get("PageSize", "50")), int(said.get("Page", "0"))
+        more = {**said, "PageSize": str(size), "Page": str(page + 1), "PageToken": f"PACA{page}"}
+        path = f"{BASE}/{self.network.account_sid}/Calls.json"
+        return {
+            "calls": found[page * size : (page + 1) * size], "page": page, "page_size": size,
+            "next_page_uri": f"{path}?{urlencode(more)}" if len(found) > (page + 1) * size else None,
+            "previous_page_uri": None,
+        }  # fmt: skip
 
     def _complain(self, complaint: str) -> None:
         if complaint:
