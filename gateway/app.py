@@ -27,7 +27,6 @@ from gateway.checks import CHECKS
 from gateway.context import Context
 from gateway.erasing import Erasing
 from gateway.feeds import running
-from gateway.feeds.contract import Feed
 from gateway.fetching import Fetching
 from gateway.folders import Folders
 from gateway.housekeeping import Housekeeping
@@ -89,7 +88,7 @@ class _Core:
     parts: Mapping[str, Parts]
     pool: WorkerPool
     ports: Ports
-    feeds: Mapping[str, Feed]
+    feeds: running.Stores
     sources: Sources
     leases: Leases | None
     """Where this is one of several nodes."""

@@ -76,15 +76,15 @@ async def _replace_listeners(ports: Ports, _fresh: Configuration, parts: Mapping
 
 
 async def exchange_feeds(feeds: running.Feeds, clock: Clock, fresh: Configuration, _parts: Mapping[str, Parts]) -> Step:
-    """Ticket stores that came, went or are described in another way."""
+    """Ticket stores that came, went, are described in another way or have another secret."""
     try:
         taken = await running.exchanged(feeds, fresh.settings, clock=clock, random=Random())
     except ValueError as error:
         raise CannotAdopt(f"feeds: {error}; nothing was changed") from error
-    made = [feed for feed in taken.values() if feed not in feeds.by_name.values()]
+    made = [feed for feed in taken.by_name.values() if feed not in feeds.by_name.values()]
 
     def adopt() -> Sequence[Close]:
-        feeds.adopt(taken)
+        feeds.adopt(taken.by_name, taken.secrets)
         return []
 
     return Step(adopt=adopt, discard=partial(running.let_go, made))

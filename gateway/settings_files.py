@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, SecretStr
-
+from channels.credentials import named_in
 from channels.registry import CHANNELS
 from gateway import call_policy, operators, policy_files, survey_policy, texts, yaml_files
 from gateway.call_policy import CallPolicy
@@ -152,7 +151,7 @@ def _wrong_database(url: str) -> str:
 
 def _wrong_secrets(settings: Settings) -> list[tuple[tuple[str | int, ...], str]]:
     """Where and why: those that are not there; when all of them are, those that cannot be right."""
-    missing = [(loc, missing_secret(secret.get_secret_value())) for loc, secret in _secrets(settings, ())]
+    missing = [(loc, missing_secret(secret.get_secret_value())) for loc, secret in named_in(settings)]
     if found := [(loc, said) for loc, said in missing if said]:
         return found
     return [
@@ -182,18 +181,6 @@ def _agents_by_address(settings: Settings) -> dict[str, list[str]]:
     return found
 
 
-def _secrets(value: object, loc: tuple[str | int, ...]) -> Iterable[tuple[tuple[str | int, ...], SecretStr]]:
-    match value:
-        case SecretStr():
-            yield loc, value
-        case BaseModel():
-            for name in type(value).model_fields:
-                yield from _secrets(getattr(value, name), (*loc, name))
-        case Mapping():
-            for key, inner in value.items():
-                yield from _secrets(inner, (*loc, key))
-
-
 def missing_secret(reference: str) -> str:
     """Why a secret's reference does not lead to one; "" when it does."""
     kind, _, name = reference.partition(":")
@@ -208,6 +195,6 @@ def missing_secret(reference: str) -> str:
 
 def secret_files(settings: Settings) -> frozenset[Path]:
     """The files that hold secrets (`file:PATH` in the settings), resolved."""
-    named = [secret.get_secret_value() for _, secret in _secrets(settings, ())]
+    named = [secret.get_secret_value() for _, secret in named_in(settings)]
     references = (name.partition(":") for name in [*named, settings.secret_key, settings.database.url])
     return frozenset(Path(name).resolve() for kind, _, name in references if kind == "file")

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 
 from channels.contract import Fetcher, Listener, Parts, Webhook, Wiring
-from channels.credentials import reveal
+from channels.credentials import fingerprint, reveal
 from channels.telegram.fetch import TelegramFetcher
 from channels.telegram.outbound import TelegramSender
 from channels.telegram.polling import Poller
@@ -28,6 +28,8 @@ def build(accounts: Mapping[str, TelegramAccount], wiring: Wiring) -> Parts:
     for name, account in accounts.items():
         for key, said in account.wrong_secrets().items():
             raise ValueError(f"channels.telegram.{name}.{key}: {said}")
+        # First: what changes between the two is taken for changed by the next reload.
+        known = fingerprint(account)
         token = reveal(account.token)
         senders[name] = TelegramSender(
             name,
@@ -38,15 +40,18 @@ def build(accounts: Mapping[str, TelegramAccount], wiring: Wiring) -> Parts:
         )
         fetchers[name] = TelegramFetcher(account, token, unique=_unique)
         if account.mode == "webhook":
-            webhooks[name], watch = _hooked(name, account, token, wiring)
+            webhooks[name], watch = _hooked(name, account, token, wiring, known)
             listeners.append(watch)
         else:
-            listeners.append(_polled(name, account, token, wiring))
+            listeners.append(_polled(name, account, token, wiring, known))
     closing = OpenSenders([sender.close for sender in senders.values()])
     return Parts(senders=senders, listeners=[*listeners, closing], webhooks=webhooks, fetchers=fetchers)
 
 
-def _hooked(name: str, account: TelegramAccount, token: str, wiring: Wiring) -> tuple[TelegramHook, HookWatch]:
+def _hooked(
+    name: str, account: TelegramAccount, token: str, wiring: Wiring, known: str
+) -> tuple[TelegramHook, HookWatch]:
+    """The two know the bot's name together, so a reload changes both or none."""
     bot = BotName()
     hook = TelegramHook(
         name,
@@ -57,11 +62,12 @@ def _hooked(name: str, account: TelegramAccount, token: str, wiring: Wiring) -> 
         unique=_unique,
         suspects=wiring.suspects,
         bot=bot,
+        secrets=known,
     )
-    return hook, HookWatch(name, account, token, clock=wiring.clock, chance=random.random, bot=bot)
+    return hook, HookWatch(name, account, token, clock=wiring.clock, chance=random.random, bot=bot, secrets=known)
 
 
-def _polled(name: str, account: TelegramAccount, token: str, wiring: Wiring) -> Poller:
+def _polled(name: str, account: TelegramAccount, token: str, wiring: Wiring, known: str) -> Poller:
     return Poller(
         name,
         account,
@@ -71,6 +77,7 @@ def _polled(name: str, account: TelegramAccount, token: str, wiring: Wiring) -> 
         spool=wiring.spool,
         unique=_unique,
         chance=random.random,
+        secrets=known,
     )
 
 

@@ -62,7 +62,8 @@ class Reached:
 
 
 class Poller:
-    """One bot; `channels.contract.Listener`, `Watched`, `Exclusive` and `Reaches`. Starts again after a stop."""
+    """One bot; `channels.contract.Listener`, `Watched`, `Exclusive`, `Reaches` and `Replaced`. Starts again after a
+    stop."""
 
     def __init__(
         self,
@@ -77,11 +78,12 @@ class Poller:
         chance: Callable[[], float],
         pace: Pace | None = None,
         grace: float = GRACE,
+        secrets: str = "",
     ) -> None:
         """Without a `ledger` every start begins at the oldest update that is not confirmed. `grace`: seconds that an
-        answer may come later than the poll should last."""
+        answer may come later than the poll should last. `secrets`: fingerprint of those that the account names."""
         self._name, self._account, self._clock, self._ledger = account_name, account, clock, ledger
-        self._spool, self._unique, self._grace = spool, unique, grace
+        self._spool, self._unique, self._grace, self._secrets = spool, unique, grace, secrets
         self._api = Api(account, token)
         self._pace = pace or Pace()
         self._rounds = Rounds(
@@ -102,6 +104,10 @@ class Poller:
     def reaches(self) -> bool:
         """Always: what one program has read no other sees."""
         return True
+
+    def serves(self, successor: Poller) -> bool:
+        """The account says the same, and so do the secrets that it names."""
+        return (self._account, self._secrets) == (successor._account, successor._secrets)
 
     @property
     def lease(self) -> str:

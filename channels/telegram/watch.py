@@ -21,7 +21,7 @@ RECENT = timedelta(minutes=20)
 
 
 class HookWatch:
-    """One bot in webhook mode; `channels.contract.Listener`, `Watched` and `Reaches`."""
+    """One bot in webhook mode; `channels.contract.Listener`, `Watched`, `Reaches` and `Replaced`."""
 
     def __init__(
         self,
@@ -34,9 +34,11 @@ class HookWatch:
         bot: BotName,
         pace: Pace | None = None,
         every: float = EVERY,
+        secrets: str = "",
     ) -> None:
-        """`bot` gets its name from the first look."""
+        """`bot` gets its name from the first look; `secrets`: fingerprint of those that the account names."""
         self._name, self._clock, self._bot, self._every = account_name, clock, bot, every
+        self._account, self._secrets = account, secrets
         self._api = Api(account, token)
         self._rounds = Rounds(
             f"telegram/{account_name}", clock=clock, chance=chance, pace=pace or Pace(), judge=judging(self._explain)
@@ -52,6 +54,10 @@ class HookWatch:
     def reaches(self) -> bool:
         """Always, though it changes nothing there: the bot is the real desk's."""
         return True
+
+    def serves(self, successor: HookWatch) -> bool:
+        """The account says the same, and so do the secrets that it names."""
+        return (self._account, self._secrets) == (successor._account, successor._secrets)
 
     def trouble(self) -> str:
         """Why no updates come; "" when they do."""

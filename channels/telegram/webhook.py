@@ -44,7 +44,7 @@ class BotName:
 
 
 class TelegramHook:
-    """The webhook of one bot; `channels.contract.Webhook`, `AtOnce` and `Rechecks`."""
+    """The webhook of one bot; `channels.contract.Webhook`, `AtOnce`, `Rechecks` and `Replaced`."""
 
     def __init__(
         self,
@@ -57,13 +57,25 @@ class TelegramHook:
         unique: Callable[[], str],
         suspects: Suspects | None,
         bot: BotName,
+        secrets: str = "",
     ) -> None:
-        """Raises ValueError without a secret: anybody could write to such a webhook."""
+        """`secrets`: fingerprint of those that the account names.
+
+        Raises ValueError without a secret: anybody could write to such a webhook."""
         if not secret:
             raise ValueError(f"channels.telegram.{account_name}: the webhook has no secret")
         self._name, self._account, self._secret = account_name, account, secret.encode()
         self._clock, self._spool, self._unique = clock, spool, unique
-        self._suspects, self._bot = suspects, bot
+        self._suspects, self._bot, self._secrets = suspects, bot, secrets
+
+    @property
+    def name(self) -> str:
+        """For `channels.contract.Replaced`."""
+        return f"webhook telegram/{self._name}"
+
+    def serves(self, successor: TelegramHook) -> bool:
+        """The account says the same, and so do the secrets that it names."""
+        return (self._account, self._secrets) == (successor._account, successor._secrets)
 
     def routes(self, intake: Intake) -> Sequence[web.RouteDef]:
         """One route: 200 after the commit; 401 or 403 without the secret; 413, 400 and 408 for a body that is too

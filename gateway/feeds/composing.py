@@ -13,7 +13,7 @@ from sqlalchemy import Row as Found
 from gateway import actors
 from gateway.context import Context
 from gateway.feeds.contract import Alter, File, Name, Open, Person, Ref, Said, Say, Ticket, Write
-from gateway.feeds.queueing import differing, fields_of, is_public
+from gateway.feeds.queueing import differing, fields_of, is_public, waits_for_release
 from gateway.store import chats, schema, tickets
 from gateway.store import feeds as store
 from gateway.store.blobs import Blobs
@@ -63,6 +63,8 @@ def compose(conn: Connection, ctx: Context, blobs: Blobs, row: Row, now: datetim
     if row.kind == "open":
         if link.ref is not None:
             return Needless(why="the ticket is there already")
+        if not row.uncertain and waits_for_release(ctx.settings.feeds[row.feed], ticket):
+            return NotNow(until=now + LOOK_AGAIN, why="the ticket is held")
         return _with_message(conn, ctx, blobs, row, ticket, message, now, lambda said: Open(
             key=told.key, ticket=told, first=said))  # fmt: skip
     ref = _ref(link)

@@ -221,6 +221,10 @@ class Pushing:
             tried = await self._asked(row, made, feed, limit)
             if tried is not None:
                 return self._judged(row, tried, rules)
+            # It surely is not there: so it is not put there either when staff have to release it first.
+            made = await self._composed(_certain(row))
+            if isinstance(made, Settled):
+                return made, None
         if self._leases is not None and not self._leases.alive():
             return self._not_tried(row, "not written: this node's lease is over"), None
         began = self._clock()

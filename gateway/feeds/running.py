@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from random import Random
 
 from channels.contract import Clock
+from channels.credentials import fingerprint
 from gateway.context import Context
 from gateway.feeds.contract import Feed
 from gateway.feeds.kind import Wiring
@@ -26,6 +27,15 @@ NOTHING_TO_DO = 3600.0
 """Seconds between two looks whether there are stores by now, unless a reload brings one."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stores:
+    """What a configuration makes."""
+
+    by_name: Mapping[str, Feed]
+    secrets: Mapping[str, str]
+    """Feed -> the fingerprint of its secrets: behind the same name there may be another one by the next reload."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Feeds:
     """What runs."""
@@ -35,9 +45,12 @@ class Feeds:
     reading: Reading
     reads: Callable[[Work], Work]
     """When they may be read."""
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    """As of `Stores`."""
     _first: Sequence[Feed] = field(init=False)
     _retiring: set[asyncio.Task[None]] = field(default_factory=set)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
+    _borrowed: list[tuple[Feed, asyncio.Event]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._first = list(self.by_name.values())
@@ -71,6 +84,21 @@ class Feeds:
                 if feed not in self._first:
                     await feed.close()
 
+    @contextmanager
+    def borrowed(self, name: str) -> Iterator[Feed | None]:
+        """A feed for somebody beside the loops: a reload closes it after that. None: there is no such feed."""
+        feed, over = self.by_name.get(name), asyncio.Event()
+        if feed is None:
+            yield None
+            return
+        entry = (feed, over)
+        self._borrowed.append(entry)
+        try:
+            yield feed
+        finally:
+            self._borrowed.remove(entry)
+            over.set()
+
     def troubles(self) -> dict[str, str]:
         """For operators: what is wrong with each store."""
         found: dict[str, str] = {}
@@ -84,13 +112,14 @@ class Feeds:
 
     # -- another configuration --------------------------------------------------------------
 
-    def adopt(self, fresh: Mapping[str, Feed]) -> None:
+    def adopt(self, fresh: Mapping[str, Feed], secrets: Mapping[str, str] | None = None) -> None:
         """Go on with these, which are open. To be called in the event loop, in one turn with the new context.
 
-        What was built before and is not among them is closed once nothing is under way with it.
+        `secrets` as of `Stores`. What was built before and is not among the feeds is closed once nothing is under way
+        with it.
         """
         gone = [feed for name, feed in self.by_name.items() if fresh.get(name) is not feed]
-        self.by_name = dict(fresh)
+        self.by_name, self.secrets = dict(fresh), dict(secrets or {})
         self.pushing.adopt(fresh)
         self.reading.adopt(fresh)
         for feed in gone:
@@ -102,23 +131,26 @@ class Feeds:
     async def _retired(self, feed: Feed) -> None:
         await self.pushing.idle(feed)
         await self.reading.idle(feed)
+        for over in [over for one, over in self._borrowed if one is feed]:
+            await over.wait()
         await feed.close()
 
 
-async def opened(stack: AsyncExitStack, settings: Settings, *, clock: Clock, random: Random) -> Mapping[str, Feed]:
+async def opened(stack: AsyncExitStack, settings: Settings, *, clock: Clock, random: Random) -> Stores:
     """Every configured feed, open; closed with the stack, also where a reload has closed it before.
 
     Raises KeyError or OSError for a secret that is absent.
     """
+    secrets = _secrets(settings)
     built = build(settings, clock=clock, random=random)
     for feed in built.values():
         stack.push_async_callback(feed.close)
         await feed.open()
-    return built
+    return Stores(by_name=built, secrets=secrets)
 
 
 def loops(
-    by_name: Mapping[str, Feed],
+    stores: Stores,
     *,
     db: Database,
     ctx: Context,
@@ -135,8 +167,8 @@ def loops(
     """The loops of these feeds, not yet running. `told` is called when notices may have become due; `reads` makes
     of the loop that reads one that begins when it may."""
     pushing = Pushing(
-        db, ctx, feeds=by_name, blobs=blobs, clock=clock, random=random, owner=owner, metrics=metrics, after=told,
-        failpoint=failpoint, leases=leases,
+        db, ctx, feeds=stores.by_name, blobs=blobs, clock=clock, random=random, owner=owner, metrics=metrics,
+        after=told, failpoint=failpoint, leases=leases,
     )  # fmt: skip
 
     def heard() -> None:
@@ -144,19 +176,24 @@ def loops(
         pushing.wake()
 
     reading = Reading(
-        db, ctx, feeds=by_name, blobs=blobs, clock=clock, metrics=metrics, after=heard, leases=leases
+        db, ctx, feeds=stores.by_name, blobs=blobs, clock=clock, metrics=metrics, after=heard, leases=leases
     )  # fmt: skip
-    return Feeds(by_name=by_name, pushing=pushing, reading=reading, reads=reads)
+    return Feeds(by_name=stores.by_name, pushing=pushing, reading=reading, reads=reads, secrets=stores.secrets)
 
 
-async def exchanged(feeds: Feeds, fresh: Settings, *, clock: Clock, random: Random) -> Mapping[str, Feed]:
-    """The feeds of another configuration: those that say the same go on, the others are built and open.
+async def exchanged(feeds: Feeds, fresh: Settings, *, clock: Clock, random: Random) -> Stores:
+    """The feeds of another configuration: those that say the same, with the same secrets, go on; the others are built
+    and open.
 
     Raises KeyError, OSError or ValueError for a secret that is absent, or is none; then everything is closed again.
     """
     now = feeds.ctx.settings
     same = now.http.public_url == fresh.http.public_url
-    kept = {name: feed for name, feed in feeds.by_name.items() if same and fresh.feeds.get(name) == now.feeds[name]}
+    secrets = _secrets(fresh)
+    kept = {
+        name: feed for name, feed in feeds.by_name.items()
+        if same and fresh.feeds.get(name) == now.feeds[name] and feeds.secrets.get(name) == secrets[name]
+    }  # fmt: skip
     new = fresh.model_copy(update={"feeds": {name: one for name, one in fresh.feeds.items() if name not in kept}})
     built = build(new, clock=clock, random=random)
     try:
@@ -165,13 +202,18 @@ async def exchanged(feeds: Feeds, fresh: Settings, *, clock: Clock, random: Rand
     except BaseException:
         await let_go(built.values())
         raise
-    return {**kept, **built}
+    return Stores(by_name={**kept, **built}, secrets=secrets)
 
 
 async def let_go(feeds: Iterable[Feed]) -> None:
     """Close feeds."""
     for feed in feeds:
         await feed.close()
+
+
+def _secrets(settings: Settings) -> dict[str, str]:
+    """To be called before `build`: what is changed between the two is taken for changed by the next reload."""
+    return {name: fingerprint(feed) for name, feed in settings.feeds.items()}
 
 
 def build(settings: Settings, *, clock: Clock, random: Random) -> dict[str, Feed]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -82,6 +82,9 @@ class FeedSettings(Described, BaseModel):
     """Read what staff does there."""
     notes: bool = True
     """Push notes and unverified messages, too; as private ones."""
+    held: Literal["wait", "push"] = "wait"
+    """Tickets that are held, as suspected spam is: `wait` until staff release them, and never be written when they are
+    closed instead; `push` writes them at once, under the store's word for held."""
     poll: Duration = Field(default=timedelta(seconds=30), ge=timedelta(seconds=1))
     """Pause between two looks at what changed."""
     wait: Duration = timedelta(seconds=0)

@@ -19,7 +19,7 @@ from gateway.feeds import remarks
 from gateway.feeds.composing import Made
 from gateway.feeds.contract import Alter, Open, Outcome, Pushed, Ref
 from gateway.feeds.linking import moved
-from gateway.feeds.queueing import ticket_changed
+from gateway.feeds.queueing import ticket_changed, waits_for_release
 from gateway.feeds.settings import FeedSettings
 from gateway.store import feeds as store
 from gateway.store import schema, tickets
@@ -85,10 +85,13 @@ def _pause(row: Row, pushed: Pushed, ctx: Context, random: Random) -> timedelta:
 
 def settle(conn: Connection, ctx: Context, row: Row, settled: Settled, tried: Tried | None, now: datetime) -> bool:
     """Write it down with all its effects. False when the row is no longer this owner's and this attempt's."""
-    tickets.lock(conn, row.ticket_id)
+    ticket = tickets.lock(conn, row.ticket_id)
     link = store.link_of(conn, row.ticket_id, lock=True)
     if not store.settle(conn, row, settled, now):
         return False
+    feed = ctx.settings.feeds.get(row.feed)
+    if settled.state == "waiting" and link is not None and feed is not None and waits_for_release(feed, ticket):
+        store.withdraw(conn, link)  # it became so while it was tried
     if tried is None or link is None:
         if settled.state == "dead":
             _note(conn, row, "dead", {"detail": settled.detail}, now)

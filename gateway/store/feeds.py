@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal, TypeAlias
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, func, literal, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, literal, or_, select, update
 from sqlalchemy import Row as Found
 
 from gateway.store import leases
@@ -183,6 +183,20 @@ def of_ticket(conn: Connection, link: Link) -> list[Row]:
 def change(conn: Connection, row_id: int, **columns: Any) -> None:
     """Set columns of a write."""
     conn.execute(update(feed_write).where(feed_write.c.id == row_id).values(columns))
+
+
+def withdraw(conn: Connection, link: Link) -> bool:
+    """Forget that a ticket was to be opened in the store. False when it may be there: then everything stays."""
+    if link.state != "wanted":
+        return False
+    mine = and_(feed_write.c.feed == link.feed, feed_write.c.ticket_id == link.ticket_id)
+    opening = and_(mine, feed_write.c.kind == "open", feed_write.c.state == "waiting", ~feed_write.c.uncertain)
+    if not conn.execute(delete(feed_write).where(opening)).rowcount:
+        return False
+    # All others stood behind it, and none of them was tried.
+    conn.execute(delete(feed_write).where(mine))
+    conn.execute(delete(feed_link).where(feed_link.c.feed == link.feed, feed_link.c.ticket_id == link.ticket_id))
+    return True
 
 
 def skip_open(conn: Connection, link: Link, now: datetime, why: str) -> int:

@@ -13,8 +13,10 @@ from gateway.feeds import importing
 from gateway.feeds.contract import FeedError, Imports, Page
 from gateway.web.frame import ApiModel, Asked, Call, Job
 from gateway.web.problems import Problem
+from gateway.web.services import Services
 
 MAIL = "mail"
+NO_FEED = "no such feed; feeds are named in the configuration under `feeds`"
 
 
 class ImportBody(Asked):
@@ -47,19 +49,8 @@ class Imported(ApiModel):
 async def import_page(call: Call) -> Job:
     """Take over one page of open tickets."""
     name, body, services = call.request.match_info["feed"], call.body, call.services
-    feed: object = services.feeds.by_name.get(name) if services.feeds is not None else None
-    if feed is None:
-        raise Problem(404, "no such feed; feeds are named in the configuration under `feeds`")
-    if not isinstance(feed, Imports):
-        raise Problem(422, "this kind of store cannot list its open tickets")
     account = _account(call, body.account)
-    seconds = services.ctx.settings.feeds[name].timeout.total_seconds()
-    try:
-        page = await limited(feed.existing(body.cursor), seconds)
-    except FeedError as error:
-        raise Problem(502, str(error)) from None
-    if isinstance(page, NoAnswer):
-        raise Problem(502, page.detail)
+    page = await _page(services, name, body.cursor)
     ctx, now, actor = services.ctx, services.clock(), call.caller.actor
 
     def job(conn: Connection) -> Imported:
@@ -69,6 +60,25 @@ async def import_page(call: Call) -> Job:
         return _shown(page, done)
 
     return job
+
+
+async def _page(services: Services, name: str, cursor: str | None) -> Page:
+    """What the store has there. A reload leaves it the feed until it has answered."""
+    if services.feeds is None:
+        raise Problem(404, NO_FEED)
+    with services.feeds.borrowed(name) as feed:
+        one: object = feed
+        if one is None:
+            raise Problem(404, NO_FEED)
+        if not isinstance(one, Imports):
+            raise Problem(422, "this kind of store cannot list its open tickets")
+        try:
+            page = await limited(one.existing(cursor), services.ctx.settings.feeds[name].timeout.total_seconds())
+        except FeedError as error:
+            raise Problem(502, str(error)) from None
+    if isinstance(page, NoAnswer):
+        raise Problem(502, page.detail)
+    return page
 
 
 def _shown(page: Page, done: importing.Taken) -> Imported:

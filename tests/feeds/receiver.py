@@ -26,6 +26,8 @@ class Receiver:
     now: datetime | None
     """When signatures are checked; None: by the wall clock."""
     url: str = ""
+    key: str = OUT
+    """What signs."""
     taken: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     """webhook-id -> body, in the order of the first time."""
     repeats: int = 0
@@ -46,7 +48,10 @@ class Receiver:
                 pass
         try:
             name = verify(
-                [key_of(OUT)], {k.lower(): v for k, v in request.headers.items()}, body, self.now or datetime.now(UTC)
+                [key_of(self.key)],
+                {k.lower(): v for k, v in request.headers.items()},
+                body,
+                self.now or datetime.now(UTC),
             )
         except Forged:
             return web.Response(status=401)
