@@ -6,7 +6,7 @@ import asyncio
 import json
 import smtplib
 import urllib.request
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -177,9 +177,16 @@ class Desk:
         return [*notes, f"letters: {[(str(mail['To']), str(mail['Subject'])) for mail in self.letters('')]}"]
 
     async def opened(self, count: int = 1) -> None:
-        """Wait until the store has so many tickets of ours, and we know."""
-        linked = "SELECT ticket_id FROM feed_link WHERE state != 'wanted'"
+        """Wait until the store has so many tickets of ours, and we know; and until we listen to it: what staff did
+        there before that is no news."""
+        linked = "SELECT feed FROM feed_link WHERE state != 'wanted'"
         await self.until(lambda: len(self.rows(linked)) >= count, f"{count} tickets in the store")
+        await self.listened({row[0] for row in self.rows(linked)})
+
+    async def listened(self, feeds: Collection[str]) -> None:
+        """Wait until we know from where on what happens in these stores is news."""
+        begun = "SELECT account FROM cursor WHERE channel = 'feed' AND name = 'changes'"
+        await self.until(lambda: {row[0] for row in self.rows(begun)} >= {*feeds}, f"a first look at {feeds}")
 
     async def heard(self, count: int, kind: str) -> None:
         """Wait for so many events of a kind."""

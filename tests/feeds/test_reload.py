@@ -29,6 +29,7 @@ class Reloading(Desk):
         """These from now on."""
         write(self.config, feeds)
         await self.api("POST", "/reload", {})
+        await self.listened(feeds)
 
 
 def write(config: Path, feeds: dict[str, Any]) -> None:
