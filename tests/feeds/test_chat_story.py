@@ -15,6 +15,8 @@ from tests.mailboxes.desk import running
 from tests.telegram.standin import TOKEN, standin
 from tests.telegram.test_bot_story import ANNA, Story
 
+pytestmark = pytest.mark.timeout(600)
+
 
 async def test_a_chat_and_a_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BOT_TOKEN", TOKEN)

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.feeds.desk import desk
+
+pytestmark = pytest.mark.timeout(600)
 
 QUICK = {"wait": "1h"}
 

@@ -12,6 +12,8 @@ from tests.feeds.desk import LONG, Ahead, Desk, beside, settings
 from tests.feeds.shelf import shelf
 from tests.mailboxes.desk import Running, Store, child, until
 
+pytestmark = pytest.mark.timeout(600)
+
 SCRIPT = Path(__file__).with_name("child.py")
 
 

@@ -21,6 +21,8 @@ from tests.feeds.desk import TALK, Ahead, Desk, desk
 from tests.feeds.shelf import Mishap
 from tests.feeds.shelf_feed import SECRET
 
+pytestmark = pytest.mark.timeout(600)
+
 QUICK = {"timeout": "1s", "doubt": "0s"}
 """Where a try has to run out of time; only there, as a pause of the machine has others run out of it, too."""
 

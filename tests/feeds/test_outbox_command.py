@@ -7,8 +7,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.feeds.desk import desk
 from tests.gateway.cli.running import gateway
+
+pytestmark = pytest.mark.timeout(600)
 
 
 async def test_what_a_store_refused_is_listed_run_again_and_given_up(tmp_path: Path) -> None:

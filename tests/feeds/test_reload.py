@@ -61,7 +61,7 @@ async def both(stack: AsyncExitStack, folder: Path) -> tuple[Shelf, Shelf]:
     return made[0], made[1]
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 async def test_a_store_comes_changes_and_goes_beside_a_working_gateway(tmp_path: Path) -> None:
     async with AsyncExitStack() as stack:
         one, two = await both(stack, tmp_path)
@@ -99,7 +99,7 @@ async def test_a_store_comes_changes_and_goes_beside_a_working_gateway(tmp_path:
         assert len(told) == 1, "nothing is heard twice"
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 async def test_a_push_under_way_is_finished_by_the_feed_that_began_it(tmp_path: Path) -> None:
     async with shelf(tmp_path) as store, desk(tmp_path, store=feed_of(store, timeout="20m")) as it:
         store.mishaps = [("open", "slow")]
@@ -118,7 +118,7 @@ async def test_a_push_under_way_is_finished_by_the_feed_that_began_it(tmp_path: 
         assert store.seen.count("open") == 2 and store.seen.count("find") == 0
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 async def test_a_store_that_is_taken_away_while_it_is_written_to_keeps_its_rows(tmp_path: Path) -> None:
     async with shelf(tmp_path) as store, desk(tmp_path, store=feed_of(store, timeout="20m")) as it:
         store.mishaps = [("open", "slow")]

@@ -24,6 +24,8 @@ from tests.feeds.test_sql_legacy import MAPPING as LEGACY
 from tests.feeds.test_sql_legacy import Table, table
 from tests.mailboxes.desk import Store, child, running, until
 
+pytestmark = pytest.mark.timeout(600)
+
 __all__ = ["table"]
 
 OSTICKET = (

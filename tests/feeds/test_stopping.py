@@ -44,7 +44,7 @@ async def stopped(var: Path, options: tuple[str, ...], store: Any = None) -> Asy
     (var / "listening.json").unlink(missing_ok=True)
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 async def test_what_hangs_is_broken_off_and_asked_for_after_the_next_start(tmp_path: Path) -> None:
     var = tmp_path / "var"
     async with shelf(tmp_path) as store:
@@ -75,7 +75,7 @@ async def _beside_tables_that_hang(url: str, wire: Cutter, tmp_path: Path) -> No
         await again.until(lambda: again.writes() == [("open", "done")] * 2, "both are there")
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 async def test_a_database_that_is_gone_without_a_word_keeps_nobody_from_ending(
     postgres: Server, tmp_path: Path
 ) -> None:
@@ -88,7 +88,7 @@ async def test_a_database_that_is_gone_without_a_word_keeps_nobody_from_ending(
 
 @pytest.mark.services("mariadbd")
 @pytest.mark.xdist_group("mariadb")
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 async def test_nor_does_mariadb(mariadb: MariaServer, tmp_path: Path) -> None:
     name = mariadb.fresh()
     mariadb.run(TABLE.format(serial="INTEGER AUTO_INCREMENT"), name)

@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.feeds.desk import Desk, desk, feed_of, settings
 from tests.feeds.shelf import shelf
 from tests.feeds.shelf_feed import registered
 from tests.mailboxes.desk import running
+
+pytestmark = pytest.mark.timeout(600)
 
 
 async def test_mail_becomes_a_ticket_in_the_store_and_what_staff_do_there_reaches_the_requester(tmp_path: Path) -> None:
