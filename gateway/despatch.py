@@ -67,12 +67,9 @@ class Despatch:
         clock: Clock,
         random: Random,
         failpoint: FailPoint,
-        may_send: Callable[[], bool],
     ) -> None:
-        """`may_send` is asked right before a send begins: is what we claimed surely still ours?"""
         self.ctx = ctx
         self.wires = wires
-        self._may_send = may_send
         self._db, self._render, self._clock, self._random = db, render, clock, random
         self._failpoint = failpoint
         self._circuits: dict[Account, Circuit] = {}
@@ -92,8 +89,11 @@ class Despatch:
         pace = self._pace.get(account, QUICK)
         return max(1, min(AHEAD, int(QUICK / max(pace, 1e-6))))
 
-    async def send(self, row: Row) -> Settlement:
-        """One try of a row that is SENDING in a committed transaction."""
+    async def send(self, row: Row, still_ours: Callable[[], bool]) -> Settlement:
+        """One try of a row that is SENDING in a committed transaction.
+
+        `still_ours` is asked right before the send begins: has nobody taken over what we claimed?
+        """
         account = self.ctx.settings.account(row.channel, row.account)
         if account is None or account.outbound == "off":
             return results.of_state(row, "suppressed", "the account's outbound is off")
@@ -111,7 +111,7 @@ class Despatch:
         if not captured and (stopped := await self._over_limit(row)) is not None:
             return stopped
         self._failpoint("sending-committed")
-        answer = await self._call(sender, notice, (row.channel, row.account))
+        answer = await self._call(sender, notice, (row.channel, row.account), still_ours)
         self._failpoint("sent-unsettled")
         if not captured:
             self._judge(row, answer)
@@ -145,11 +145,13 @@ class Despatch:
         over = Receipt(delivery=Delivery.UNREACHABLE, about="channel", detail=why, fault=Fault.OURS)
         return self._of_receipt(row, over)
 
-    async def _call(self, sender: Sender, notice: Notice, account: Account) -> Receipt | NoAnswer:
+    async def _call(
+        self, sender: Sender, notice: Notice, account: Account, still_ours: Callable[[], bool]
+    ) -> Receipt | NoAnswer:
         loop = asyncio.get_running_loop()
         slots = self._slots.setdefault(account, asyncio.Semaphore(self._rules.per_account))
         async with slots, self._all_slots:
-            if not self._may_send():
+            if not still_ours():
                 return Receipt(delivery=Delivery.RETRY, detail="not sent: this node's lease is over", fault=Fault.OURS)
             begun = loop.time()
             answer = await limited(sender.send(notice), self._limit)

@@ -55,6 +55,8 @@ class Leases:
         self._db, self.owner, self.length, self._monotonic = db, owner, length, monotonic
         self._said: Mapping[str, str] = {}
         """What was wrong when it was last found out."""
+        self._lives = 0
+        """How often this node was dead to the others before its lease was renewed after all."""
         self._until: dict[str, float] = {}
         self._lost: dict[str, asyncio.Event] = {}
 
@@ -75,6 +77,12 @@ class Leases:
     def alive(self) -> bool:
         """Is what this node has claimed surely still its own?"""
         return self.holds(self.node)
+
+    def claiming(self) -> Callable[[], bool]:
+        """Before something is claimed: the check whether it is still surely ours, to be asked later. A node that stood
+        still and came back to life has its lease again, but not what it had claimed before."""
+        life = self._lives
+        return lambda: self._lives == life and self.alive()
 
     async def take(self, name: str) -> bool:
         """Try to get a lease, which is then renewed until it is dropped or lost. Raises Unavailable."""
@@ -109,11 +117,13 @@ class Leases:
         trouble = await self._trouble_soon()
         before, names = self._monotonic(), sorted(self._until)
 
-        def job(conn: Connection) -> frozenset[str]:
+        def job(conn: Connection) -> tuple[frozenset[str], bool]:
             store.tell(conn, self.node, {**trouble, **self.compare_clocks(conn)})
-            return store.renew(conn, names, self.owner, self.length)
+            dead = store.ran_out(conn, self.node)
+            return store.renew(conn, names, self.owner, self.length), dead
 
-        mine = await self._db.write(job)
+        mine, dead = await self._db.write(job)
+        self._lives += dead
         for name in names:
             if name in mine and name in self._until:
                 self._until[name] = before + self.length.total_seconds()

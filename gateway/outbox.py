@@ -76,8 +76,7 @@ class Outbox:
         self._owner = leases.owner if leases is not None else unique(owner, random)
         self._wires = Wires(senders=senders, capture=capture, probers=probers or {})
         self._despatch = Despatch(
-            db, ctx, self._wires, render=render, clock=clock, random=random, failpoint=failpoint,
-            may_send=_always if leases is None else leases.alive,
+            db, ctx, self._wires, render=render, clock=clock, random=random, failpoint=failpoint
         )  # fmt: skip
         self._woken = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -157,6 +156,7 @@ class Outbox:
         """Claim what may go out now and begin to send it. Returns how many; raises Unavailable."""
         if self._leases is not None and not self._leases.alive():
             return 0
+        still_ours = _always if self._leases is None else self._leases.claiming()
         await self._drop_doubtful_claims()
         now = self._clock()
         free, rooms = self._rooms(now)
@@ -173,7 +173,7 @@ class Outbox:
             self._doubtful_claim = True  # the COMMIT may have happened all the same
             raise
         for row in rows:
-            self._start(row, self._despatch.send(row))
+            self._start(row, self._despatch.send(row, still_ours))
         return len(rows)
 
     async def _drop_doubtful_claims(self) -> None:

@@ -153,6 +153,7 @@ class Pushing:
         """Claim what may be written now and begin with it. Returns how many; raises Unavailable."""
         if self._leases is not None and not self._leases.alive():
             return 0
+        still_ours = _always if self._leases is None else self._leases.claiming()
         if self._doubtful_claim:
             ours = list(self._sending)
             await self._db.write(lambda conn: store.put_back(conn, self._owner, ours))
@@ -172,7 +173,7 @@ class Pushing:
             raise
         for row in rows:
             self._sending[row.id] = row.feed
-            task = asyncio.create_task(self._carry_out(row))
+            task = asyncio.create_task(self._carry_out(row, still_ours))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         return len(rows)
@@ -192,11 +193,11 @@ class Pushing:
 
     # -- one write --------------------------------------------------------------------------
 
-    async def _carry_out(self, row: Row) -> None:
+    async def _carry_out(self, row: Row, still_ours: Callable[[], bool]) -> None:
         loop = asyncio.get_running_loop()
         begun = loop.time()
         try:
-            settled, tried = await self._try(row)
+            settled, tried = await self._try(row, still_ours)
             self._metrics.feed_tried(row.feed, settled.state, loop.time() - begun)
             await self._settle(row, settled, tried)
         except Exception as error:  # noqa: BLE001  one write must not end the loop; it is recovered at the next start
@@ -206,7 +207,7 @@ class Pushing:
             self._using.pop(row.id, None)
             self._woken.set()
 
-    async def _try(self, row: Row) -> tuple[Settled, Tried | None]:
+    async def _try(self, row: Row, still_ours: Callable[[], bool]) -> tuple[Settled, Tried | None]:
         made = await self._composed(row)
         if isinstance(made, Settled):
             return made, None
@@ -225,7 +226,7 @@ class Pushing:
             made = await self._composed(_certain(row))
             if isinstance(made, Settled):
                 return made, None
-        if self._leases is not None and not self._leases.alive():
+        if not still_ours():
             return self._not_tried(row, "not written: this node's lease is over"), None
         began = self._clock()
         self._failpoint("feed-sending-committed")
@@ -315,6 +316,10 @@ class Pushing:
         self._after()
         said = "feed write settled" if ours else "feed write settled by another"
         log.info(said, write=row.id, feed=row.feed, kind=row.kind, state=settled.state, attempt=row.attempts)
+
+
+def _always() -> bool:
+    return True
 
 
 def _certain(row: Row) -> Row:

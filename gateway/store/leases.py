@@ -8,7 +8,7 @@ may take it, and what its owner had claimed.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, Select, delete, or_, select, update
 
@@ -45,6 +45,12 @@ def renew(conn: Connection, names: Collection[str], owner: str, length: timedelt
     if found:
         conn.execute(update(lease).where(lease.c.name.in_(sorted(found))).values(until=until))
     return found
+
+
+def ran_out(conn: Connection, name: str) -> bool:
+    """Whether the lease is over, so that others may have taken by now what its owner had claimed."""
+    until: datetime | None = conn.scalar(select(lease.c.until).where(lease.c.name == name))
+    return until is None or until < database_clock(conn)
 
 
 def release(conn: Connection, names: Collection[str], owner: str) -> None:

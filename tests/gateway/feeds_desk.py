@@ -69,6 +69,8 @@ class MemoryStore:
     page: list[Heard] = field(default_factory=list)
     gate: asyncio.Event | None = None
     """A push waits for it."""
+    finding: asyncio.Event | None = None
+    """A look for what an earlier try did waits for it."""
     doubled: Mapping[str, Sequence[Ref]] | Exception | None = None
     """What a look for doubles finds; None: it never ends."""
     sweeps: int = 0
@@ -163,6 +165,8 @@ class MemoryFeed:
         return Pushed(outcome=Outcome.DONE, ref=ref)
 
     async def find(self, write: Write) -> Ref | CannotTell | None:
+        if self.store.finding is not None:
+            await self.store.finding.wait()
         return self.store.find(write)
 
     async def changes(self, cursor: str | None) -> Changes:
