@@ -39,7 +39,7 @@ from tests import ready
 from tests.services.dovecot import Dovecot
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 15.0
+PATIENCE = 90.0
 """Seconds: the machine may stand still in between, and what broke meanwhile is tried again."""
 MAILBOX_CHILD = Path(__file__).with_name("child.py")
 T = TypeVar("T")

@@ -139,7 +139,7 @@ async def test_limits_of_calls_and_of_time_hold_and_what_is_refused_is_counted(t
         await until(lambda: phone.refused == {"busy": 1}, "the refusal")
     await first
     desk = Desk(answers=[listen])
-    async with ringing(desk, tmp_path / "long", longest_call="5s") as (_, address):
+    async with ringing(desk, tmp_path / "long", longest_call="12s") as (_, address):
         await call(address, tmp_path / "four", Ends())
         await until(lambda: desk.kinds() == ["begun", "recorded", "ended"], "the end")
     desk = Desk(answers=[])

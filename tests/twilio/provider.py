@@ -20,6 +20,7 @@ from channels.registry import CHANNELS
 from channels.twilio.webhook import TwilioHook
 from gateway.demo.twilio_api import network
 from normalizer.message import InlineBody, RawMessage, SpooledBody
+from tests.services.ports import refusing
 
 NOW = datetime(2026, 5, 4, 9, 0, tzinfo=UTC)
 SID = "AC" + "0123456789abcdef" * 2
@@ -51,9 +52,8 @@ async def until_there(look: Callable[[], T], wanted: T, what: str, seconds: floa
 @pytest.fixture
 def nobody() -> Iterator[str]:
     """An address where nobody listens, and nobody else can begin to meanwhile: its port is taken."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        yield f"http://127.0.0.1:{taken.getsockname()[1]}"
+    with refusing() as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 async def post(url: str, body: bytes, headers: dict[str, str]) -> int | None:
