@@ -22,6 +22,8 @@ from tests.services.ports import free_port
 
 PLACES = ("/usr/lib/postgresql/*/bin", "/usr/local/pgsql/bin", "/usr/pgsql-*/bin")
 TEMPLATE = "gateway_template"
+PATIENCE = 90.0
+"""Seconds that a server may take to begin or to end: its disk may be slow, the machine may stand still."""
 LEFT_BEHIND = (
     "PERFORM pg_terminate_backend(pid) FROM pg_stat_activity"
     " WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
@@ -89,10 +91,11 @@ class Server:
             command += ["-c", option]
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder)
-        end = time.monotonic() + 30
+        end = time.monotonic() + PATIENCE
         while True:
             try:
-                self.run("SELECT 1")
+                [(folder,)] = self.run("SHOW data_directory")
+                assert folder == str(self.folder / "data"), f"port {self.port} is another server's: {folder}"
                 return
             except psycopg.OperationalError:
                 if self.process.poll() is not None or time.monotonic() > end:
@@ -103,7 +106,7 @@ class Server:
         """SIGINT: a fast shutdown; SIGQUIT: as if it crashed."""
         if self.process is not None:
             self.process.send_signal(how)
-            self.process.wait(30)
+            self.process.wait(PATIENCE)
             self.process = None
 
     def fresh(self, template: str = "template0") -> str:

@@ -15,6 +15,7 @@ import pytest
 
 from tests.chaos.senders import Record, send_all
 from tests.chaos.test_kill import query, settled, verify
+from tests.gateway.patience import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 STOPS = 2
@@ -33,14 +34,14 @@ async def started(var: Path) -> tuple[asyncio.subprocess.Process, int]:
             sys.executable, "-m", "gateway", "serve", "--var", str(var), *(f"--set={option}" for option in OPTIONS),
             stdout=log, stderr=log, cwd=ROOT, start_new_session=True,
         )  # fmt: skip
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         while not listening.exists():
             assert process.returncode is None, (var / "log").read_text()[-3000:]
             await asyncio.sleep(0.02)
     return process, int(json.loads(listening.read_text())["smtp"].rpartition(":")[2])
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(900)
 async def test_sigterm_in_the_middle_of_work_loses_and_doubles_nothing(tmp_path: Path) -> None:
     record, done, port = Record(), asyncio.Event(), None
     senders = [
@@ -51,20 +52,20 @@ async def test_sigterm_in_the_middle_of_work_loses_and_doubles_nothing(tmp_path:
         for stop in range(STOPS):
             process, port = await started(tmp_path)
             enough = len(record.acknowledged) + 12 * (stop + 1)
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(PATIENCE):
                 while len(record.acknowledged) < enough:  # noqa: ASYNC110 - the senders are in the midst of it
                     await asyncio.sleep(0.005)
             process.send_signal(signal.SIGTERM)
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(PATIENCE):
                 assert await process.wait() == 0, (tmp_path / "log").read_text()[-3000:]
             assert not (tmp_path / "listening.json").exists()
             assert query(tmp_path, "SELECT count(*) FROM outbox WHERE state = 'sending'") == [(0,)]
         process, port = await started(tmp_path)
         done.set()
-        await asyncio.wait_for(asyncio.gather(*senders), 60)
+        await asyncio.wait_for(asyncio.gather(*senders), PATIENCE)
         await settled(tmp_path)
         process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             assert await process.wait() == 0
     finally:
         done.set()
