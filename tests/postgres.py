@@ -57,6 +57,10 @@ def unprivileged() -> list[str]:
     return ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "env", "HOME=/tmp"]
 
 
+class PortTaken(RuntimeError):
+    """Somebody else listens there."""
+
+
 @dataclass(slots=True)
 class Server:
     """A running server."""
@@ -82,6 +86,17 @@ class Server:
             cursor = conn.execute(statement.encode())
             return list(cursor.fetchall()) if cursor.description else []
 
+    def begin(self) -> None:
+        """The first start; by another port when somebody has taken this one since it was free."""
+        for left in (2, 1, 0):
+            try:
+                self.start()
+                break
+            except PortTaken:
+                if not left:
+                    raise
+                self.port = free_port()
+
     def start(self) -> None:
         """Start the process and wait until it answers."""
         command = [*unprivileged(), str(self.bin / "postgres"), "-D", str(self.folder / "data"), "-h", "127.0.0.1"]
@@ -95,11 +110,14 @@ class Server:
         while True:
             try:
                 [(folder,)] = self.run("SHOW data_directory")
-                assert folder == str(self.folder / "data"), f"port {self.port} is another server's: {folder}"
-                return
+                if folder == str(self.folder / "data"):
+                    return
+                self.process.wait(PATIENCE)  # it cannot listen there, and ends by itself
+                raise PortTaken(f"port {self.port} is another server's: {folder}")
             except psycopg.OperationalError:
                 if self.process.poll() is not None or time.monotonic() > end:
-                    raise RuntimeError((self.folder / "log").read_text()) from None
+                    said = (self.folder / "log").read_text()
+                    raise (PortTaken if "Address already in use" in said else RuntimeError)(said) from None
                 time.sleep(0.05)  # the server tells nobody when it is ready
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
@@ -141,7 +159,7 @@ def running(*options: str) -> Iterator[Server]:
         subprocess.run(initdb, check=True, capture_output=True, cwd=folder)
         server = Server(bin=bin_folder, folder=folder, port=free_port(), options=options)
         try:
-            server.start()
+            server.begin()
             yield server
         finally:
             server.stop(signal.SIGQUIT)  # nobody wants its files any more: no last checkpoint

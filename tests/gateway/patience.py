@@ -10,7 +10,7 @@ from typing import TypeVar
 T = TypeVar("T")
 PATIENCE = 90.0
 """Seconds: far longer than anything takes. The machine may stand still for a while, more than once."""
-PAUSE = 0.02
+PAUSE = 0.01
 
 
 async def eventually(look: Callable[[], Awaitable[T]], holds: Callable[[T], object] = bool, what: str = "") -> T:

@@ -67,6 +67,9 @@ async def until_of(db: Database, name: str) -> datetime:
 
 
 async def test_one_of_two_works_and_the_other_takes_over_at_its_stop(db: Database) -> None:
+    def nearly_over(conn: Connection) -> None:
+        conn.execute(update(lease).where(lease.c.name == NAME).values(until=database_clock(conn) + LENGTH / 2))
+
     stops, workers = [asyncio.Event(), asyncio.Event()], [Worker(), Worker()]
     holder, other = Leases(db, "a:1:x", LENGTH), Trying(db)
     await holder.start()
@@ -75,8 +78,9 @@ async def test_one_of_two_works_and_the_other_takes_over_at_its_stop(db: Databas
         first = asyncio.create_task(holder.hold(NAME, workers[0], stops[0]))
         await workers[0].begun.wait()
         taken = await until_of(db, NAME)
+        await db.write(nearly_over)
         renewing = asyncio.create_task(holder.run(end))
-        await eventually(lambda: until_of(db, NAME), lambda until: until > taken, "a renewal")
+        await eventually(lambda: until_of(db, NAME), lambda until: until >= taken, "a renewal")
         second = asyncio.create_task(other.hold(NAME, workers[1], stops[1]))
         await other.thrice.wait()
         assert workers[0].running and not workers[1].begun.is_set(), "renewed, so it stays"

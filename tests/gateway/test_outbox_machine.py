@@ -305,7 +305,7 @@ EXAMPLES = {"sqlite": 40, "postgresql": 12}
 """Kind of database -> lives of a machine; one on PostgreSQL takes longer."""
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_the_outbox_keeps_its_promises(emptied: Callable[[], str], db_url: str) -> None:
     OutboxMachine.emptied = staticmethod(emptied)
     machine = OutboxMachine.TestCase
