@@ -7,13 +7,18 @@ import contextlib
 import os
 import pickle
 import signal
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from gateway.worker_protocol import HEADER, OUT_OF_MEMORY
 
 WATCH_SECONDS = 0.05
-"""How often the memory of a busy process is looked at."""
+"""How often the memory and the time of a busy process are looked at."""
+STOOD_STILL = 1.0
+"""Seconds that one look counts at most. One that comes later than this was kept by a machine that stood still, or by
+ourselves: the process may have been kept as long, and its answer may lie in the pipe."""
 
 
 class Dead(Exception):
@@ -22,6 +27,21 @@ class Dead(Exception):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class Awake:
+    """Seconds that have passed while somebody looked: a pause of the machine is no time that a message took."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        """Counts from now."""
+        self._monotonic, self._seen, self._seconds = monotonic, monotonic(), 0.0
+
+    def look(self) -> float:
+        """The seconds so far; to be called often."""
+        now = self._monotonic()
+        self._seconds += min(now - self._seen, STOOD_STILL)
+        self._seen = now
+        return self._seconds
 
 
 class Process:
@@ -42,14 +62,13 @@ class Process:
         return self._process.returncode is None
 
     async def ask(self, frame: bytes, seconds: float) -> Any:
-        """Send a frame (b"": none) and read one answer. Raises Dead: out of time, out of memory, gone."""
-        watch = asyncio.create_task(self._watch())
+        """Send a frame (b"": none) and read one answer within so many seconds awake (see `Awake`).
+
+        Raises Dead: out of time, out of memory, gone.
+        """
+        watch = asyncio.create_task(self._watch(Awake(), seconds))
         try:
-            async with asyncio.timeout(seconds):
-                return await self._exchange(frame)
-        except TimeoutError:
-            await self.kill("time limit")
-            raise Dead("time limit") from None
+            return await self._exchange(frame)
         except (EOFError, OSError):
             raise Dead(await self._why()) from None
         finally:
@@ -75,11 +94,15 @@ class Process:
                 await draining
         return pickle.loads(answer)
 
-    async def _watch(self) -> None:
+    async def _watch(self, awake: Awake, seconds: float) -> None:
+        """Kill it when it has too much or takes too long; whoever reads its answer meets the end of the pipe."""
         while True:
             await asyncio.sleep(WATCH_SECONDS)
             if self.resident() > self.memory:
                 self._killed_for = "memory limit"
+            elif awake.look() > seconds:
+                self._killed_for = "time limit"
+            if self._killed_for:
                 self._signal()
                 return
 

@@ -72,7 +72,7 @@ class Limits:
     """What a worker process may use."""
 
     seconds: float = 10.0
-    """Wall time of one chunk."""
+    """Wall time of one chunk; what a machine stood still does not count."""
     memory: int = 1024 * 1024 * 1024
     """Bytes resident."""
 

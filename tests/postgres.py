@@ -22,6 +22,8 @@ from tests.services.ports import free_port
 
 PLACES = ("/usr/lib/postgresql/*/bin", "/usr/local/pgsql/bin", "/usr/pgsql-*/bin")
 TEMPLATE = "gateway_template"
+PATIENCE = 90.0
+"""Seconds that a server may take to begin or to end: its disk may be slow, the machine may stand still."""
 LEFT_BEHIND = (
     "PERFORM pg_terminate_backend(pid) FROM pg_stat_activity"
     " WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
@@ -55,6 +57,10 @@ def unprivileged() -> list[str]:
     return ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "env", "HOME=/tmp"]
 
 
+class PortTaken(RuntimeError):
+    """Somebody else listens there."""
+
+
 @dataclass(slots=True)
 class Server:
     """A running server."""
@@ -80,6 +86,17 @@ class Server:
             cursor = conn.execute(statement.encode())
             return list(cursor.fetchall()) if cursor.description else []
 
+    def begin(self) -> None:
+        """The first start; by another port when somebody has taken this one since it was free."""
+        for left in (2, 1, 0):
+            try:
+                self.start()
+                break
+            except PortTaken:
+                if not left:
+                    raise
+                self.port = free_port()
+
     def start(self) -> None:
         """Start the process and wait until it answers."""
         command = [*unprivileged(), str(self.bin / "postgres"), "-D", str(self.folder / "data"), "-h", "127.0.0.1"]
@@ -89,21 +106,25 @@ class Server:
             command += ["-c", option]
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder)
-        end = time.monotonic() + 30
+        end = time.monotonic() + PATIENCE
         while True:
             try:
-                self.run("SELECT 1")
-                return
+                [(folder,)] = self.run("SHOW data_directory")
+                if folder == str(self.folder / "data"):
+                    return
+                self.process.wait(PATIENCE)  # it cannot listen there, and ends by itself
+                raise PortTaken(f"port {self.port} is another server's: {folder}")
             except psycopg.OperationalError:
                 if self.process.poll() is not None or time.monotonic() > end:
-                    raise RuntimeError((self.folder / "log").read_text()) from None
+                    said = (self.folder / "log").read_text()
+                    raise (PortTaken if "Address already in use" in said else RuntimeError)(said) from None
                 time.sleep(0.05)  # the server tells nobody when it is ready
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """SIGINT: a fast shutdown; SIGQUIT: as if it crashed."""
         if self.process is not None:
             self.process.send_signal(how)
-            self.process.wait(30)
+            self.process.wait(PATIENCE)
             self.process = None
 
     def fresh(self, template: str = "template0") -> str:
@@ -138,7 +159,7 @@ def running(*options: str) -> Iterator[Server]:
         subprocess.run(initdb, check=True, capture_output=True, cwd=folder)
         server = Server(bin=bin_folder, folder=folder, port=free_port(), options=options)
         try:
-            server.start()
+            server.begin()
             yield server
         finally:
             server.stop(signal.SIGQUIT)  # nobody wants its files any more: no last checkpoint

@@ -33,6 +33,8 @@ SAID = (
     "/link {who}@client.example", "000000", "press nonsense:1", "/stop", "/nonsense",
 )  # fmt: skip
 """What each of them says, in this order."""
+UNCAPPED = {"caps": {"per_address_minute": 1000, "per_account_minute": 1000, "per_address_day": 1000}}
+"""How much is said in one minute must not hang on how long a kill and another start take."""
 
 
 def updates(date: int) -> Iterator[dict[str, Any]]:
@@ -67,8 +69,9 @@ def raws(date: int) -> list[RawMessage]:
 async def main(folder: Path, url: str, date: int, bomb: Bomb) -> None:
     db = open_database(url, failpoint=bomb)
     blobs = Blobs(folder / "blobs")
-    ctx = Context(settings=Settings.model_validate(SETTINGS), policy=Policy(), keyring=Keyring(b"k" * 32))
-    pool = WorkerPool(count=1, limits=Limits(seconds=5, memory=512 << 20), blobs=blobs.folder, policy=Policy())
+    settings = Settings.model_validate({**SETTINGS, **UNCAPPED})
+    ctx = Context(settings=settings, policy=Policy(), keyring=Keyring(b"k" * 32))
+    pool = WorkerPool(count=1, limits=Limits(seconds=60, memory=512 << 20), blobs=blobs.folder, policy=Policy())
     await pool.start()
     pipeline = Pipeline(
         db=db, blobs=blobs, pool=pool, ctx=ctx, clock=lambda: datetime.now(UTC), failpoint=bomb

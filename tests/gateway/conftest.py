@@ -126,7 +126,7 @@ def emptied(db_url: str, tmp_path: Path, request: pytest.FixtureRequest) -> Call
 @pytest.fixture
 async def db(db_url: str) -> AsyncIterator[Database]:
     """An open, empty database."""
-    database = open_database(db_url, readers=2, busy_timeout=2.0)
+    database = open_database(db_url, readers=2, busy_timeout=30.0)
     yield database
     await database.close()
 

@@ -36,7 +36,7 @@ async def main(folder: Path, url: str, kill_at: str) -> None:
     )  # fmt: skip
     stop = asyncio.Event()
     running = asyncio.create_task(loop.run(stop))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(80):
         while (await db.read(media.waiting_since))[0]:  # noqa: ASYNC110  rows of a database
             await asyncio.sleep(0.05)
     stop.set()

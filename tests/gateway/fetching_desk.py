@@ -24,6 +24,7 @@ from normalizer.message import Attachment
 from router.assignment import Assignment
 from tests.gateway.conftest import FrozenClock
 from tests.gateway.filing_desk import Desk
+from tests.gateway.patience import PATIENCE
 from tests.gateway.planted import said
 
 ACCOUNT = ("mail", "support")
@@ -99,7 +100,7 @@ class FetchingDesk(Desk):
     async def once(self) -> None:
         """Fetch until there is nothing more to do now."""
         while await self.loop.claim():
-            await asyncio.wait_for(asyncio.gather(*self.loop._tasks), 30)
+            await asyncio.wait_for(asyncio.gather(*self.loop._tasks), PATIENCE)
 
     async def files(self) -> list[Row[Any]]:
         table = schema.attachment

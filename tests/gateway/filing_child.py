@@ -54,7 +54,7 @@ class Bomb:
 async def settled(db: Database) -> None:
     """Wait until nothing is pending."""
     query = select(func.count()).select_from(schema.entry).where(schema.entry.c.state == "pending")
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(80):
         while await db.read(lambda conn: conn.execute(query).scalar_one()):  # noqa: ASYNC110 - nobody announces it
             await asyncio.sleep(0.02)
 
@@ -63,7 +63,7 @@ async def main(folder: Path, url: str, bomb: Bomb) -> None:
     db = open_database(url, failpoint=bomb)
     blobs = Blobs(folder / "blobs")
     pool = WorkerPool(
-        count=1, limits=Limits(seconds=5, memory=512 << 20), blobs=blobs.folder, policy=Policy(), parsers=SPEC
+        count=1, limits=Limits(seconds=60, memory=512 << 20), blobs=blobs.folder, policy=Policy(), parsers=SPEC
     )
     await pool.start()
     pipeline = Pipeline(

@@ -12,6 +12,7 @@ import aiohttp
 from gateway.app import utc_now
 from gateway.store import hold
 from gateway.store.database import migrate, open_database
+from tests.gateway.patience import PATIENCE
 from tests.mailboxes.desk import Running
 
 
@@ -39,5 +40,5 @@ def mail(address: str, subject: str = "Printer") -> None:
     message["From"], message["To"], message["Subject"] = "anna@client.example", "support@desk.example", subject
     message.set_content("It prints nothing.")
     host, _, port = address.rpartition(":")
-    with smtplib.SMTP(host, int(port), timeout=30) as client:
+    with smtplib.SMTP(host, int(port), timeout=PATIENCE) as client:
         client.send_message(message)

@@ -43,7 +43,7 @@ async def main(folder: Path, url: str, kill_at: str) -> None:
     )
     stop = asyncio.Event()
     loop = asyncio.create_task(engine.run(stop))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(80):
         while (counts := await db.read(outbox.open_counts))["waiting"] or counts["sending"]:  # noqa: ASYNC110  rows of a database
             await asyncio.sleep(0.05)
     stop.set()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import itertools
 import sqlite3
@@ -24,6 +23,7 @@ from gateway.workers import WorkerPool
 from router.policy import Policy
 from tests.channels.mail.support import ACCOUNTS, Client, letter
 from tests.gateway.filing_desk import context
+from tests.gateway.patience import PATIENCE, eventually
 from tests.gateway.test_pipeline import Running
 
 HEAD = b"From: a@client.example\r\nMessage-ID: <%s@client.example>\r\n"
@@ -52,7 +52,7 @@ BAD = {
 @asynccontextmanager
 async def desk(db: Database, blobs: Blobs, spool: Path, **options: Any) -> AsyncIterator[tuple[Running, Client]]:
     """A port whose mail becomes tickets; `options` are the port's."""
-    pool = WorkerPool(count=1, limits=WorkerLimits(), blobs=blobs.folder, policy=Policy())
+    pool = WorkerPool(count=1, limits=WorkerLimits(seconds=PATIENCE), blobs=blobs.folder, policy=Policy())
     await pool.start()
     story, numbers = Running(db, blobs, pool, context()), itertools.count(1)
     listener = SmtpListener(
@@ -96,9 +96,7 @@ async def test_a_locked_database_is_451_and_the_repeat_is_taken_in(db_url: str, 
             assert await story.rows() == {}
             other.execute("ROLLBACK")
             other.close()
-            async with asyncio.timeout(10):
-                while not (await client.mail(letter(1))).startswith("250 "):  # noqa: ASYNC110 - it asks the wire
-                    await asyncio.sleep(0.01)
+            await eventually(lambda: client.mail(letter(1)), lambda answer: answer.startswith("250 "), "250")
             rows = await story.settled()
             assert [row.state for row in rows.values()] == ["done"]
     finally:

@@ -16,6 +16,7 @@ from tests import ready
 from tests.gateway.bot_child import PEOPLE, SAID
 
 ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.timeout(480)  # three runs of a process, each of which is waited for
 KEPT: dict[str, tuple[Any, ...]] = {
     "outbox": (schema.outbox.c.template, schema.outbox.c.recipient, schema.outbox.c.language),
     "dialog": (schema.dialog.c.peer, schema.dialog.c.entry_id),

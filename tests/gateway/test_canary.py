@@ -20,6 +20,7 @@ from gateway.store.database import Database
 from normalizer.message import Address, Delivery, Fault, Message, Notice, Receipt
 from tests.gateway.conftest import FrozenClock
 from tests.gateway.outgoing import context
+from tests.gateway.patience import PATIENCE
 from tests.gateway.test_alerts import Watch
 
 MINUTE = timedelta(minutes=1)
@@ -120,7 +121,7 @@ async def test_a_late_one_clears_only_what_was_sent_before_it(bird: Bird) -> Non
 async def test_a_sender_that_breaks_or_hangs_ends_nothing(bird: Bird, way: str, why: str) -> None:
     bird.canary.ctx = context(canary=WANTED, outbox={"send_timeout": "1s"})
     bird.wire.broken = way
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         await bird.canary.look()
     bird.clock.forward(10 * MINUTE)
     assert await bird.watch.look() == [("canary mail/support", "raised")]

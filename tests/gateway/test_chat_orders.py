@@ -149,7 +149,7 @@ def new_journal(tmp_path_factory: pytest.TempPathFactory) -> NewJournal:
     def made() -> Iterator[Journal]:
         folder = Path(tempfile.mkdtemp(prefix="chat-orders-"))
         shutil.copy(template, folder / "gateway.db")
-        engine = make_engine(f"sqlite:///{folder / 'gateway.db'}", "writer", busy_timeout=1.0)
+        engine = make_engine(f"sqlite:///{folder / 'gateway.db'}", "writer", busy_timeout=30.0)
         try:
             yield Journal(engine, folder)
         finally:

@@ -24,6 +24,7 @@ from normalizer.message import Delivery, Fault, Receipt
 from router.policy import Contract, Policy
 from tests.gateway.conftest import FrozenClock
 from tests.gateway.outgoing import ScriptedSender, Told, context, draft, open_ticket, render
+from tests.gateway.patience import PATIENCE
 from tests.twilio.provider import ACCOUNT, ANNA, OURS
 
 SMS = ("sms", "main")
@@ -59,7 +60,7 @@ class Bench:
 
         ids = await self.db.write(put)
         while await self.engine.claim():
-            await self.engine.finish(20)
+            await self.engine.finish(PATIENCE)
         return [row for row in await self.db.read(outbox.listing) if row.id in ids]
 
     async def alarms(self) -> list[str]:
@@ -108,7 +109,7 @@ async def test_what_is_tried_again_is_counted_once_and_mail_never(
     for _ in range(4):
         clock.forward(timedelta(seconds=30))
         while await bench.engine.claim():
-            await bench.engine.finish(20)
+            await bench.engine.finish(PATIENCE)
     mails = {"channel": "mail", "account": "support", "recipient": "ann@client.example"}
     assert {row.state for row in await bench.send("m", "n", "o", **mails)} == {"sent"}
     assert sorted(row.state for row in await bench.send("b", "c")) == ["sent", "unreachable"]

@@ -7,6 +7,7 @@ from contextlib import suppress
 
 from gateway.despatch import NoAnswer, limited
 from normalizer.message import Delivery, Receipt
+from tests.gateway.patience import PATIENCE
 
 
 async def test_a_send_that_forgets_a_cancellation_is_ended_before_it_goes_on() -> None:
@@ -23,7 +24,7 @@ async def test_a_send_that_forgets_a_cancellation_is_ended_before_it_goes_on() -
         finally:
             ended.set()
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         assert isinstance(await limited(send(), 0.01), NoAnswer)
         answered.set()
         await ended.wait()
@@ -42,7 +43,7 @@ async def test_one_that_never_lets_itself_be_cancelled_holds_up_nobody() -> None
         ended.set()
         return Receipt(delivery=Delivery.SENT)
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         assert isinstance(await limited(send(), 0.01), NoAnswer)
         go_on.set()
         await ended.wait()

@@ -20,6 +20,7 @@ from gateway.store.failpoints import FETCHING
 from tests.gateway.conftest import FrozenClock
 from tests.gateway.fetching_desk import ACCOUNT, FarSide, FetchingDesk, photo
 from tests.gateway.filing_desk import context
+from tests.gateway.patience import PATIENCE
 
 DAY = timedelta(days=1)
 
@@ -152,7 +153,7 @@ async def test_a_far_side_that_hangs_keeps_nobody_from_stopping(desk: ErasingDes
     clock.forward(DAY)
     desk.side.silent, stop = asyncio.Event(), asyncio.Event()
     running = asyncio.create_task(desk.erasing.run(stop))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         await desk.side.silent.wait()
         stop.set()
         await running

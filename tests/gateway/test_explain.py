@@ -12,6 +12,7 @@ import pytest
 
 from gateway.explain import describe, explain, raw_mail
 from normalizer.message import Rating
+from tests.gateway.patience import PATIENCE
 
 KEYS = {
     "source",
@@ -68,7 +69,7 @@ def run(*words: str, content: bytes = b"") -> subprocess.CompletedProcess[bytes]
         [sys.executable, "-m", "gateway", "explain", *words],
         input=content,
         capture_output=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
 

@@ -55,7 +55,7 @@ async def accept(db: Database, blobs: Blobs, raws: Sequence[RawMessage]) -> None
 
 @pytest.fixture
 def engine(db_url: str) -> Iterator[Engine]:
-    made = reading_engine(db_url, busy_timeout=1.0)
+    made = reading_engine(db_url, busy_timeout=30.0)
     yield made
     made.dispose()
 

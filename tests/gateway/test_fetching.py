@@ -18,6 +18,7 @@ from gateway.store.database import Database
 from tests.gateway.conftest import FrozenClock
 from tests.gateway.fetching_desk import ACCOUNT, FetchingDesk, photo
 from tests.gateway.filing_desk import context
+from tests.gateway.patience import PATIENCE, eventually, seen
 
 
 def later(text: str = "busy", **values: Any) -> FetchFailed:
@@ -193,14 +194,12 @@ async def test_nothing_waits_for_a_file_and_stopping_puts_it_back(desk: Fetching
     stop = asyncio.Event()
     filed = await desk.with_files(photo())
     running = asyncio.create_task(desk.loop.run(stop))
-    async with asyncio.timeout(30):
-        while not desk.far.asked:  # noqa: ASYNC110  a list of the far side
-            await asyncio.sleep(0.01)
+    await seen(lambda: desk.far.asked, what="a question for the file")
     more = await desk.mail(sender="bob@client.example")
     assert (await desk.ticket(filed.ticket_id)).status == "new"
     assert more.kind == "opened"
     stop.set()
-    await asyncio.wait_for(running, 30)
+    await asyncio.wait_for(running, PATIENCE)
     (row,) = await desk.media()
     assert row.state == "waiting"
     desk.far.gate = None
@@ -214,8 +213,6 @@ async def test_a_loop_that_runs_is_woken_by_a_new_file(desk: FetchingDesk) -> No
     running = asyncio.create_task(desk.loop.run(stop))
     await desk.with_files(photo())
     desk.loop.wake()
-    async with asyncio.timeout(30):
-        while (await desk.files())[0].state != "here":  # noqa: ASYNC110  rows of a database
-            await asyncio.sleep(0.02)
+    await eventually(desk.files, lambda files: files[0].state == "here", "the file")
     stop.set()
-    await asyncio.wait_for(running, 30)
+    await asyncio.wait_for(running, PATIENCE)

@@ -18,13 +18,14 @@ from tests.gateway.conftest import FrozenClock
 from tests.gateway.databases import blobs_of
 from tests.gateway.fetching_desk import FetchingDesk, photo
 from tests.gateway.filing_desk import context
+from tests.gateway.patience import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 
 
 async def gateway(folder: Path, url: str, *kill_at: str) -> int:
     process = ready.process("-m", "tests.gateway.fetching_child", str(folder), url, *kill_at)
-    return await asyncio.wait_for(process.wait(), 90)
+    return await asyncio.wait_for(process.wait(), PATIENCE)
 
 
 @pytest.mark.parametrize("kill_at", ["media-fetched", "media-adopted"])

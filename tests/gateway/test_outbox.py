@@ -36,6 +36,7 @@ from tests.gateway.outgoing import (
     render,
     with_outbound,
 )
+from tests.gateway.patience import PATIENCE, eventually
 
 SUPPORT, SALES = ("mail", "support"), ("mail", "sales")
 
@@ -82,7 +83,7 @@ class Bench:
     async def once(self, engine: Outbox) -> None:
         """Claim, send and settle until there is nothing more to do now."""
         while await engine.claim():
-            await engine.finish(20)
+            await engine.finish(PATIENCE)
 
     async def row(self, key: str) -> Row:
         rows = await self.db.read(lambda conn: outbox.listing(conn))
@@ -110,13 +111,16 @@ async def running(engine: Outbox):
         yield
     finally:
         stop.set()
-        await asyncio.wait_for(task, 30)
+        await asyncio.wait_for(task, PATIENCE)
 
 
-async def until(true: Callable[[], Awaitable[bool]], seconds: float = 10) -> None:
-    async with asyncio.timeout(seconds):
-        while not await true():  # noqa: ASYNC110  rows of a database have no event to wait for
-            await asyncio.sleep(0.005)
+async def until(bench: Bench, true: Callable[[], Awaitable[bool]]) -> None:
+    """Wait for it; says what became of the notices when it does not come."""
+
+    async def look() -> tuple[bool, dict[str, str], int]:
+        return await true(), await bench.states(), bench.sender.under_way
+
+    await eventually(look, lambda found: found[0], "(it, states, sends under way)")
 
 
 # -- the loop -----------------------------------------------------------------------------
@@ -127,7 +131,7 @@ async def test_what_is_put_goes_out_when_the_loop_is_woken(bench: Bench) -> None
     async with running(engine):
         await bench.put(draft("a"), draft("b"))
         engine.wake()
-        await until(lambda: _all(bench, "sent"), seconds=5)
+        await until(bench, lambda: _all(bench, "sent"))
     assert sorted(bench.sender.began) == ["a", "b"]
     row = await bench.row("a")
     assert (row.external_ids, row.attempts) == (["<taken@relay.example>"], 1)
@@ -137,7 +141,7 @@ async def test_without_a_wake_the_loop_looks_again_when_the_next_is_due(bench: B
     await bench.put(draft("a", due_at=START + timedelta(seconds=1)))
     async with running(bench.engine()):
         bench.clock.forward(timedelta(seconds=2))
-        await until(lambda: _all(bench, "sent"), seconds=5)
+        await until(bench, lambda: _all(bench, "sent"))
 
 
 async def test_stopping_finishes_what_is_being_sent_and_begins_nothing(bench: Bench) -> None:
@@ -150,10 +154,10 @@ async def test_stopping_finishes_what_is_being_sent_and_begins_nothing(bench: Be
     await bench.put(draft("a", lane="t"), draft("b", lane="t"))
     stop = asyncio.Event()
     task = asyncio.create_task(bench.engine().run(stop))
-    await until(lambda: _true(bench.sender.under_way == 1))
+    await until(bench, lambda: _true(bench.sender.under_way == 1))
     stop.set()
     answer.set_result(SENT)
-    await asyncio.wait_for(task, 10)
+    await asyncio.wait_for(task, PATIENCE)
     assert await bench.states() == {"a": "sent", "b": "waiting"}
 
 
@@ -174,7 +178,7 @@ async def test_limits_hold_in_all_and_for_each_account(bench: Bench) -> None:
     await bench.put(*(draft(f"a{n}") for n in range(30)), *(draft(f"b{n}", account="sales") for n in range(5)))
     engine = bench.engine(outbox={"concurrency": 6, "per_account": 4})
     async with running(engine):
-        await until(lambda: _all(bench, "sent"))
+        await until(bench, lambda: _all(bench, "sent"))
     assert bench.sender.most == 4
     assert 1 <= bench.sales.most <= 4
     assert max(waited) < 30, "a long queue of one account leaves room for the other"
@@ -188,7 +192,7 @@ async def test_only_quick_sends_are_claimed_ahead(bench: Bench) -> None:
     claimed: list[int] = []
     while taken := await engine.claim():
         claimed.append(taken)
-        await engine.finish(20)
+        await engine.finish(PATIENCE)
     assert claimed[0] == 4, "two for each account, before anything is known of them"
     assert 4 < max(claimed) <= 2 + 16, "sales answers at once"
     assert bench.sender.most == 2 and bench.sales.most <= 2, "but never more at the same time"
@@ -348,7 +352,7 @@ async def test_after_a_crash_the_far_side_is_asked(bench: Bench, found: Any, rep
     prober = ScriptedProber({"a": found})
     engine = bench.engine(probers={SUPPORT: prober})
     assert await engine.recover() == 1
-    await engine.finish(10)
+    await engine.finish(PATIENCE)
     assert await bench.states() == {"a": state} and prober.asked == ["a"] and bench.sender.began == []
 
 
@@ -363,11 +367,11 @@ async def test_two_starts_under_one_name_are_two_owners(bench: Bench) -> None:
     await bench.put(draft("a"))
     first, second = bench.engine(seed=1), bench.engine(seed=2)
     await first.claim()
-    await until(lambda: _true(bench.sender.under_way == 1))
+    await until(bench, lambda: _true(bench.sender.under_way == 1))
     assert await second.recover() == 1
-    await second.finish(10)
+    await second.finish(PATIENCE)
     answer.set_result(SENT)
-    await first.finish(10)
+    await first.finish(PATIENCE)
     assert await bench.states() == {"a": "unknown"}, "the first one came too late to settle"
 
 
@@ -404,7 +408,7 @@ async def test_a_relay_that_is_down_pauses_its_account_only(bench: Bench) -> Non
     bench.clock.forward(timedelta(seconds=6))
     assert await engine.until_next() > 5.0, "a pause that is over is nothing to wait for"
     assert await engine.claim() == 1, "one notice on trial"
-    await engine.finish(10)
+    await engine.finish(PATIENCE)
     assert await engine.claim() == 0, "it failed: a longer pause"
     bench.sender.script = {}
     bench.clock.forward(timedelta(seconds=11))

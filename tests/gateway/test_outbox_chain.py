@@ -16,6 +16,7 @@ from gateway.store.database import Database
 from normalizer.message import Delivery, Fault, Notice, Receipt
 from tests.gateway.conftest import START, FrozenClock
 from tests.gateway.outgoing import context, open_ticket, render
+from tests.gateway.patience import PATIENCE
 
 
 class Refusing:
@@ -50,7 +51,7 @@ async def test_the_desk_is_told_that_a_reply_was_refused_and_a_refused_telling_e
 
     ticket = await db.write(reply)
     while await engine.claim():
-        await engine.finish(10)
+        await engine.finish(PATIENCE)
     assert sender.recipients == ["ann@client.example", "line1@desk.example"]
     rows = await db.read(lambda conn: outbox.listing(conn, ticket_id=ticket))
     assert [(row.kind, row.state) for row in rows if row.state != "waiting"] == [

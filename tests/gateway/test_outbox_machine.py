@@ -35,6 +35,7 @@ from gateway.store.schema import lease
 from normalizer.message import Delivery, Fault, Notice, Receipt
 from tests.gateway.conftest import START, FrozenClock
 from tests.gateway.outgoing import Told, context, draft, render
+from tests.gateway.patience import PATIENCE
 
 SUPPORT = ("mail", "support")
 MAX_AGE, LIMIT = timedelta(days=1), timedelta(hours=1)
@@ -109,7 +110,7 @@ class OutboxMachine(RuleBasedStateMachine):
         self.seed = 0
 
     def do(self, work):  # type: ignore[no-untyped-def]  # any coroutine
-        return self.loop.run_until_complete(asyncio.wait_for(work, 20))
+        return self.loop.run_until_complete(asyncio.wait_for(work, PATIENCE))
 
     @initialize()
     def start(self) -> None:
@@ -247,7 +248,7 @@ class OutboxMachine(RuleBasedStateMachine):
 
         async def recover() -> None:
             await self.life.engine.recover()
-            await self.life.engine.finish(10)
+            await self.life.engine.finish(PATIENCE)
 
         self.do(recover())
         for key, row in self.model.items():
@@ -290,7 +291,7 @@ class OutboxMachine(RuleBasedStateMachine):
             for life in [*self.dead, self.life]:
                 for answer in life.sender.waiting.values():
                     answer.cancel()
-                await life.engine.finish(5)
+                await life.engine.finish(PATIENCE)
             await self.db.close()
 
         if hasattr(self, "life"):
@@ -304,7 +305,7 @@ EXAMPLES = {"sqlite": 40, "postgresql": 12}
 """Kind of database -> lives of a machine; one on PostgreSQL takes longer."""
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_the_outbox_keeps_its_promises(emptied: Callable[[], str], db_url: str) -> None:
     OutboxMachine.emptied = staticmethod(emptied)
     machine = OutboxMachine.TestCase

@@ -22,6 +22,7 @@ from gateway.store.outbox import Row
 from normalizer.message import Delivery, Notice, Receipt
 from tests.gateway.conftest import FrozenClock
 from tests.gateway.outgoing import ScriptedProber, Told, context, draft, open_ticket, render
+from tests.gateway.patience import PATIENCE
 
 MAIL = ("mail", "support")
 
@@ -63,7 +64,7 @@ class Bench:
 
     async def once(self) -> None:
         while await self.engine.claim():
-            await self.engine.finish(20)
+            await self.engine.finish(PATIENCE)
 
     async def put(self, ticket: int, key: str, words: str = "", **values: Any) -> None:
         if words:
@@ -96,7 +97,7 @@ async def test_each_part_is_a_row_put_when_the_one_before_is_sent(bench: Bench) 
     ticket = await bench.ticket()
     await bench.put(ticket, "reply:1", "one two three", repeatable=True, automatic=False)
     assert await bench.engine.claim() == 1
-    await bench.engine.finish(20)
+    await bench.engine.finish(PATIENCE)
     first, second = await bench.rows()
     assert (first.key, first.state, first.part) == ("reply:1", "sent", 0)
     assert (second.key, second.state, second.part, second.lane) == ("reply:1#1", "waiting", 1, "ann")
@@ -158,7 +159,7 @@ async def test_after_a_crash_the_next_part_is_sent_and_none_before_it(bench: Ben
     ticket = await bench.ticket()
     await bench.put(ticket, "reply:1", "one two three", repeatable=True)
     await bench.engine.claim()
-    await bench.engine.finish(20)
+    await bench.engine.finish(PATIENCE)
     bench.engine = bench.another()
     await bench.engine.recover()
     await bench.once()
@@ -176,7 +177,7 @@ async def test_a_part_that_is_found_at_the_far_side_is_followed_by_the_next(benc
         (row,) = await bench.rows()
         await bench.db.write(lambda conn: outbox.claim(conn, [row.id], "dead", bench.clock()))
         await bench.engine.recover()
-        await bench.engine.finish(20)
+        await bench.engine.finish(PATIENCE)
     else:
         bench.sender.plan["one"] = [Receipt(delivery=Delivery.RETRY, detail="lost", uncertain=True)]
     await bench.once()
@@ -189,7 +190,7 @@ async def test_a_text_that_became_shorter_meanwhile_is_at_its_end(bench: Bench) 
     ticket = await bench.ticket()
     await bench.put(ticket, "reply:1", "one two")
     await bench.engine.claim()
-    await bench.engine.finish(20)
+    await bench.engine.finish(PATIENCE)
     bench.sender.words["reply:1"] = "one"
     await bench.once()
     assert bench.sender.sent == ["one"]

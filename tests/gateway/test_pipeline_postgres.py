@@ -32,7 +32,7 @@ def own_database(postgres: Server) -> str:
 @pytest.fixture
 async def own(postgres: Server, own_database: str) -> AsyncIterator[Database]:
     """It, opened."""
-    db = open_database(postgres.url(own_database), readers=2, busy_timeout=2.0)
+    db = open_database(postgres.url(own_database), readers=2, busy_timeout=30.0)
     yield db
     await db.close()
 
@@ -72,7 +72,7 @@ async def test_a_full_disk_counts_no_attempt_and_filing_goes_on_by_itself(
 
 
 async def test_an_entry_whose_thread_others_hold_waits_alone(pg_url: str, postgres: Server, blobs: Blobs) -> None:
-    db = open_database(pg_url, busy_timeout=0.2)
+    db = open_database(pg_url, busy_timeout=1.0)
     try:
         async with running(db, blobs) as made:
             made.start()

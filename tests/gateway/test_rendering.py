@@ -251,7 +251,7 @@ async def test_after_a_restored_backup_no_new_notice_bears_the_ids_of_a_lost_one
     for name in ("lost", "restored"):  # one key file, and the same row ids again
         url = f"sqlite:///{tmp_path / name}.db"
         migrate(url, backup_to=tmp_path / "backups")
-        database = open_database(url, readers=1, busy_timeout=2.0)
+        database = open_database(url, readers=1, busy_timeout=30.0)
         desk = Desk(database, blobs, clock)
         await desk.open(requester=f"{name}@acme.example", class_=3)
         for notice in await desk.send():

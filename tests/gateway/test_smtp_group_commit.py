@@ -17,6 +17,7 @@ from gateway.workers import Limits, WorkerPool
 from router.policy import Policy
 from tests.channels.mail.support import ACCOUNTS, Client, letter
 from tests.gateway.filing_desk import context
+from tests.gateway.patience import PATIENCE
 from tests.gateway.test_pipeline import Running
 
 SENDERS, EACH = 50, 20
@@ -35,7 +36,7 @@ async def send(host: str, port: int, sender: int) -> None:
 async def test_fifty_connections_need_one_commit_for_ten_accepts_at_most(
     db: Database, blobs: Blobs, tmp_path: Path, filing: bool
 ) -> None:
-    pool = WorkerPool(count=1, limits=Limits(), blobs=blobs.folder, policy=Policy())
+    pool = WorkerPool(count=1, limits=Limits(seconds=PATIENCE), blobs=blobs.folder, policy=Policy())
     await pool.start()
     story, numbers = Running(db, blobs, pool, context()), itertools.count(1)
     listener = SmtpListener(

@@ -14,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.services("strace"), pytest.mark.timeout(110)]
+from tests.gateway.patience import PATIENCE
+
+pytestmark = [pytest.mark.services("strace"), pytest.mark.timeout(400)]
 
 CALLS = "read,recvfrom,recvmsg,write,writev,sendto,sendmsg,fsync,fdatasync"
 SYNC = re.compile(r" f(?:data)?sync\(\d+<([^>]*)>")
@@ -60,21 +62,23 @@ def test_a_sync_ends_between_the_last_byte_and_the_250(tmp_path: Path) -> None:
         "http.port=0",
     ]
     strace = ["strace", "-f", "-y", "-s", "400000", "-e", f"trace={CALLS}", "-o", str(trace)]
-    server = subprocess.Popen(
-        [*strace, *serve], cwd=Path(__file__).parents[2], stdout=subprocess.DEVNULL, start_new_session=True
-    )
+    with (tmp_path / "log").open("wb") as log:
+        server = subprocess.Popen(
+            [*strace, *serve], cwd=Path(__file__).parents[2], stdout=log, stderr=log, start_new_session=True
+        )
     try:
         listening = var / "listening.json"
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE
         while not listening.exists() and time.monotonic() < deadline:
             time.sleep(0.05)
+        assert listening.exists(), (tmp_path / "log").read_text()[-3000:]
         host, _, port = json.loads(listening.read_text())["smtp"].rpartition(":")
-        with smtplib.SMTP(host, int(port), timeout=30) as client:
+        with smtplib.SMTP(host, int(port), timeout=PATIENCE) as client:
             for number in range(6):
                 client.sendmail("anna@client.example", ["support@desk.example"], mail(number))
     finally:
         os.killpg(server.pid, signal.SIGTERM)
-        server.wait(40)
+        server.wait(PATIENCE)
     seen = events(trace.read_text(errors="replace"))
     for number in range(6):
         after = seen[seen.index(f"last-byte-{number}") :]

@@ -16,6 +16,7 @@ from gateway.sources import Sources
 from gateway.store import hold
 from gateway.store.database import Database
 from tests.gateway.conftest import START
+from tests.gateway.patience import PATIENCE
 
 
 class Reader:
@@ -80,7 +81,7 @@ async def test_a_reader_begins_with_the_release(db: Database, nodes: bool) -> No
     leases = cast("Leases", AllOurs()) if nodes else None
     released: list[bool] = []
     these.released.append(lambda: released.append(True))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         await these.begin(reader, intake, leases=leases, running=running)
         works.append(asyncio.create_task(these.run(stop)))
         await looks.third.wait()

@@ -9,12 +9,15 @@ import signal
 import sys
 from collections import Counter
 from email import message_from_bytes
+from functools import partial
+from operator import le
 from pathlib import Path
 
 import pytest
 
 from tests.chaos.senders import Record, send_all
 from tests.chaos.test_kill import query, settled, verify
+from tests.gateway.patience import PATIENCE, seen
 
 ROOT = Path(__file__).parents[2]
 STOPS = 2
@@ -33,14 +36,16 @@ async def started(var: Path) -> tuple[asyncio.subprocess.Process, int]:
             sys.executable, "-m", "gateway", "serve", "--var", str(var), *(f"--set={option}" for option in OPTIONS),
             stdout=log, stderr=log, cwd=ROOT, start_new_session=True,
         )  # fmt: skip
-    async with asyncio.timeout(60):
-        while not listening.exists():
-            assert process.returncode is None, (var / "log").read_text()[-3000:]
-            await asyncio.sleep(0.02)
+
+    def look() -> tuple[bool, int | None, str]:
+        return listening.exists(), process.returncode, (var / "log").read_text()[-3000:]
+
+    listens, code, log_ = await seen(look, lambda found: found[0] or found[1] is not None, "listening.json")
+    assert listens, (code, log_)
     return process, int(json.loads(listening.read_text())["smtp"].rpartition(":")[2])
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(900)
 async def test_sigterm_in_the_middle_of_work_loses_and_doubles_nothing(tmp_path: Path) -> None:
     record, done, port = Record(), asyncio.Event(), None
     senders = [
@@ -51,20 +56,18 @@ async def test_sigterm_in_the_middle_of_work_loses_and_doubles_nothing(tmp_path:
         for stop in range(STOPS):
             process, port = await started(tmp_path)
             enough = len(record.acknowledged) + 12 * (stop + 1)
-            async with asyncio.timeout(60):
-                while len(record.acknowledged) < enough:  # noqa: ASYNC110 - the senders are in the midst of it
-                    await asyncio.sleep(0.005)
+            await seen(lambda: len(record.acknowledged), partial(le, enough), f"{enough} acknowledged")
             process.send_signal(signal.SIGTERM)
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(PATIENCE):
                 assert await process.wait() == 0, (tmp_path / "log").read_text()[-3000:]
             assert not (tmp_path / "listening.json").exists()
             assert query(tmp_path, "SELECT count(*) FROM outbox WHERE state = 'sending'") == [(0,)]
         process, port = await started(tmp_path)
         done.set()
-        await asyncio.wait_for(asyncio.gather(*senders), 60)
+        await asyncio.wait_for(asyncio.gather(*senders), PATIENCE)
         await settled(tmp_path)
         process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             assert await process.wait() == 0
     finally:
         done.set()

@@ -321,7 +321,7 @@ EXAMPLES = {"sqlite": 25, "postgresql": 15}
 """Kind of database -> stories; a story on PostgreSQL takes longer."""
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_story(emptied: Callable[[], str], db_url: str) -> None:
     StoryMachine.emptied = staticmethod(emptied)
     rules = settings(

@@ -427,7 +427,7 @@ async def test_changing_ones_mind_slowly_is_no_burst(desk: Desk) -> None:
 steps = st.lists(st.tuples(st.integers(1, 5), st.integers(0, 6), st.sampled_from(["web", "mail"])), max_size=12)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(steps)
 async def test_at_most_one_vote_counts_whatever_comes(desk: Desk, steps: list[tuple[int, int, str]]) -> None:
     desk.configure(surveys=SurveyPolicy(cooldown=timedelta(0)))

@@ -18,9 +18,9 @@ from gateway.workers import Limits, WorkerPool
 from normalizer.message import InlineBody
 from router.policy import Policy
 from tests.gateway.filing_desk import context
+from tests.gateway.patience import PATIENCE
 from tests.normalizer.telegram_cases import CASES, NAMES, wanted
 
-PATIENCE = 60.0
 BOT = 7000000001
 FILED = {
     "Message": {"opened", "appended", "joined", "revised", "repeated", "thanks", "unverified", "rating"},
@@ -59,7 +59,7 @@ async def test_every_update_is_filed_or_left_for_a_reason(db: Database, blobs: B
         channels={"telegram": {"desk": {"token": "env:HOME", "language": "uk"}}},
     )
     pool = WorkerPool(
-        count=1, limits=Limits(seconds=10.0, memory=512 << 20), blobs=blobs.folder, policy=Policy(),
+        count=1, limits=Limits(seconds=PATIENCE, memory=512 << 20), blobs=blobs.folder, policy=Policy(),
     )  # fmt: skip
     await pool.start()
     filed, stop, now = asyncio.Event(), asyncio.Event(), datetime.now(UTC)

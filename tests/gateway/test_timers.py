@@ -17,6 +17,7 @@ from gateway.store.timers import Timer
 from gateway.timers import FAILURES, Timers
 from tests.gateway.conftest import START, FrozenClock
 from tests.gateway.outgoing import context, open_ticket
+from tests.gateway.patience import PATIENCE
 
 MINUTE = timedelta(minutes=1)
 
@@ -120,7 +121,7 @@ async def test_the_loop_fires_what_a_wake_brings(db: Database, clock: FrozenCloc
     task = asyncio.create_task(loop.run(stop))
     await put(db, "close")
     loop.wake()
-    await asyncio.wait_for(fired.wait(), 10)
+    await asyncio.wait_for(fired.wait(), PATIENCE)
     stop.set()
-    await asyncio.wait_for(task, 10)
+    await asyncio.wait_for(task, PATIENCE)
     assert len(check.seen) == 1

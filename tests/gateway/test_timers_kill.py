@@ -14,13 +14,14 @@ from gateway.store import outbox, tickets, timers
 from gateway.store.database import Database, open_database
 from tests import ready
 from tests.gateway.outgoing import open_ticket
+from tests.gateway.patience import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 
 
 async def fire(folder: Path, url: str, *kill_at: str) -> int:
     process = ready.process("-m", "tests.gateway.timers_child", str(folder), url, *kill_at)
-    return await asyncio.wait_for(process.wait(), 60)
+    return await asyncio.wait_for(process.wait(), PATIENCE)
 
 
 async def effects(db: Database, ticket: int) -> tuple[int, int, bool]:

@@ -14,10 +14,11 @@ from typing import Any
 import aiohttp
 import pytest
 
+from tests.gateway.patience import PATIENCE, eventually, seen
 from tests.gateway.test_upload_story import running
 
 pytestmark = [
-    pytest.mark.services("chromium"), pytest.mark.timeout(110), pytest.mark.xdist_group("upload-story"),
+    pytest.mark.services("chromium"), pytest.mark.timeout(600), pytest.mark.xdist_group("upload-story"),
 ]  # fmt: skip
 
 Ask = Callable[..., Awaitable[Any]]
@@ -33,13 +34,15 @@ async def browser(folder: Path) -> AsyncIterator[Ask]:
         stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL, cwd=folder,
     )  # fmt: skip
     try:
-        async with asyncio.timeout(40):
-            while not port_file.exists() or not port_file.read_text():  # noqa: ASYNC110 - in another process
-                await asyncio.sleep(0.05)
+        await seen(lambda: port_file.exists() and "\n" in port_file.read_text(), what="Chromium's port")
         port = port_file.read_text().split()[0]
         async with aiohttp.ClientSession() as session:
-            async with session.get(f"http://127.0.0.1:{port}/json/list") as answer:
-                [page] = [one for one in await answer.json(content_type=None) if one["type"] == "page"]
+
+            async def pages() -> list[Any]:
+                async with session.get(f"http://127.0.0.1:{port}/json/list") as answer:
+                    return [one for one in await answer.json(content_type=None) if one["type"] == "page"]
+
+            [page] = await eventually(pages, what="the page that Chromium begins with")
             async with session.ws_connect(page["webSocketDebuggerUrl"]) as socket:
                 numbers = itertools.count(1)
 
@@ -47,7 +50,7 @@ async def browser(folder: Path) -> AsyncIterator[Ask]:
                     number = next(numbers)
                     await socket.send_json({"id": number, "method": method, "params": params})
                     while True:
-                        said = await socket.receive_json(timeout=40)
+                        said = await socket.receive_json(timeout=PATIENCE)
                         if said.get("id") == number:
                             assert "error" not in said, said
                             return said["result"]
@@ -65,9 +68,7 @@ async def evaluated(ask: Ask, expression: str) -> Any:
 
 async def until(ask: Ask, expression: str) -> None:
     """Wait until it holds in the page."""
-    async with asyncio.timeout(30):
-        while not await evaluated(ask, expression):  # noqa: ASYNC110 - in another process
-            await asyncio.sleep(0.05)
+    await eventually(lambda: evaluated(ask, expression), what=expression)
 
 
 async def test_a_browser_sends_files_from_a_narrow_screen(tmp_path: Path) -> None:

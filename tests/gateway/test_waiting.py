@@ -8,6 +8,7 @@ import pytest
 
 from gateway import waiting
 from gateway.waiting import gathered, until_stopped
+from tests.gateway.patience import PATIENCE
 
 
 async def test_many_wake_ups_are_one_and_none_is_forgotten() -> None:
@@ -23,7 +24,7 @@ async def test_many_wake_ups_are_one_and_none_is_forgotten() -> None:
         for _ in range(100):
             soon()
         assert times == expected - 1, "at once, although it is in no hurry"
-        await asyncio.wait_for(woken.wait(), 20)
+        await asyncio.wait_for(woken.wait(), PATIENCE)
         assert times == expected
         woken.clear()
 
@@ -51,6 +52,6 @@ async def test_work_that_hangs_at_a_stop_is_broken_off_and_what_ends_in_time_cou
         await until_stopped(fails(), stop)
     one, other = asyncio.create_task(until_stopped(hangs(), stop)), asyncio.create_task(until_stopped(ends(), stop))
     stop.set()
-    assert await asyncio.wait_for(other, 20) == 7
-    assert await asyncio.wait_for(one, 20) is None
+    assert await asyncio.wait_for(other, PATIENCE) == 7
+    assert await asyncio.wait_for(one, PATIENCE) is None
     assert broken.is_set()
