@@ -64,7 +64,7 @@ def settings(
     secret.write_text(TOKEN, encoding="ascii")
     said = {"account_sid": SID, "auth_token": f"file:{secret}", "numbers": [OURS], "api_url": api.url, "language": "uk"}
     said |= {"timeout": "50s"}
-    ours = {**said, "timezone": "Europe/Kyiv", "brand": "Example Desk", **voice}
+    ours = {**said, "timezone": "Europe/Kyiv", "brand": "Example Desk", "reconcile": "0s", **voice}
     texts = {**said, "reconcile": "0s", **(sms or {})}
     return (
         "smtp.port=0", "http.port=0", "workers.count=1", ROOM, "media.backoff=1s", "outbox.backoff=1s",

@@ -220,6 +220,26 @@ async def test_what_is_no_call_to_us_or_not_over_is_left_alone(desk: Desk) -> No
     assert sorted(desk.kept()) == sorted(over)
 
 
+async def test_a_call_that_has_just_ended_has_time_to_be_told_of(desk: Desk) -> None:
+    await desk.compared()
+    desk.clock.forward(hours=2)
+    sid = desk.called(ago=30, seconds=29 * 60)
+    await desk.compared()
+    assert desk.kept() == [], "the request about its end may be under way"
+    desk.clock.forward(minutes=15)
+    await desk.compared()
+    assert desk.kept() == [sid]
+
+
+async def test_a_list_that_has_more_than_was_asked_for_brings_no_calls_of_others(desk: Desk) -> None:
+    item = {"sid": "CA1", "status": "completed", "direction": "inbound", "to": OURS, "from": ANNA, "end_time": None}
+    reader = desk.reader()
+    assert reader._read(item) is not None
+    odd = ({"to": OTHER}, {"to": None}, {"direction": None}, {"sid": ""}, {"sid": 7 * "x" * 10}, {"sid": "CA\u20ac"},
+           {"status": "queued"}, {"status": ["completed"]})  # fmt: skip
+    assert [reader._read({**item, **one}) for one in odd] == [None] * len(odd)
+
+
 async def test_a_call_that_goes_on_for_hours_is_taken_in_when_it_is_over(desk: Desk) -> None:
     await desk.compared()
     desk.clock.forward(hours=1)

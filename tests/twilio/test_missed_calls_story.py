@@ -34,7 +34,7 @@ class Town:
         self.api, self.var, self.folder = api, tmp_path / "var", config(tmp_path)
         self.clock, self.phone = Clock(), api.outgoing.telephony
         api.network.clock, api.network.pause = self.clock, 0.0
-        self.settings = settings(api, tmp_path / "token", **voice)
+        self.settings = settings(api, tmp_path / "token", **{"reconcile": "15m", **voice})
 
     def gateway(self) -> Any:
         return running(self.var, self.settings, clock=self.clock, config=self.folder)
