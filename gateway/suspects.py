@@ -22,13 +22,25 @@ from normalizer.message import RawMessage
 
 FEED = "feed"
 """The channel of what ticket stores send; the account is the feed's name."""
-News: TypeAlias = Callable[[str, Unverified, datetime], Awaitable[int | str]]
-"""(feed, request, when it came) -> how many changes it brought, or why it is not believed. Raises Unavailable."""
 PER_MINUTE = 600
 AT_ONCE = 20
 """Requests that are read at a time when they are looked at again."""
 
 log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Brought:
+    """What a request that is believed brought."""
+
+    count: int
+    """New messages, or changes of a ticket store."""
+    older: int = 0
+    """Of these: changes that came too late, because something newer of the same field is known."""
+
+
+News: TypeAlias = Callable[[str, Unverified, datetime], Awaitable[Brought | str]]
+"""(feed, request, when it came) -> what it brought, or why it is not believed. Raises Unavailable."""
 
 
 class StoreSuspects:
@@ -77,6 +89,8 @@ class Rechecked:
     """Requests whose messages are in the journal now."""
     messages: int
     """New messages among what they brought."""
+    older: int
+    """Changes of ticket stores among them that came too late."""
     still: tuple[Still, ...]
 
 
@@ -94,7 +108,7 @@ async def recheck(
     Raises Unavailable; what was believed before that is safe.
     """
     until = await db.read(suspects.newest)
-    believed = messages = after = 0
+    believed = messages = older = after = 0
     still: list[Still] = []
     some = partial(suspects.some, account=account, until=until, limit=AT_ONCE)
     while rows := await db.read(partial(some, after=after)):
@@ -105,23 +119,24 @@ async def recheck(
                 continue
             await db.write(partial(suspects.drop, request_id=row.id))
             believed += 1
-            messages += brought
+            messages += brought.count
+            older += brought.older
         after = rows[-1].id
-    log.info("requests looked at again", believed=believed, messages=messages, still=len(still))
-    return Rechecked(believed=believed, messages=messages, still=tuple(still))
+    log.info("requests looked at again", believed=believed, messages=messages, older=older, still=len(still))
+    return Rechecked(believed=believed, messages=messages, older=older, still=tuple(still))
 
 
 async def _again(
     row: Row[Any], webhooks: Mapping[tuple[str, str], Webhook], intake: Intake, news: News | None
-) -> int | str:
-    """How much that is new the request brings, or why it is not believed."""
+) -> Brought | str:
+    """What the request brings that is new, or why it is not believed."""
     if row.channel == FEED and news is not None and not row.reason.endswith(suspects.CUT):
         return await news(row.account, _request(row), row.at)
     raws = _believed(webhooks.get((row.channel, row.account)), row)
     if isinstance(raws, str):
         return raws
     accepted = await intake(raws) if raws else ()
-    return sum(not one.duplicate for one in accepted)
+    return Brought(count=sum(not one.duplicate for one in accepted))
 
 
 def _request(row: Row[Any]) -> Unverified:

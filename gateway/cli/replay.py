@@ -54,5 +54,7 @@ def _recheck(done: dict[str, Any], *, json: bool) -> None:
         return as_json(done)
     for one in done["still"]:
         typer.echo(f"{one['id']} {one['channel']}/{one['account']}: {one['why']}")
+    if done["older"]:
+        typer.echo(f"{done['older']} changes too late, as something newer is known: only the tickets' history has it.")
     typer.echo(f"{done['believed']} believed, with {done['messages']} new messages; {len(done['still'])} still not.")
     return None

@@ -30,6 +30,7 @@ from gateway.store.feeds import Link
 from normalizer.message import Attachment
 
 LONGEST_TEXT = 1_000_000
+OLDER = "older"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +41,8 @@ class News:
     files: Sequence[Attachment] = ()
     left_out: Sequence[str] = ()
     """Files that could not be had, in words for staff."""
+    came: datetime | None = None
+    """When the request came that brought it; None: it was read there, where the cursor keeps the order."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -47,6 +50,8 @@ class Applied:
     """What came of a page."""
 
     done: int = 0
+    older: int = 0
+    """Of these: older than what is known, so nothing came of it but a line in the history."""
     held: set[str] = field(default_factory=set)
     """Tickets of the store whose news has to wait for the end of a write of ours; the cursor stays."""
     odd: list[str] = field(default_factory=list)
@@ -84,15 +89,29 @@ def apply(
         if isinstance(heard.change, Set) and store.altered_since(conn, feed, links[0].ticket_id, since):
             applied.held.add(heard.ref)
             continue
-        overtaken = isinstance(heard.change, Set) and _is_overtaken(heard, heard.change, news[place + 1 :])
+        why = _why_not(conn, links[0], one, news[place + 1 :])
         for number, link in enumerate(links):
             key = event_key(feed, heard.id, link.ticket_id if number else None)
-            if overtaken:
-                record(conn, link, heard, "overtaken", key, now)
+            if why:
+                record(conn, link, heard, why, key, now)
             else:
                 _one(conn, ctx, link, one, key, now, own=number == 0)
         applied.done += 1
+        applied.older += why == OLDER
     return applied
+
+
+def _why_not(conn: Connection, link: Link, one: News, later: Sequence[News]) -> str:
+    """What the history says of a field that stays because something newer is known; "" when it does not."""
+    heard = one.heard
+    if not isinstance(heard.change, Set):
+        return ""
+    if _is_overtaken(heard, heard.change, later):
+        return "overtaken"
+    if one.came is None:
+        return ""
+    tickets.lock(conn, link.ticket_id)  # another request may be applied at this moment
+    return OLDER if setting.is_old(conn, link, heard, heard.change, one.came) else ""
 
 
 def _is_overtaken(heard: Heard, change: Set, later: Collection[News]) -> bool:
@@ -131,6 +150,7 @@ def _one(conn: Connection, ctx: Context, link: Link, one: News, key: str, now: d
     match heard.change:
         case Set() as change:
             if own or change.field == "status":
+                setting.heard_at(conn, link, heard, change, now)
                 _set(conn, ctx, link, heard, change, actor, key, now)
         case Replied() as change:
             if own or change.public:

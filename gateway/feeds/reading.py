@@ -218,11 +218,17 @@ class Reading:
             raise FeedError(found.detail if found is not None else "no answer")
         return found
 
-    async def take(self, name: str, page: Changes, *, since: datetime, cursor: str | None) -> Applied:
-        """Apply what was heard, with the cursor; without one for a webhook. Raises FeedError, Unavailable."""
+    async def take(
+        self, name: str, page: Changes, *, since: datetime, cursor: str | None, came: datetime | None = None
+    ) -> Applied:
+        """Apply what was heard, with the cursor; without one for a webhook, whose request came at `came`.
+
+        Raises FeedError, Unavailable.
+        """
         page = replace(page, heard=[tidy.heard(one) for one in page.heard])
         wanted = await self._db.read(lambda conn: self._wanted(conn, name, page.heard))
         news = [await self._news(name, heard) if heard.id in wanted else News(heard=heard) for heard in page.heard]
+        news = [replace(one, came=came) for one in news]
         try:
             applied = await self._db.write(lambda conn: self._job(conn, name, news, since, cursor))
         except Unavailable:
@@ -270,6 +276,7 @@ class Reading:
                 total.odd.append(f"{one.heard.id}: {type(error).__name__}")
                 continue
             total.done += found.done
+            total.older += found.older
             total.held |= found.held
         if cursor is not None and not total.held:
             await self._db.write(

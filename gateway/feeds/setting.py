@@ -41,6 +41,31 @@ def agree(conn: Connection, link: Link, *names: str) -> None:
     tell(conn, link, {name: present[name] for name in names})
 
 
+def heard_at(conn: Connection, link: Link, heard: Heard, change: Set, now: datetime) -> None:
+    """Remember how far the news of this field goes, by the store's own time; a time to come would silence all later
+    ones, and is taken for `now`."""
+    known, at = _known(conn, link), min(heard.at, now)
+    last = known.get(change.field)
+    if last is None or at > datetime.fromisoformat(last):
+        store.change_link(conn, link, heard={**known, change.field: at.isoformat()})
+
+
+def is_old(conn: Connection, link: Link, heard: Heard, change: Set, came: datetime) -> bool:
+    """Is something newer of this field applied, or was it written there by us, since the news came at `came`?
+
+    What the store says is compared by the store's times, and what we wrote by ours: two clocks differ.
+    """
+    last = _known(conn, link).get(change.field)
+    if last is not None and heard.at < datetime.fromisoformat(last):
+        return True
+    return store.written_since(conn, link, change.field, came)
+
+
+def _known(conn: Connection, link: Link) -> Mapping[str, str]:
+    present = store.link_of(conn, link.ticket_id)
+    return (present.heard if present is not None else None) or {}
+
+
 def means_the_same(name: str, present: str, value: str) -> bool:
     """Nothing would change: that the store calls new again what is open here, among others."""
     if name == "onsite":

@@ -13,6 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Column, Connection, MetaData, Table, event
 
+from gateway.feeds import sql_inspect_times as times
 from gateway.feeds import sql_inspect_words as names
 from gateway.feeds.contract import FeedError
 from gateway.feeds.sql_inspect_text import Found, Guess, Tied, written
@@ -41,7 +42,10 @@ def propose(conn: Connection, settings: SqlSettings) -> str:
     guess = Guess(schema=settings.schema_, tickets=_found(conn, tables, tickets, names.TICKET_COLUMNS))
     guess.others = others
     guess.changed = _named(tickets, names.CHANGED, _timely)
-    guess.tickets.demanded.pop(guess.changed or "", None)
+    if guess.changed is None and (text := times.changed(conn, tickets)) is not None:
+        guess.changed_text = text
+        guess.changed = text.column if text.form else None
+    guess.changed_demanded = guess.tickets.demanded.pop(guess.changed or "", None) is not None
     guess.merged = _named(tickets, names.MERGED, lambda column: not _timely(column))
     guess.gone = _named(tickets, names.GONE, lambda column: not _timely(column))
     guess.gone_word = "true" if guess.gone and isinstance(tickets.c[guess.gone].type, sa.Boolean) else "1"

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from gateway.feeds import sql_inspect_words as names
+from gateway.feeds.sql_inspect_times import OURS, Text
 
 GAP = "FILL-IN"
 """What a person has to put there."""
@@ -56,6 +57,10 @@ class Guess:
     tickets: Found
     others: list[str] = field(default_factory=list)
     changed: str | None = None
+    changed_text: Text | None = None
+    """Where no column of a type for times says it."""
+    changed_demanded: bool = False
+    """It wants a value."""
     merged: str | None = None
     gone: str | None = None
     gone_word: str = "1"
@@ -99,18 +104,34 @@ def _tickets(guess: Guess) -> Iterator[str]:
     number = next((column for column, name in found.columns.items() if name == "number"), None)
     if number is not None:
         yield f"  number: {_quoted(number)}  # what people see"
-    if guess.changed is not None:
-        yield f"  changed: {_quoted(guess.changed)}  # has to move with EVERY change, or leave it out"
-    else:
-        yield "  # no column says when a row changed: the mapped columns are compared"
+    yield from _changed(guess)
     if guess.merged is not None:
         yield f"  merged: {_quoted(guess.merged)}"
     if guess.gone is not None:
         yield f"  gone: {{{_quoted(guess.gone)}: {guess.gone_word}}}"
     yield "  columns:"
-    yield from _columns(found, guess.changed)
+    yield from _columns(found, guess.changed if _moved_by_us(guess) else None)
+    if guess.changed is not None and not _moved_by_us(guess):
+        yield f"    # {_quoted(guess.changed)}: {{field: now, way: out}}  # if the desk's program reads {OURS}"
     yield from _constants(found, "  ")
     yield from _through(guess)
+
+
+def _changed(guess: Guess) -> Iterator[str]:
+    text = guess.changed_text
+    if guess.changed is not None:
+        needs = f"{text.needs}; it " if text is not None else ""
+        yield f"  changed: {_quoted(guess.changed)}  # {needs}has to move with EVERY change, or leave it out"
+    elif text is not None:
+        yield f"  # {_quoted(text.column)} may say when a row changed, but what stands there, if anything, is not"
+        yield f"  # all of one form, as {OURS}: the mapped columns are compared"
+    else:
+        yield "  # no column says when a row changed: the mapped columns are compared"
+
+
+def _moved_by_us(guess: Guess) -> bool:
+    """A text that the desk's program writes in another form than we do is left to it, where it wants no value."""
+    return guess.changed_text is None or guess.changed_text.form == OURS or guess.changed_demanded
 
 
 def _columns(found: Found, changed: str | None = None, indent: str = "    ", *, keyed: bool = True) -> Iterator[str]:

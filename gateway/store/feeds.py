@@ -43,6 +43,7 @@ class Link:
     into: str | None
     told: Mapping[str, str]
     created_at: datetime
+    heard: Mapping[str, str] | None = None
 
     @property
     def target(self) -> str | None:
@@ -328,6 +329,13 @@ def in_doubt(conn: Connection, feed: str, *, kind: Kind) -> bool:
     )
     wanted = select(feed_write.c.id).where(feed_write.c.feed == feed, feed_write.c.kind == kind, _unsettled(), doubt)
     return conn.execute(wanted.limit(1)).first() is not None
+
+
+def written_since(conn: Connection, link: Link, field: str, since: datetime) -> bool:
+    """Did we change this field there by a try that began after `since`?"""
+    mine = (feed_write.c.feed == link.feed, feed_write.c.ticket_id == link.ticket_id, feed_write.c.kind == "alter")
+    done = (feed_write.c.state == "done", feed_write.c.sending_at > since)
+    return any(field in fields for fields in conn.scalars(select(feed_write.c.fields).where(*mine, *done)))
 
 
 def altered_since(conn: Connection, feed: str, ticket_id: int, since: datetime) -> bool:

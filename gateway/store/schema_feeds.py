@@ -19,6 +19,7 @@ feed_link = Table(
     Column("into", String(255)),
     Column("told", JSON, nullable=False),  # field -> the value on which both sides agreed last
     Column("created_at", Instant, nullable=False),
+    Column("heard", JSON),  # field -> when it was changed there last, of what is applied, by the store's own time
     UniqueConstraint("feed", "ref", name="feed_link_ref"),
 )
 Index("feed_link_ticket", feed_link.c.ticket_id)

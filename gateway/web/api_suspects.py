@@ -67,7 +67,10 @@ class Rechecked(ApiModel):
     believed: int
     """Requests whose messages are in the journal now."""
     messages: int
-    """New messages among what they brought."""
+    """New messages, and changes of ticket stores, among what they brought."""
+    older: int
+    """Changes of ticket stores among them that came too late: something newer of the same field is known, and they
+    stand in the history of their tickets alone."""
     still: Sequence[StillUnverified]
 
 
@@ -97,6 +100,7 @@ async def replay(call: Call) -> Job:
     found = Rechecked(
         believed=done.believed,
         messages=done.messages,
+        older=done.older,
         still=[StillUnverified(id=one.id, channel=one.channel, account=one.account, why=one.why) for one in done.still],
     )
     return lambda _conn: found

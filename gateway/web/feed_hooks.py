@@ -15,7 +15,7 @@ from channels.contract import Unavailable, Unverified
 from gateway.feeds.contract import Changes, FeedError, Forged, Hears, Unreadable
 from gateway.feeds.running import Feeds
 from gateway.log import get_logger
-from gateway.suspects import FEED, StoreSuspects
+from gateway.suspects import FEED, Brought, StoreSuspects
 from gateway.web.services import Services
 from normalizer.message import INLINE_LIMIT
 
@@ -75,7 +75,7 @@ async def _believed(
 
 async def _taken(feeds: Feeds, name: str, page: Changes, now: datetime) -> web.StreamResponse:
     try:
-        applied = await feeds.reading.take(name, page, since=now, cursor=None)
+        applied = await feeds.reading.take(name, page, since=now, cursor=None, came=now)
     except (FeedError, Unavailable) as error:
         log.warning("news cannot be taken in now", feed=name, why=str(error)[:300])
         raise web.HTTPServiceUnavailable(headers=AGAIN) from None
@@ -94,9 +94,9 @@ def _kept(headers: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-async def again(services: Services, name: str, request: Unverified, at: datetime) -> int | str:
-    """Look again at a request that came at `at` and was not believed. Returns how many changes it brought, or why it
-    is not believed now, either. Raises Unavailable."""
+async def again(services: Services, name: str, request: Unverified, at: datetime) -> Brought | str:
+    """Look again at a request that came at `at` and was not believed. Returns what it brought, or why it is not
+    believed now, either. Raises Unavailable."""
     if services.feeds is None:
         return NO_FEED
     with services.feeds.borrowed(name) as feed:
@@ -105,13 +105,15 @@ async def again(services: Services, name: str, request: Unverified, at: datetime
 
 async def _again(
     services: Services, feeds: Feeds, name: str, feed: object, request: Unverified, at: datetime
-) -> int | str:
+) -> Brought | str:
     if not isinstance(feed, Hears):
         return NO_FEED
     try:
         # Of the time when it came: what was too old then is too old now.
         page = await feed.heard(request.headers, dict(parse_qsl(urlsplit(request.path).query)), request.body, at)
-        applied = await feeds.reading.take(name, page, since=services.clock(), cursor=None)
+        applied = await feeds.reading.take(name, page, since=services.clock(), cursor=None, came=at)
     except (Forged, Unreadable, FeedError) as error:
         return str(error)[:300]
-    return "a write of ours to this ticket is on its way; look again" if applied.held else applied.done
+    if applied.held:
+        return "a write of ours to this ticket is on its way; look again"
+    return Brought(count=applied.done, older=applied.older)
