@@ -115,7 +115,7 @@ async def recordings() -> AsyncIterator[tuple[str, list[str]]]:
 def overrides(api: str = "https://api.twilio.com", **account: Any) -> tuple[str, ...]:
     said = {
         "account_sid": SID, "auth_token": "env:TWILIO_TOKEN", "numbers": [OURS], "language": "ru", "api_url": api,
-        "timeout": "50s", **account,
+        "timeout": "50s", "reconcile": "0s", **account,
     }  # fmt: skip
     return ("smtp.port=0", "http.port=0", ROOM, f"channels.voice.main={json.dumps(said)}", "media.backoff=1s")
 

@@ -90,7 +90,7 @@ async def test_killed_around_the_call_there_is_one_and_none_where_nobody_can_tel
     var, clock = tmp_path / "var", Clock()
     async with telephones() as api:
         api.outgoing.telephones[LANDLINE] = [Rings(wait=True)]
-        said, folder = settings(api, tmp_path / "token"), config(tmp_path)
+        said, folder = settings(api, tmp_path / "token", reconcile="0s"), config(tmp_path)
         async with running(var, said, clock=clock, config=folder) as gateway:
             await Story(api, gateway, var, clock).solved()
         due = kyiv(5, 4, 13, 5).isoformat()
@@ -112,7 +112,7 @@ async def test_killed_while_sending_and_recovered_at_night_a_call_that_was_made_
     var, clock = tmp_path / "var", Clock()
     async with telephones() as api:
         api.outgoing.telephones[LANDLINE] = [Rings(wait=True)]
-        said, folder = settings(api, tmp_path / "token"), config(tmp_path)
+        said, folder = settings(api, tmp_path / "token", reconcile="0s"), config(tmp_path)
         async with running(var, said, clock=clock, config=folder) as gateway:
             await Story(api, gateway, var, clock).solved()
         due = kyiv(5, 4, 18, 30).isoformat()
