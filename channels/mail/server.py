@@ -235,6 +235,10 @@ class Connection(SMTP):
 
     def _reset_timeout(self, duration: float | None = None) -> None:
         # Stock calls this for each valid command. One timer that looks at a deadline is cheaper than a timer each.
+        if self.transport is not None and self.transport.is_closing():
+            # Stock has said goodbye (too many unknown commands) and reads on in what is in the buffer: a message among
+            # it would be taken in without an answer, and sent again.
+            raise asyncio.CancelledError
         self.touch(duration)
         if self._timeout_handle is None:
             self._timeout_handle = self.loop.call_at(self._deadline, self._timeout_cb)

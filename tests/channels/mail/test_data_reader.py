@@ -94,7 +94,9 @@ PIECES = st.lists(
 )
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(pieces=PIECES, cuts=st.lists(st.integers(0, 80), max_size=12))
 def test_any_bytes_in_any_pieces_are_read_as_line_by_line(pieces: list[bytes], cuts: list[int], tmp_path: Path) -> None:
     wire = b"".join(pieces) + b"\r\n.\r\n"

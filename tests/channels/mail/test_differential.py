@@ -64,6 +64,7 @@ DIALOGUES = [
     b"EHLO x\r\nMAIL FROM:<a@b.example> SIZE=10 BODY=8BITMIME SMTPUTF8\r\nRSET x\r\nRSET\r\nHELP\r\nVRFY a@b.c\r\n",
     b"EHLO x\r\nMAIL FROM:<a@b.example> FOO=BAR\r\nMAIL FROM:<a@b.example> BODY=BINARYMIME\r\nMAIL FROM:<>\r\nRSET\r\n",
     b"EHLO x\r\nMAIL FROM:a@b.c\r\nRSET\r\nMAIL from: <a@b.c>\r\nRCPT to: support@desk.example\r\nDATA x\r\n",
+    b"HELO x\r\n" + b"WHAT\r\n" * 5 + BEGIN + b"behind the goodbye\r\n.\r\n",
     b"EHLO x\r\n" + b"NOOP " + b"n" * 70_000 + b"\r\nNOOP\r\nNOOP\nNOOP\n",
 ]
 
@@ -85,7 +86,9 @@ async def test_same_messages_when_every_byte_comes_alone(tmp_path: Path) -> None
 BODY = st.lists(st.sampled_from([b"\r\n", b".", b"\r", b"\n", b"a", b"\r\n.", b"QUIT", b"\x00", b"\xd0"]), max_size=20)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(bodies=st.lists(BODY, min_size=1, max_size=3), cuts=st.lists(st.integers(1, 300), max_size=8))
 def test_any_bodies_in_any_pieces(bodies: list[list[bytes]], cuts: list[int], tmp_path: Path) -> None:
     wire = b"HELO x\r\n" + b"".join(BEGIN + b"".join(body) + b"\r\n.\r\n" for body in bodies)
@@ -124,7 +127,9 @@ def test_addresses_are_read_as_stock_reads_them(arg: str, tmp_path: Path) -> Non
     assert ours._getaddr(arg) == theirs._getaddr(arg)
 
 
-@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(arg=st.text(alphabet='<>@.ab-_+ (),:;"\\[]=é1S', max_size=24).map(lambda text: f"<{text}>"))
 def test_any_address_is_read_as_stock_reads_it_or_is_malformed(arg: str, tmp_path: Path) -> None:
     ours, theirs = parsers(tmp_path)

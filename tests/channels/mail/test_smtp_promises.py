@@ -99,6 +99,20 @@ async def test_a_client_that_hangs_up_right_behind_the_dot_is_still_answered(tmp
         await client.close()
 
 
+async def test_nothing_is_taken_in_behind_our_goodbye(tmp_path: Path) -> None:
+    """Its sender has no answer, and sends it again."""
+    async with running(tmp_path) as port:
+        client = await port.connect()
+        await client.send(
+            b"HELO x\r\n" + b"WHAT\r\n" * 5 + STAGES["data"].replace(b"EHLO x\r\n", b"") + stuffed(letter(1))
+        )
+        heard = await asyncio.wait_for(client.reader.read(), PATIENCE)
+        assert heard.splitlines()[-1] == b"502 5.5.1 Too many unrecognized commands, goodbye."
+        await until(lambda: not port.listener._open)
+        assert port.journal.calls == 0
+        await client.close()
+
+
 async def test_stopping_answers_what_is_being_committed_and_closes_the_rest(tmp_path: Path) -> None:
     async with running(tmp_path) as port:
         port.journal.gate = asyncio.Event()

@@ -56,7 +56,9 @@ prints = st.sampled_from(["0" * 64, "1" * 64])
 batches = st.lists(st.lists(st.tuples(ids, prints, st.sampled_from("xyz")), max_size=6), max_size=10)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(batches)
 def test_a_repeat_is_the_same_id_and_the_same_fingerprint(
     blobs: Blobs, batches: list[list[tuple[str, str, str]]]
