@@ -99,7 +99,7 @@ async def test_what_is_held_while_it_is_tried_is_not_tried_again(rig: Rig) -> No
     pushing = rig.pushing()
     rig.store.fates, rig.store.gate = ["retry"], asyncio.Event()
     assert await pushing.claim() == 1
-    await until(lambda: rig.store.calls == ["open"], "the try")
+    await until(lambda: rig.store.calls == ["open"], "the try", 60)
     await hold(rig, ticket)
     assert await linked(rig, ticket), "it may be there in a moment"
     rig.store.gate.set()
