@@ -20,7 +20,7 @@ async def arrived(it: Desk, subject: str) -> str:
 
 @pytest.mark.timeout(300)
 async def test_spam_is_not_written_to_the_store_and_what_was_none_is(tmp_path: Path) -> None:
-    async with desk(tmp_path, BELIEVING) as it:
+    async with desk(tmp_path, BELIEVING, feed={"timeout": "1m"}) as it:
         await it.mail("Win a car", subject="Spam", sender="eve@client.example", headers=FAILED)
         spam = await arrived(it, "Spam")
         doubted = await it.mail("No light", subject="Doubted", sender="boris@client.example", headers=FAILED)
