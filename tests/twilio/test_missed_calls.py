@@ -113,6 +113,17 @@ async def test_a_call_of_which_a_request_came_is_left_to_it(desk: Desk, route: s
     assert desk.routes() == [route]
 
 
+async def test_a_call_whose_request_could_not_be_read_is_known(desk: Desk) -> None:
+    await desk.compared()
+    desk.clock.forward(hours=1)
+    sid = desk.called(ago=10)
+    await desk.pipeline.accept([desk.request(sid, "main")])
+    # It has a ticket of its own, which says that something could not be read.
+    desk.store.change("UPDATE entry SET state = 'quarantined'")
+    assert await desk.compared() == {}
+    assert desk.routes() == ["main"]
+
+
 async def test_a_request_that_comes_while_the_list_is_read_or_after_it_is_the_same_entry(desk: Desk) -> None:
     await desk.compared()
     desk.clock.forward(hours=1)
