@@ -13,8 +13,9 @@ import pytest
 
 from channels.sms.kannel_online import look
 from channels.sms.kannel_settings import KannelAccount
+from gateway.circuit import LONGEST as LONGEST_PAUSE
 from tests.kannel.house import ANNA, BORIS, OURS, SECRET, house, secrets, texts
-from tests.mailboxes.desk import Running
+from tests.mailboxes.desk import Running, until
 from tests.services import kannel as service
 from tests.services.kannel import FAKESMSC
 from tests.services.smsc import PATIENCE, Smsc, smsc
@@ -127,6 +128,7 @@ async def test_what_comes_while_smsbox_is_down_waits_in_the_store_even_if_bearer
             assert gateway.store.entries() == 3
 
 
+@pytest.mark.timeout(600)
 async def test_kannel_is_down_while_we_write_and_gets_it_when_it_is_back(tmp_path: Path) -> None:
     async with smsc() as network, house(tmp_path, smpp=network.port) as place, place.desk() as gateway:
         await bound(network)
@@ -142,7 +144,9 @@ async def test_kannel_is_down_while_we_write_and_gets_it_when_it_is_back(tmp_pat
         await gateway.until(lambda: "cannot be reached" in str(gateway.store.rows(tried)[0][2] or ""), "the reason")
         assert not network.got
         await asyncio.to_thread(place.kannel.start_smsbox)
-        await gateway.until(lambda: len(network.got) == 1, "the acknowledgement")
+        # The longer it was down, the longer is the pause before it is tried again.
+        patience = LONGEST_PAUSE.total_seconds() + PATIENCE
+        await until(lambda: len(network.got) == 1, "the acknowledgement", patience, gateway.store.shown)
         await gateway.until(lambda: rows(gateway, "acknowledgement") == [("sent", ANNA)], "the row")
         assert gateway.store.entries() >= 1
         assert texts(gateway) == ["Не печатает"]

@@ -5,20 +5,24 @@ from __future__ import annotations
 import json
 import smtplib
 from asyncio import to_thread
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from gateway.circuit import LONGEST as LONGEST_PAUSE
 from gateway.demo.bot_api import RECEIVING, SENDING, BotApi, Fault
 from gateway.demo.bot_api.sending import Chats
 from tests.channels.mail.far_side import FarSide, far_side
 from tests.mailboxes.desk import Running, letter, running, until
 from tests.services.ports import free_port
-from tests.telegram.standin import TOKEN, standin
+from tests.telegram.standin import PATIENCE, TOKEN, standin
 
+pytestmark = pytest.mark.timeout(900)
 CHAT, NUMBER, MAIL = 5_000_000_009, "+380670000009", "op@ops.example"
 AGE = timedelta(minutes=10)
 """A notice that is due this long is an alert: no machine stands still so long."""
@@ -62,12 +66,16 @@ class Story:
     async def later(self) -> None:
         """The answer to who wrote could not be sent, for so long that it is an alert."""
         tried = "SELECT attempts FROM outbox WHERE kind = 'acknowledgement' AND attempts > 0 AND state = 'waiting'"
-        await until(lambda: self.desk.store.rows(tried), "a try")
+        await self.until(lambda: self.desk.store.rows(tried), "a try")
         self._clock.ahead += 2 * AGE
 
     async def told(self, what: Any, count: int) -> list[Any]:
-        await until(lambda: len(what()) >= count, f"{count} of {what.__name__}, of {self.rows()}")
+        await self.until(lambda: len(what()) >= count, f"{count} of {what.__name__}")
         return list(what())
+
+    async def until(self, look: Callable[[], object], what: str) -> None:
+        """Wait: the longer the relay was down, the longer is the pause before it is tried again."""
+        await until(look, what, LONGEST_PAUSE.total_seconds() + PATIENCE, lambda: (self.by_bot(), self.rows()))
 
     def rows(self) -> list[tuple[Any, ...]]:
         return self.desk.store.rows("SELECT channel, kind, state, attempts, detail FROM outbox ORDER BY id")
@@ -114,7 +122,7 @@ async def test_a_relay_that_is_down_is_told_by_the_bot_and_so_is_its_end(tmp_pat
         assert "mail/support" in alarm
         assert "in trouble" in alarm
         async with far_side(port=trouble.relay) as relay:
-            await until(lambda: mails(relay, "client1@client.example"), "the acknowledgement")
+            await trouble.until(lambda: mails(relay, "client1@client.example"), "the acknowledgement")
             told = await trouble.told(trouble.by_bot, 2)
             assert "is over" in told[1]
             assert mails(relay, MAIL) == []
@@ -125,7 +133,7 @@ async def test_a_bot_that_is_broken_is_told_by_mail(tmp_path: Path) -> None:
     async with story(tmp_path / "var", f"telegram:{CHAT}", f"mail:{MAIL}") as trouble:
         async with far_side(port=trouble.relay) as relay:
             trouble.api.plan(*[Fault(kind="error", status=401, description="Unauthorized", method="getUpdates")] * 3)
-            await until(lambda: mails(relay, MAIL), "the alarm")
+            await trouble.until(lambda: mails(relay, MAIL), "the alarm")
             (alarm,) = mails(relay, MAIL)
         assert "bot telegram/desk" in alarm
         assert trouble.by_bot() == []
