@@ -67,7 +67,7 @@ def raws(date: int) -> list[RawMessage]:
 
 
 async def main(folder: Path, url: str, date: int, bomb: Bomb) -> None:
-    db = open_database(url, failpoint=bomb)
+    db = open_database(url, failpoint=bomb, busy_timeout=60.0)
     blobs = Blobs(folder / "blobs")
     settings = Settings.model_validate({**SETTINGS, **UNCAPPED})
     ctx = Context(settings=settings, policy=Policy(), keyring=Keyring(b"k" * 32))

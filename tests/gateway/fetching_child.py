@@ -22,7 +22,7 @@ from tests.gateway.filing_desk import context
 
 
 async def main(folder: Path, url: str, kill_at: str) -> None:
-    db = open_database(url, readers=1)
+    db = open_database(url, readers=1, busy_timeout=60.0)
 
     def failpoint(name: str) -> None:
         if name == kill_at:

@@ -60,7 +60,7 @@ async def settled(db: Database) -> None:
 
 
 async def main(folder: Path, url: str, bomb: Bomb) -> None:
-    db = open_database(url, failpoint=bomb)
+    db = open_database(url, failpoint=bomb, busy_timeout=60.0)
     blobs = Blobs(folder / "blobs")
     pool = WorkerPool(
         count=1, limits=Limits(seconds=60, memory=512 << 20), blobs=blobs.folder, policy=Policy(), parsers=SPEC

@@ -42,7 +42,7 @@ def end(conn: Connection) -> None:
 
 
 async def main(url: str, bomb: Bomb) -> None:
-    db = open_database(url, failpoint=bomb)
+    db = open_database(url, failpoint=bomb, busy_timeout=60.0)
     await db.write(begin)
     bomb.armed = True
     await db.write(end)

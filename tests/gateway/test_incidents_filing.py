@@ -89,7 +89,7 @@ async def test_robots_and_what_is_held_are_linked_and_hear_nothing(desk: Desk, o
 def child(url: str, *bomb: str) -> int:
     """Run the child; its return code."""
     command = ["-m", "tests.gateway.incidents_child", url, *bomb]
-    return ready.run(*command).returncode
+    return ready.run(*command, timeout=100).returncode
 
 
 @pytest.mark.parametrize(("point", "count"), [("after-commit", 1), ("before-commit", 2)])

@@ -74,7 +74,7 @@ async def test_one_of_two_works_and_the_other_takes_over_at_its_stop(db: Databas
     holder, other = Leases(db, "a:1:x", LENGTH), Trying(db)
     await holder.start()
     end = asyncio.Event()
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(2 * PATIENCE):
         first = asyncio.create_task(holder.hold(NAME, workers[0], stops[0]))
         await workers[0].begun.wait()
         taken = await until_of(db, NAME)

@@ -248,14 +248,16 @@ async def test_neighbours_are_filed_while_a_poison_message_still_hangs(db: Datab
     pools: list[WorkerPool] = []
     async with running(db, blobs, seconds=SECONDS, on_loss=lost) as story:
         pools.append(story.pool)
-        await story.pipeline.accept([raw("poison", "loop"), *(message(number) for number in range(10))])
-        story.start()
-        rows = await story.until(lambda rows: sum(row.state == "done" for row in rows.values()) == 10)
-        assert rows["poison"].state == "pending"
-        await story.pipeline.accept([message("late")])
-        rows = await story.until(lambda rows: rows["late"].state == "done")
-        assert (rows["poison"].state, rows["poison"].attempts) == ("pending", 0), "it hangs still"
-        await story.pool.stop()
+        try:
+            await story.pipeline.accept([raw("poison", "loop"), *(message(number) for number in range(10))])
+            story.start()
+            rows = await story.until(lambda rows: sum(row.state == "done" for row in rows.values()) == 10)
+            assert rows["poison"].state == "pending"
+            await story.pipeline.accept([message("late")])
+            rows = await story.until(lambda rows: rows["late"].state == "done")
+            assert (rows["poison"].state, rows["poison"].attempts) == ("pending", 0), "it hangs still"
+        finally:
+            await story.pool.stop()  # the pipeline waits for what is under way
 
 
 async def test_a_replay_after_a_fix_reads_it(db: Database, blobs: Blobs) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -111,13 +113,18 @@ async def test_a_program_that_hangs_is_killed_with_its_children(tmp_path: Path) 
 
 
 async def test_a_child_that_left_its_group_does_not_keep_us(tmp_path: Path) -> None:
+    note = tmp_path / "child.pid"
     code = """
-import os, subprocess, sys
+import subprocess, sys, pathlib
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"], start_new_session=True)
-print(child.pid, flush=True)
+pathlib.Path(sys.argv[1]).write_text(str(child.pid))
 """
-    with pytest.raises(NoTranscript, match="longer than 2 s"):
-        await heard(program(tmp_path, code), tmp_path, 2.0)
+    try:
+        with pytest.raises(NoTranscript, match="longer than 2 s"):
+            await heard(program(tmp_path, code, str(note)), tmp_path, 2.0)
+    finally:
+        if note.exists() and (left := note.read_text(encoding="ascii")):
+            os.kill(int(left), signal.SIGKILL)
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ async def main(folder: Path, url: str, kill_at: str) -> None:
         if name == kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    db = open_database(url, readers=1, failpoint=failpoint)
+    db = open_database(url, readers=1, failpoint=failpoint, busy_timeout=60.0)
     timers = Timers(db, context(), {"close": check}, lambda: datetime.now(UTC), after=lambda: None)
     await timers.fire()
     await db.close()
