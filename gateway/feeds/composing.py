@@ -12,6 +12,7 @@ from sqlalchemy import Row as Found
 
 from gateway import actors
 from gateway.context import Context
+from gateway.feeds import reached
 from gateway.feeds.contract import Alter, File, Name, Open, Person, Ref, Said, Say, Ticket, Write
 from gateway.feeds.queueing import differing, fields_of, is_public, waits_for_release
 from gateway.store import chats, schema, tickets
@@ -22,6 +23,7 @@ from gateway.store.feeds import Link, Row
 FILES_WAIT = timedelta(minutes=1)
 """How long a message waits for files that are still fetched; what comes later is written by itself."""
 LOOK_AGAIN = timedelta(seconds=3)
+LOOK_SOON = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +67,8 @@ def compose(conn: Connection, ctx: Context, blobs: Blobs, row: Row, now: datetim
             return Needless(why="the ticket is there already")
         if not row.uncertain and waits_for_release(ctx.settings.feeds[row.feed], ticket):
             return NotNow(until=now + LOOK_AGAIN, why="the ticket is held")
+        if reached.is_awaited(conn, ctx.settings.feeds[row.feed], row, now):
+            return NotNow(until=now + LOOK_SOON, why="the store could not be read yet")
         return _with_message(conn, ctx, blobs, row, ticket, message, now, lambda said: Open(
             key=told.key, ticket=told, first=said))  # fmt: skip
     ref = _ref(link)

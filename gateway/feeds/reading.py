@@ -19,7 +19,7 @@ from sqlalchemy import Connection
 from channels.contract import Clock, Cursor, Unavailable
 from gateway.context import Context
 from gateway.despatch import NoAnswer, limited
-from gateway.feeds import remarks, tidy
+from gateway.feeds import reached, remarks, tidy
 from gateway.feeds.applying import Applied, News, apply, is_applied
 from gateway.feeds.contract import Changes, Feed, FeedError, File, Heard, Replied, Sweeps
 from gateway.feeds.settings import FeedSettings
@@ -35,7 +35,7 @@ from gateway.waiting import until_stopped, wait_for_any
 from normalizer.message import Attachment
 
 T = TypeVar("T")
-CHANNEL, NAME, SWEPT = "feed", "changes", "swept"
+SWEPT = "swept"
 SOON = 1.0
 """Seconds before news that was put off is read again."""
 LONGEST_PAUSE = timedelta(minutes=5)
@@ -194,8 +194,12 @@ class Reading:
     async def look(self, name: str) -> bool:
         """Read and apply one page. True: look again at once. Raises FeedError, Unavailable."""
         began = self._clock()
-        before = await self._db.read(lambda conn: cursors.get(conn, CHANNEL, name, NAME))
+        before = await self._db.read(lambda conn: reached.get(conn, name))
         page = await self._bounded(name, self._feeds[name].changes(before))
+        if before is None and await self._db.read(lambda conn: store.is_used(conn, name)):
+            # Staff may have said something of them by now, and nobody has heard it.
+            at = f"{began:%Y-%m-%d %H:%M} UTC"
+            await self._remember(name, [f"what staff did there before {at}, when it could be read for the first time"])
         applied = await self.take(name, page, since=began, cursor=page.cursor if page.cursor != before else None)
         self._metrics.feed_read(name, began.timestamp())
         return page.more or bool(applied.held)
@@ -257,7 +261,7 @@ class Reading:
         self._settings(name)
         applied = apply(conn, self.ctx, name, news, since=since, now=self._clock())
         if cursor is not None and not applied.held:
-            cursors.put(conn, Cursor(channel=CHANNEL, account=name, name=NAME, value=cursor))
+            reached.put(conn, name, cursor)
         return applied
 
     async def _one_by_one(self, name: str, news: Sequence[News], since: datetime, cursor: str | None) -> Applied:
@@ -279,9 +283,7 @@ class Reading:
             total.older += found.older
             total.held |= found.held
         if cursor is not None and not total.held:
-            await self._db.write(
-                lambda conn: cursors.put(conn, Cursor(channel=CHANNEL, account=name, name=NAME, value=cursor))
-            )
+            await self._db.write(lambda conn: reached.put(conn, name, cursor))
         return total
 
     async def _remember(self, name: str, odd: Sequence[str]) -> None:
@@ -364,7 +366,7 @@ class Reading:
         feed, now = self._feeds[name], self._clock()
         if not isinstance(feed, Sweeps):
             return
-        last = await self._db.read(lambda conn: cursors.get(conn, CHANNEL, name, SWEPT))
+        last = await self._db.read(lambda conn: cursors.get(conn, reached.CHANNEL, name, SWEPT))
         if last is not None and now - datetime.fromisoformat(last) < DAY:
             return
         found = await self._bounded(name, feed.doubles(), times=SWEEP_CALLS)
@@ -372,7 +374,7 @@ class Reading:
 
         def job(conn: Connection) -> None:
             remarks.replace(conn, name, "doubles", things, now)
-            cursors.put(conn, Cursor(channel=CHANNEL, account=name, name=SWEPT, value=now.isoformat()))
+            cursors.put(conn, Cursor(channel=reached.CHANNEL, account=name, name=SWEPT, value=now.isoformat()))
 
         await self._db.write(job)
         self._metrics.feed_doubles(name, len(things))

@@ -126,6 +126,12 @@ def links_to(conn: Connection, feed: str, ref: str) -> list[Link]:
     return sorted(links, key=lambda link: link.ref != ref)
 
 
+def is_used(conn: Connection, feed: str) -> bool:
+    """Has the store a ticket of ours?"""
+    wanted = select(feed_link.c.ticket_id).where(feed_link.c.feed == feed, feed_link.c.ref.is_not(None))
+    return conn.execute(wanted.limit(1)).first() is not None
+
+
 def change_link(conn: Connection, link: Link, **columns: Any) -> None:
     """Set columns of a link."""
     mine = and_(feed_link.c.feed == link.feed, feed_link.c.ticket_id == link.ticket_id)

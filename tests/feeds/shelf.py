@@ -56,6 +56,8 @@ class Shelf:
     mishaps: list[tuple[str, Mishap]] = field(default_factory=list)
     """(which call: open, say, alter, find, changes, doubles; what befalls it)."""
     down: bool = False
+    unreadable: bool = False
+    """Whoever asks what happened there may not know."""
     url: str = ""
     port: int = 0
     seen: list[str] = field(default_factory=list)
@@ -237,6 +239,9 @@ class Shelf:
         return await self._befallen("changes", request, do)
 
     async def last(self, _request: web.Request) -> web.StreamResponse:
+        if self.unreadable:
+            self.seen.append("last")
+            return web.Response(status=403, text="you may not see what happened")
         return web.json_response(self.db.execute("SELECT coalesce(max(id), 0) FROM change").fetchone()[0])
 
     async def doubles(self, request: web.Request) -> web.StreamResponse:

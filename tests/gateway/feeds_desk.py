@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 
 from gateway import updates
 from gateway.context import Context
+from gateway.feeds import reached
 from gateway.feeds.applying import Applied
 from gateway.feeds.contract import (
     Alter,
@@ -222,6 +223,8 @@ class Rig:
     ctx: Context
     store: MemoryStore = field(default_factory=MemoryStore)
     lives: int = 0
+    listened: bool = True
+    """The store was read before."""
 
     def pushing(self, leases: Leases | None = None) -> Pushing:
         """A new start of the gateway."""
@@ -245,6 +248,8 @@ class Rig:
         """A ticket with its first message, queued."""
 
         def job(conn: Connection) -> int:
+            if self.listened and reached.get(conn, "store") is None:
+                reached.put(conn, "store", "0")
             ticket = open_ticket(conn, self.clock(), **columns)
             self._said(conn, ticket, text)
             ticket_changed(conn, self.ctx, ticket, self.clock())
