@@ -242,20 +242,23 @@ class Rig:
         )  # fmt: skip
 
     async def write(self, job: Callable[[Connection], T]) -> T:
-        return await self.db.write(job)
+        def listened(conn: Connection) -> T:
+            if self.listened and reached.get(conn, "store") is None:
+                reached.put(conn, "store", "0")
+            return job(conn)
+
+        return await self.db.write(listened)
 
     async def open(self, text: str = "It is broken", **columns: Any) -> int:
         """A ticket with its first message, queued."""
 
         def job(conn: Connection) -> int:
-            if self.listened and reached.get(conn, "store") is None:
-                reached.put(conn, "store", "0")
             ticket = open_ticket(conn, self.clock(), **columns)
             self._said(conn, ticket, text)
             ticket_changed(conn, self.ctx, ticket, self.clock())
             return ticket
 
-        return await self.db.write(job)
+        return await self.write(job)
 
     def _said(self, conn: Connection, ticket: int, text: str, **columns: Any) -> int:
         return tickets.add_message(
