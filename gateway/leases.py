@@ -123,7 +123,9 @@ class Leases:
             return store.renew(conn, names, self.owner, self.length), dead
 
         mine, dead = await self._db.write(job)
-        self._lives += dead
+        # By our own clock, too: the end may have come while this was being committed, or before a COMMIT that nobody
+        # told us of.
+        self._lives += dead or not self.alive()
         for name in names:
             if name in mine and name in self._until:
                 self._until[name] = before + self.length.total_seconds()

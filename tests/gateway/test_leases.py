@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from typing import cast
 
 import pytest
 from sqlalchemy import Connection, select, update
 
+from channels.contract import Unavailable
 from gateway.leases import Leases
 from gateway.nodes import CommonClock, common_clock
 from gateway.store import leases as store
@@ -236,3 +238,39 @@ async def test_a_node_that_stood_still_does_not_take_its_clock_for_wrong(db: Dat
     assert clock.compare(own() + timedelta(hours=1), timedelta(minutes=1)) == {
         "clock": "3600 s behind the database's: set it"
     }
+
+
+@pytest.mark.parametrize("told", [True, False])
+async def test_what_was_claimed_is_others_when_the_end_of_the_lease_comes_while_it_is_renewed(
+    db: Database, told: bool
+) -> None:
+    passed, tries = 0.0, 0
+
+    class Slow:
+        """A database whose COMMIT takes until the lease is over, and is not always told of."""
+
+        read = staticmethod(db.read)
+
+        async def write(self, job: Callable[[Connection], object]) -> object:
+            nonlocal passed, tries
+            found = await db.write(job)
+            tries += 1
+            if tries == 2:
+                passed += LENGTH.total_seconds() + 1
+                if not told:
+                    raise Unavailable("the COMMIT was lost")
+            return found
+
+    leases = Leases(cast("Database", Slow()), "a:1:x", LENGTH, monotonic=lambda: passed)
+    await leases.start()
+    still_ours = leases.claiming()
+    assert still_ours()
+    if told:
+        await leases.renew()
+    else:
+        with pytest.raises(Unavailable):
+            await leases.renew()
+    await leases.renew()
+    assert leases.alive()
+    assert not still_ours(), "for a moment it was free, and others may have taken what this node had claimed"
+    assert leases.claiming()(), "what is claimed from now on is its own"
