@@ -14,7 +14,7 @@ from gateway import actors
 from gateway.context import Context
 from gateway.feeds import reached
 from gateway.feeds.contract import Alter, File, Name, Open, Person, Ref, Said, Say, Ticket, Write
-from gateway.feeds.queueing import differing, fields_of, is_public, waits_for_release
+from gateway.feeds.queueing import differing, fields_of, is_kept_back, is_public
 from gateway.store import chats, schema, tickets
 from gateway.store import feeds as store
 from gateway.store.blobs import Blobs
@@ -65,8 +65,8 @@ def compose(conn: Connection, ctx: Context, blobs: Blobs, row: Row, now: datetim
     if row.kind == "open":
         if link.ref is not None:
             return Needless(why="the ticket is there already")
-        if not row.uncertain and waits_for_release(ctx.settings.feeds[row.feed], ticket):
-            return NotNow(until=now + LOOK_AGAIN, why="the ticket is held")
+        if not row.uncertain and is_kept_back(conn, ctx.settings.feeds[row.feed], ticket):
+            return NotNow(until=now + LOOK_AGAIN, why="the ticket is held, or was thrown away")
         if reached.is_awaited(conn, ctx.settings.feeds[row.feed], row, now):
             return NotNow(until=now + LOOK_SOON, why="the store could not be read yet")
         return _with_message(conn, ctx, blobs, row, ticket, message, now, lambda said: Open(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from gateway.settings import Settings
 
 OVER = ("resolved", "closed")
-HELD = "held"
+HELD, CLOSED = "held", "closed"
 ROBOTS = ("auto_reply", "bounce", "report", "loop", "feedback")
 """Kinds of messages that nobody wrote."""
 SHOWN_ALIKE = "the store has these words already"
@@ -70,13 +70,13 @@ def ticket_changed(conn: Connection, ctx: Context, ticket_id: int, now: datetime
         # What was over before there was a store is not opened there for its last sigh.
         if name is None or not ctx.settings.feeds[name].push or ticket.status in OVER:
             return
-        if waits_for_release(ctx.settings.feeds[name], ticket):
+        if is_kept_back(conn, ctx.settings.feeds[name], ticket):
             return
         link = store.make_link(conn, name, ticket_id, now)
     feed = ctx.settings.feeds.get(link.feed)
     if feed is None or not feed.push or link.state == "vanished":
         return
-    if waits_for_release(feed, ticket) and store.withdraw(conn, link):
+    if link.state == "wanted" and is_kept_back(conn, feed, ticket) and store.withdraw(conn, link):
         return
     _queue_messages(conn, ctx, feed, link, ticket, now)
     if ticket.conversation is not None:
@@ -84,9 +84,20 @@ def ticket_changed(conn: Connection, ctx: Context, ticket_id: int, now: datetime
     _queue_fields(conn, link, ticket, now)
 
 
-def waits_for_release(feed: FeedSettings, ticket: Row[Any]) -> bool:
-    """Staff have to say first that it is a request. One that the store has is kept in step whatever its status."""
-    return feed.held == "wait" and bool(ticket.status == HELD)
+def is_kept_back(conn: Connection, feed: FeedSettings, ticket: Row[Any]) -> bool:
+    """Staff have to say first that it is a request, or threw it away. One that the store has is kept in step whatever
+    its status."""
+    if feed.held != "wait":
+        return False
+    return bool(ticket.status == HELD) or (ticket.status == CLOSED and _was_held(conn, ticket.id))
+
+
+def _was_held(conn: Connection, ticket_id: int) -> bool:
+    """Before its last change of status."""
+    event = schema.event
+    told = conn.scalars(select(event.c.data).where(event.c.ticket_id == ticket_id).order_by(event.c.id.desc()))
+    changes = (data["status"] for data in told if isinstance(data.get("status"), list))
+    return next(changes, [""])[0] == HELD
 
 
 def acknowledgement_wait(settings: Settings, ticket_id: int, contract: str | None, conn: Connection) -> timedelta:

@@ -19,7 +19,7 @@ from gateway.feeds import remarks
 from gateway.feeds.composing import Made
 from gateway.feeds.contract import Alter, Open, Outcome, Pushed, Ref
 from gateway.feeds.linking import moved
-from gateway.feeds.queueing import ticket_changed, waits_for_release
+from gateway.feeds.queueing import is_kept_back, ticket_changed
 from gateway.feeds.settings import FeedSettings
 from gateway.store import feeds as store
 from gateway.store import schema, tickets
@@ -90,7 +90,7 @@ def settle(conn: Connection, ctx: Context, row: Row, settled: Settled, tried: Tr
     if not store.settle(conn, row, settled, now):
         return False
     feed = ctx.settings.feeds.get(row.feed)
-    if settled.state == "waiting" and link is not None and feed is not None and waits_for_release(feed, ticket):
+    if settled.state == "waiting" and link is not None and feed is not None and is_kept_back(conn, feed, ticket):
         store.withdraw(conn, link)  # it became so while it was tried
     if tried is None or link is None:
         if settled.state == "dead":

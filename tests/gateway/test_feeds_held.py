@@ -138,6 +138,59 @@ async def test_a_try_in_doubt_that_did_nothing_is_not_repeated_for_a_held_ticket
     assert rig.store.texts() == ["First"] and len(rig.store.tickets) == 1
 
 
+async def test_a_try_in_doubt_that_did_nothing_is_not_repeated_for_what_was_thrown_away(rig: Rig) -> None:
+    ticket = await rig.open("First")
+    pushing = rig.pushing()
+    rig.store.fates = ["lost"]
+    await rig.push(pushing)
+    await hold(rig, ticket)
+    await throw_away(rig, ticket)
+    rig.clock.forward(LONG)
+    await rig.push(pushing)
+    assert rig.store.calls == ["open", "find"] and not await linked(rig, ticket)
+    assert await rig.push(pushing) == 0 and not rig.store.tickets
+
+
+async def test_what_is_thrown_away_while_it_is_tried_is_not_tried_again(rig: Rig) -> None:
+    ticket = await rig.open("First")
+    pushing = rig.pushing()
+    rig.store.fates, rig.store.gate = ["retry"], asyncio.Event()
+    assert await pushing.claim() == 1
+    await until(lambda: rig.store.calls == ["open"], "the try", 60)
+    await hold(rig, ticket)
+    await throw_away(rig, ticket)
+    rig.store.gate.set()
+    await asyncio.gather(*pushing._tasks)
+    rig.clock.forward(LONG)
+    assert await rig.push(pushing) == 0 and not await linked(rig, ticket)
+
+
+async def test_what_waits_for_the_store_since_another_setting_does_not_get_there_when_it_is_thrown_away(
+    rig: Rig,
+) -> None:
+    """As after an upgrade, or a reload, while the store is away."""
+    rig.ctx = feeds_context(held="push")
+    ticket = await rig.open("First", status="held")
+    rig.store.fates = ["retry"]
+    await rig.push(rig.pushing())
+    rig.ctx = feeds_context()
+    await throw_away(rig, ticket)
+    rig.clock.forward(LONG)
+    assert await rig.push(rig.pushing()) == 0 and not await linked(rig, ticket)
+
+
+async def test_a_request_that_is_closed_while_the_store_is_away_gets_there(rig: Rig) -> None:
+    """It was held once, but staff released it."""
+    ticket = await rig.open("First", status="held")
+    await release(rig, ticket)
+    rig.store.fates = ["retry"]
+    await rig.push(rig.pushing())
+    await throw_away(rig, ticket)
+    rig.clock.forward(LONG)
+    await rig.push(rig.pushing())
+    assert rig.store.texts() == ["First"] and rig.store.tickets[0]["status"] == "closed"
+
+
 async def test_a_try_in_doubt_that_did_it_is_found_and_told_of_the_hold(rig: Rig) -> None:
     ticket = await rig.open("First")
     pushing = rig.pushing()
