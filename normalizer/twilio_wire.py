@@ -44,9 +44,9 @@ class Request:
         return words.clean(said.replace("\r\n", "\n").replace("\r", "\n")).strip()
 
     def count(self, name: str) -> int:
-        """A number that is no less than 0; 0 for everything else."""
+        """A number that is no less than 0, of seconds say: a call may take a day; 0 for everything else."""
         said = self.fields.get(name, "")
-        return int(said) if re.fullmatch(r"[0-9]{1,4}", said) else 0
+        return int(said) if re.fullmatch(r"[0-9]{1,5}", said) else 0
 
     def number(self, name: str) -> str:
         """A telephone number, or what stands in its place, without the channel's name before it."""

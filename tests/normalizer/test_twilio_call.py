@@ -104,6 +104,16 @@ def test_what_is_told_beside() -> None:
     assert read(CallSid="") == Ignored(reason="call:without_id")
 
 
+@pytest.mark.parametrize(("said", "seconds"), [("9999", 9999), ("14400", 14400), ("86400", 86400), ("9" * 12, 0)])
+def test_a_call_of_hours_has_its_length(said: str, seconds: int) -> None:
+    """Twilio ends calls after four hours, or after a day where it is asked to."""
+    assert call("status", CallStatus="completed", CallDuration=said).happening == Ended(
+        state="completed", seconds=seconds
+    )
+    talked = call(query="s=2", DialCallStatus="completed", DialCallDuration=said)
+    assert talked.happening == Connected(answered=True, seconds=seconds)
+
+
 @given(st.binary(max_size=300), st.sampled_from(["main", "status", "recorded"]), st.text(max_size=20))
 def test_nothing_raises(body: bytes, route: str, query: str) -> None:
     read(route, query, b"CallSid=CA1&" + body)
