@@ -52,7 +52,11 @@ def _form(conn: Connection, table: Table, column: Column[str]) -> str:
     keys, forms = list(table.primary_key.columns), set[str]()
     for order in (keys, [key.desc() for key in keys]):
         asked = sa.select(sa.cast(column, sa.String)).where(column.is_not(None)).order_by(*order).limit(_SAMPLED)
-        forms |= {form_of(value) for value in conn.scalars(asked)}
+        try:
+            forms |= {form_of(value) for value in conn.scalars(asked)}
+        except sa.exc.OperationalError:
+            # In no encoding of the file's: old programs wrote bytes as they had them.
+            return ""
     return forms.pop() if len(forms) == 1 else ""
 
 

@@ -117,3 +117,15 @@ async def test_what_is_proposed_hears_what_staff_do(table: Table, form: str) -> 
 
 def test_a_form_is_of_the_whole_text() -> None:
     assert form_of("2026-11-20 11:30:15") and not form_of("2026-11-20 11:30:15 by Olena")
+
+
+async def test_bytes_that_are_no_text_end_no_look(table: Table) -> None:
+    """Old programs wrote them in a code page of theirs; what changed may also be somebody's name."""
+    table.run(COLUMN)
+    table.run(
+        "INSERT INTO zayavki (tema, cherga, filia, stan, updated_at)"
+        " VALUES ('Row', 'Q1', 7, 'W', CAST(X'cae0f2ff' AS TEXT))"
+    )
+    proposed = await _proposed(table)
+    assert "updated_at may say when a row changed" in proposed
+    assert "  changed:" not in proposed
