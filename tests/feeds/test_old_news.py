@@ -60,3 +60,6 @@ async def test_old_news_that_is_believed_late_overrides_nothing_newer(tmp_path: 
             assert (older["field"], older["value"]) == ("status", "resolved")
             again = await asyncio.to_thread(told, "replay", "--unverified", var=it.var)
             assert (again["believed"], again["older"], again["still"]) == (0, 0, [])
+            # One that was overtaken on its way, though it is believed at once.
+            assert await tell(it, BACK, "overtaken", now - timedelta(minutes=5), status="closed") == 200
+            assert it.ticket()["status"] == "waiting"

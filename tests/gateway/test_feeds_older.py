@@ -100,7 +100,9 @@ async def test_what_is_read_in_the_store_has_the_order_of_its_cursor(rig: Rig) -
     await rig.hear(status("waiting"), at=later)
     await rig.hear(status("resolved"), at=later - HOUR)
     assert (await rig.ticket(ticket)).status == "resolved"
-    # And its times count for what comes by a webhook.
+    # And its times count for what comes by a webhook; the newest of them, also where older news was read behind it.
+    assert (await told(rig, "v", status("open"), at=later - HOUR / 2)).older == 1
+    assert (await rig.ticket(ticket)).status == "resolved"
     rig.clock.forward(HOUR)
     await rig.hear(status("open"), at=later + MINUTE)
     assert (await told(rig, "w", status("closed"), at=later, came=later)).older == 1
