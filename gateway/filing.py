@@ -26,7 +26,7 @@ from gateway.filing_open import open_for
 from gateway.filing_replay import revise, unreadable
 from gateway.filing_robots import file_moved, file_reachability, file_report, file_robot
 from gateway.filing_status import file_status
-from gateway.filing_threads import Found, find, is_used_again, may_write
+from gateway.filing_threads import Found, among_namesakes, find, may_write
 from gateway.filing_votes import file_rating, thank
 from gateway.store import calls, claims, journal, threads, tickets
 from gateway.store.journal import Entry
@@ -141,7 +141,10 @@ def _message(conn: Connection, ctx: Context, entry: Entry, message: Message, par
     found = find(conn, message)
     if found is not None and found.ours:
         return Filed(kind="loop", because="bears an id that we issued")
-    before = found if found is not None and is_used_again(conn, entry, message) else None
+    before = None
+    if found is not None:
+        another, found = among_namesakes(conn, entry, message, found)
+        before = found if another else None
     if before is not None:
         # From here on a mail without an id: it may well answer to something else, or equal the one before it.
         case = replace(case, message=replace(message, message_id=""))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, Row
@@ -96,16 +96,21 @@ def find_issued(conn: Connection, keys: Sequence[ThreadKey], message_id: str = "
     return next((known[key] for key in ordered if key in known and known[key].issued), None)
 
 
-def is_used_again(conn: Connection, entry: Entry, message: Message) -> bool:
-    """Has another mail had this Message-ID? Scanners, alarms and scripts give all of theirs one.
+def among_namesakes(conn: Connection, entry: Entry, message: Message, found: Found) -> tuple[bool, Found]:
+    """Has another mail had this Message-ID? Scanners, alarms and scripts give all of theirs one. And where it belongs:
+    if it is a copy of one of them, there.
 
     Copies of a mail that came by several ways may differ in words, by a footer say, and have one Date (RFC 5322,
     3.6.1: when its author was done with it). So it is another mail if none with this id has its date.
     """
     if message.date is None or not message.message_id:
-        return False
-    dates = tickets.dates_of(conn, entry.raw.channel, entry.raw.external_id, but=entry.id)
-    return bool(dates) and None not in dates and message.date not in dates
+        return False, found
+    dates = tickets.dated(conn, entry.raw.channel, entry.raw.external_id, but=entry.id)
+    place = dates.get(message.date)
+    if place is not None and not found.issued:
+        # The id leads to the first mail that had it.
+        found = replace(found, ticket_id=place)
+    return bool(dates) and None not in dates and place is None, found
 
 
 def may_write(conn: Connection, found: Found, sender: str, trust: Trust, *, claims_staff: bool) -> bool:

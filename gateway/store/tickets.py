@@ -217,14 +217,16 @@ def revisions(conn: Connection, entry_id: int) -> Sequence[Row[Any]]:
     return _REVISIONS.all(conn, {"of_id": entry_id})
 
 
-def dates_of(conn: Connection, channel: str, external_id: str, *, but: int) -> set[datetime | None]:
-    """What the messages with this id of the far side say of their date, without those of the entry `but`.
+def dated(conn: Connection, channel: str, external_id: str, *, but: int) -> dict[datetime | None, int]:
+    """What the messages with this id of the far side say of their date, without those of the entry `but` -> the ticket
+    where the first of that date is.
 
     Of a device that has sent thousands only the newest are looked at: copies of a mail come near each other.
     """
     same = (entry.c.channel == channel, entry.c.external_id == external_id, entry.c.id != but)
     newest = select(entry.c.id).where(*same).order_by(entry.c.id.desc()).limit(NEWEST).subquery()
-    return set(conn.scalars(select(message.c.dated).join(newest, newest.c.id == message.c.entry_id)))
+    wanted = select(message.c.dated, message.c.ticket_id).join(newest, newest.c.id == message.c.entry_id)
+    return {row.dated: row.ticket_id for row in conn.execute(wanted.order_by(message.c.id.desc()))}
 
 
 def add_attachments(conn: Connection, message_id: int, attachments: Iterable[Attachment]) -> list[int]:

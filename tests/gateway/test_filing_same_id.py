@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.store import schema
+from gateway.store import schema, tickets
 from gateway.store.blobs import Blobs
 from gateway.store.database import Database
 from tests.gateway.conftest import FrozenClock
@@ -61,6 +61,28 @@ async def test_a_copy_with_a_footer_has_the_same_date_and_is_no_other_mail(desk:
     by_the_list = await desk.mail(sender="list@lists.example", message_id=SAME, date=MONDAY, text="[list] one")
     assert by_the_list.ticket_id == first.ticket_id
     assert await desk.count(schema.ticket) == 1
+
+
+async def test_a_copy_of_one_of_the_newest_is_known_of_a_device_that_has_sent_many(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tickets, "NEWEST", 3)
+    for day in range(6):
+        mail = {"sender": ALARM, "message_id": SAME, "date": MONDAY + timedelta(days=day), "text": f"Day {day}"}
+        opened = await desk.mail(**mail)
+        assert opened.kind == "opened"
+        assert (await desk.mail(**{**mail, "text": f"[list] Day {day}"})).ticket_id == opened.ticket_id
+    assert await desk.count(schema.ticket) == 6
+
+
+async def test_a_copy_of_a_later_mail_wakes_nobody_in_the_ticket_of_the_first(desk: Desk) -> None:
+    """By a list, say, or by another mailbox: its footer makes it no repeat."""
+    mail = {"sender": ALARM, "message_id": SAME, "trust": "verified"}
+    first = await desk.mail(**mail, date=MONDAY, text="On battery")
+    second = await desk.mail(**mail, date=TUESDAY, text="Battery low")
+    copy = await desk.mail(**mail, date=TUESDAY, text="Battery low\n-- a list")
+    assert copy.ticket_id == second.ticket_id != first.ticket_id
+    assert [one.text for one in await desk.messages(first.ticket_id)] == ["On battery"]
 
 
 async def test_without_a_date_on_either_side_nothing_is_concluded(desk: Desk) -> None:
