@@ -71,7 +71,8 @@ async def test_a_secret_that_changed_in_its_file_is_taken_by_a_reload(
             await it.opened(2)
             assert (await heard(it, BACK), await heard(it, NEWER)) == (403, 200)
             await it.until(lambda: it.rows("SELECT status FROM ticket WHERE id = 1") == [("resolved",)], "the news")
-            # And the way back: what was there before is another one now.
+            # And the way back: what was there at the start is another one now.
+            out.write_text(f"{OUT}\n")
             back.write_text(f"{BACK}\n")
             await it.api("POST", "/reload", {})
             assert (await heard(it, NEWER), await heard(it, BACK)) == (403, 200)

@@ -129,3 +129,9 @@ async def test_bytes_that_are_no_text_end_no_look(table: Table) -> None:
     proposed = await _proposed(table)
     assert "updated_at may say when a row changed" in proposed
     assert "  changed:" not in proposed
+
+
+async def test_a_form_that_the_desks_program_has_changed_is_seen_in_the_newest_rows(table: Table) -> None:
+    table.run(COLUMN)
+    _written(table, *[f"2026-11-20 11:30:{number % 60:02}" for number in range(201)], "2026-11-21T08:00:00Z")
+    assert "  changed:" not in await _proposed(table)
