@@ -32,7 +32,7 @@ async def test_a_ticket_is_put_there_after_the_first_look(rig: Rig) -> None:
     rig.clock.forward(SECOND)
     await rig.push(pushing)
     assert rig.store.texts() == ["It is broken", "And the scanner"]
-    assert "not heard" not in str(await rig.db.read(lambda conn: troubles.found(conn, rig.ctx, rig.clock())))
+    assert "what staff did" not in str(await rig.db.read(lambda conn: troubles.found(conn, rig.ctx, rig.clock())))
 
 
 async def test_staff_see_it_after_a_minute_whatever_is_wrong_with_reading(rig: Rig) -> None:

@@ -114,6 +114,17 @@ async def test_an_answer_with_a_used_id_still_goes_where_it_answers(desk: Desk) 
     assert (reply.kind, reply.ticket_id) == ("appended", asked.ticket_id)
 
 
+async def test_an_answer_goes_where_it_answers_although_somebody_was_there_before_with_its_id_and_date(
+    desk: Desk,
+) -> None:
+    """Who reads along, say."""
+    await desk.mail(sender=EVE, message_id=SAME, date=TUESDAY, text="mine now")
+    asked = await desk.mail(sender=ANN, message_id="m2@client.example", date=MONDAY)
+    reply = {"sender": ANN, "message_id": SAME, "date": TUESDAY, "text": "thank you"}
+    answered = await desk.mail(**reply, in_reply_to=[await desk.issued(asked.ticket_id)])
+    assert (answered.kind, answered.ticket_id) == ("appended", asked.ticket_id)
+
+
 async def test_read_again_both_stay_where_they_are(desk: Desk) -> None:
     first = await desk.mail(sender=ALARM, message_id=SAME, date=MONDAY, text="one")
     second = await desk.mail(sender=ALARM, message_id=SAME, date=TUESDAY, text="two")
