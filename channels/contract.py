@@ -155,6 +155,10 @@ class Ledger(Protocol):
         """Those telephone calls, by the provider's ids of them, of which something is in the journal."""
         ...
 
+    async def has_been_called(self, channel: str, account: str, number: str) -> bool:
+        """Whether anything of a call to this number of ours was ever filed."""
+        ...
+
     async def missing(self, folder: Folder, uids: Sequence[int]) -> Sequence[int]:
         """Those of `uids`, in order, of which nothing is known, or whose journal row is not there any more."""
         ...

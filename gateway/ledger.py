@@ -31,6 +31,10 @@ class StoreLedger:
         """Those of which something is in the journal."""
         return await self._db.read(lambda conn: call_rows.known(conn, channel, account, calls))
 
+    async def has_been_called(self, channel: str, account: str, number: str) -> bool:
+        """Whether anything of a call to this number of ours was ever filed."""
+        return await self._db.read(lambda conn: call_rows.has_come(conn, channel, account, number))
+
     async def missing(self, folder: Folder, uids: Sequence[int]) -> Sequence[int]:
         """Those of which nothing is known."""
         return await self._db.read(lambda conn: mailboxes.missing(conn, folder, uids))

@@ -1,8 +1,9 @@
 """Calls of which no request reached us: the provider has them in its list, and plays callers an error of its own.
 
 Read as the list of messages is (`channels.twilio.reconcile`): a cursor for each number, by the time at which calls
-began. A call that is over, and of which nothing is in the journal, is taken in as the requests about it would have
-been: its end, with the external id of the request that did not come, and then what was recorded in it.
+began; of a number whose calls are led to us, as the first of them shows. A call that is over, and of which nothing is
+in the journal, is taken in as the requests about it would have been: its end, with the external id of the request that
+did not come, and then what was recorded in it.
 https://www.twilio.com/docs/voice/api/call-resource#read-multiple-call-resources
 """
 
@@ -13,10 +14,10 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from channels.contract import Clock, Ledger
+from channels.contract import Clock, Intake, Ledger
 from channels.rounds import Pace
 from channels.twilio.listed import text_of, time_of
-from channels.twilio.reconcile import SETTLED, ListReader
+from channels.twilio.reconcile import SETTLED, ListReader, Reached
 from channels.voice import told
 from channels.voice.settings import VoiceAccount
 from normalizer.message import RawMessage
@@ -73,6 +74,13 @@ class MissedCalls(ListReader[ListedCall]):
 
     def _cursor_name(self, number: str) -> str:
         return f"calls {number}"
+
+    async def _number(self, number: str, now: datetime, intake: Intake) -> int:
+        if self._back or await self._ledger.has_been_called(self._channel, self._name, number):
+            return await super()._number(number, now, intake)
+        # Calls to it may be led elsewhere, to an exchange say, while we call from it or take its text messages.
+        await intake([], self._cursor(number, Reached(begun=now, until=now)))
+        return 0
 
     def _first_page(self, number: str, first: date, last: date) -> str:
         return self._lists.calls(number, first, last)

@@ -33,10 +33,11 @@ class VoiceAccount(TwilioNumbers):
     recordings stay there as a second copy, for ever."""
     reconcile: Duration = timedelta(minutes=15)
     """How often the provider's list of calls is compared with what came, also at each start: a call during which
-    nothing here could be reached becomes a ticket. 0s: never, for a provider without a list, or where calls to these
-    numbers are not led from here."""
+    nothing here could be reached becomes a ticket. A number is compared from its first call on that did reach us: where
+    none does, calls may be led elsewhere. 0s: never, for a provider without a list."""
     reconcile_back: Duration = timedelta(0)
-    """Calls to a number so long before its first start are taken in, too; nothing older ever is."""
+    """Calls to a number so long before its first start are taken in, too, also where none ever reached us. Nothing
+    older ever is."""
     provider: Literal["twilio"] = "twilio"
     """Twilio, https://www.twilio.com. There is also `sip`, a telephone of our own, with keys of its own."""
 

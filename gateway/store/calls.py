@@ -128,6 +128,12 @@ def known(conn: Connection, channel: str, account: str, sids: Sequence[str]) -> 
     return found
 
 
+def has_come(conn: Connection, channel: str, account: str, number: str) -> bool:
+    """Is there a call to this number?"""
+    place = (call.c.channel == channel, call.c.account == account, call.c.called == number)
+    return conn.execute(select(call.c.id).where(*place).limit(1)).first() is not None
+
+
 def answer(conn: Connection, call_id: int, step: int) -> Mapping[str, Any] | None:
     """What this step was answered; None: it was not."""
     found: Mapping[str, Any] | None = _ANSWER.scalar(conn, {"of_call": call_id, "of_step": step})

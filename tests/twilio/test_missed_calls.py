@@ -64,6 +64,23 @@ async def test_the_setting_says_how_far_a_first_start_goes_back(desk: Desk) -> N
     assert desk.kept() == [young]
 
 
+async def test_a_number_whose_calls_are_led_elsewhere_is_left_alone_until_one_reaches_us(desk: Desk) -> None:
+    numbers = [OURS, OTHER]
+    for _ in range(3):
+        desk.called(ago=5, to=OTHER)
+        desk.clock.forward(minutes=15)
+        assert await desk.compared(numbers=numbers) == {}
+    assert desk.kept() == []
+    desk.clock.forward(hours=1)
+    before = desk.called(ago=30, to=OTHER)
+    await desk.compared(numbers=numbers)
+    desk.leads_here(OTHER)
+    desk.clock.forward(hours=1)
+    missed = desk.called(ago=30, to=OTHER)
+    assert list(await desk.compared(numbers=numbers)) == [MISSED]
+    assert desk.kept() == [missed] and before not in desk.kept()
+
+
 async def test_calls_while_we_were_away_are_taken_in_once_in_their_order(desk: Desk) -> None:
     await desk.compared()
     desk.clock.forward(hours=5)
@@ -312,6 +329,7 @@ async def test_recordings_that_cannot_be_listed_hold_no_call_up_for_ever(desk: D
 
 
 async def test_each_number_is_asked_for_and_has_a_cursor(desk: Desk) -> None:
+    desk.leads_here(OTHER)
     await desk.compared(numbers=[OURS, OTHER])
     desk.clock.forward(hours=1)
     sids = [desk.called(ago=20), desk.called(ago=10, to=OTHER)]
