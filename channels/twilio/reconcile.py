@@ -239,7 +239,10 @@ class ListReader(ABC, Generic[T]):
             since = max(reached.begun, reached.until - self.OVERLAP)
             found = await self._listed(number, since, until)
             passed = Reached(begun=reached.begun, until=until)
-            missed += await self._take(found, self._cursor(number, passed), now, intake)
+            taken = await self._take(found, self._cursor(number, passed), now, intake)
+            missed += taken
+            if not (found.whole or taken):
+                break  # all that there is room for waits for what belongs to it
             # Of a window that had too much at once the rest is read now; what is committed is known.
             reached = passed if found.whole else reached
         if missed:

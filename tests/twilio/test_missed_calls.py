@@ -314,6 +314,25 @@ async def test_a_recording_that_never_becomes_one_holds_its_call_up_for_half_an_
     assert desk.kept() == [sid] and desk.routes() == ["status"]
 
 
+async def test_more_calls_than_are_held_at_a_time_may_wait_for_their_recordings(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconcile, "UNSEEN", 2)
+    monkeypatch.setattr(lists, "PAGE", 2)
+    await desk.compared()
+    desk.clock.forward(hours=1)
+    sids = [desk.called(ago=30 - number, heard=(12,)) for number in range(3)]
+    for recording in desk.telephony.recordings.kept.values():
+        recording.status = "processing"
+    asked = desk.api.count("calls")
+    await desk.compared()
+    assert desk.kept() == [] and desk.api.count("calls") == asked + 1
+    for recording in desk.telephony.recordings.kept.values():
+        recording.status = "completed"
+    await desk.compared()
+    assert sorted(desk.kept()) == sorted(sids)
+
+
 async def test_recordings_that_cannot_be_listed_hold_no_call_up_for_ever(desk: Desk) -> None:
     await desk.compared()
     before = desk.cursors()
