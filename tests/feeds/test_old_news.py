@@ -15,6 +15,7 @@ from gateway.feeds.signing import key_of, signed
 from tests.feeds.receiver import BACK, OUT, receiver
 from tests.feeds.test_reload import Reloading, desk
 from tests.gateway.cli.running import gateway, told
+from tests.services.answers import status_of
 
 OTHER = "whsec_" + "b3RoZXI5" * 4
 
@@ -26,16 +27,7 @@ async def tell(it: Reloading, key: str, name: str, at: datetime, **fields: str) 
     ).encode()
     headers = {**signed(key_of(key), name=name, at=datetime.now(UTC), body=body), "Content-Type": "application/json"}
     request = urllib.request.Request(f"http://{it.running.listening['http']}/feeds/store", body, headers)
-
-    def ask() -> int:
-        try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
-                return int(answer.status)
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code
-
-    return await asyncio.to_thread(ask)
+    return await status_of(request)
 
 
 @pytest.mark.timeout(300)

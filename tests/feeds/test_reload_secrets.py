@@ -25,6 +25,7 @@ from tests.feeds.receiver import BACK, OUT, receiver
 from tests.feeds.shelf import Shelf, shelf
 from tests.feeds.shelf_feed import ShelfFeed, ShelfSettings
 from tests.feeds.test_reload import Reloading, desk
+from tests.services.answers import status_of
 
 NEWER = "whsec_" + "bmV3" * 8
 NEWS = {"changes": [{"id": "1", "ref": "id-1", "actor": "olga", "set": {"status": "resolved"}}]}
@@ -36,16 +37,7 @@ async def heard(it: Reloading, key: str) -> int:
     headers = signed(key_of(key), name="msg_1", at=datetime.now(UTC), body=body)
     url = f"http://{it.running.listening['http']}/feeds/store"
     request = urllib.request.Request(url, body, {**headers, "Content-Type": "application/json"})
-
-    def ask() -> int:
-        try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
-                return int(answer.status)
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code
-
-    return await asyncio.to_thread(ask)
+    return await status_of(request)
 
 
 @pytest.mark.timeout(240)

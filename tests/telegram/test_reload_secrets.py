@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import urllib.error
 import urllib.request
@@ -14,6 +13,7 @@ import pytest
 from gateway.demo.bot_api import RECEIVING, SENDING
 from gateway.demo.bot_api.bots import Hook
 from tests.mailboxes.desk import Running, running, until
+from tests.services.answers import status_of
 from tests.telegram.standin import SECRET, TOKEN, said, standin
 
 NEWER = "100200300:another-token-of-no-worth"
@@ -24,16 +24,7 @@ async def post(desk: Running, path: str, body: Any, **headers: str) -> int:
     """The status of the answer."""
     url = f"http://{desk.listening['http']}{path}"
     request = urllib.request.Request(url, json.dumps(body).encode(), {**headers, "Content-Type": "application/json"})
-
-    def ask() -> int:
-        try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
-                return int(answer.status)
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code
-
-    return await asyncio.to_thread(ask)
+    return await status_of(request)
 
 
 async def reload(desk: Running, var: Path) -> None:

@@ -1,5 +1,5 @@
-"""The gateway as a process whose clock begins at a given time, and that kills itself at a fail point:
-calling_child.py VAR SETTINGS POINT CONFIG TIME."""
+"""The gateway as a process whose clock begins at a given time, and that kills itself at a fail point, once a file
+is there where one is named: calling_child.py VAR SETTINGS POINT CONFIG TIME [FILE]."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from tests.twilio.calling import Clock
 
 def main() -> None:
     """Run until the point is reached."""
-    var, settings, point, config, began = sys.argv[1:]
+    var, settings, point, config, began, *flags = sys.argv[1:]
 
     def failpoint(name: str) -> None:
-        if name == point:
+        if name == point and all(Path(flag).exists() for flag in flags):
             os.killpg(os.getpgrp(), signal.SIGKILL)
 
     async def run() -> None:

@@ -19,7 +19,7 @@ from tests.twilio.calling import MONDAY, OURS, Clock, Story, config, settings, t
 from tests.twilio.missed_desk import begins
 from tests.twilio.provider import ANNA, SID
 
-CHILD = Path(__file__).with_name("missed_child.py")
+CHILD = Path(__file__).with_name("calling_child.py")
 LATER = MONDAY + timedelta(minutes=40)
 BORIS = "+380670000002"
 NOBODY = "http://127.0.0.1:9/channels/voice/main"
