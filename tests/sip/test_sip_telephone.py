@@ -134,7 +134,8 @@ async def test_limits_of_calls_and_of_time_hold_and_what_is_refused_is_counted(t
     desk = Desk(answers=[listen])
     async with ringing(desk, tmp_path / "var", most_calls=1) as (phone, address):
         first = asyncio.create_task(call(address, tmp_path / "one", Ends()))
-        await until(lambda: desk.kinds() == ["begun"], "the first call")
+        # Not before it is taken up and recorded: one that ends before that has no BYE that its caller would expect.
+        await until(lambda: list((tmp_path / "var" / "voice" / "main").glob("*.part")), "the first call is listened to")
         await call(address, tmp_path / "two", Refused(status=486))
         await until(lambda: phone.refused == {"busy": 1}, "the refusal")
     await first
