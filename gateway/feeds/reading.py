@@ -199,6 +199,7 @@ class Reading:
         if before is None and await self._db.read(lambda conn: store.is_used(conn, name)):
             # Staff may have said something of them by now, and nobody has heard it.
             at = f"{began:%Y-%m-%d %H:%M} UTC"
+            log.warning("a store with tickets of ours is read for the first time", feed=name, since=at)
             await self._remember(name, [f"what staff did there before {at}, when it could be read for the first time"])
         applied = await self.take(name, page, since=began, cursor=page.cursor if page.cursor != before else None)
         self._metrics.feed_read(name, began.timestamp())
